@@ -1,0 +1,1 @@
+//! The queryable view of the ledger, in SQLite.

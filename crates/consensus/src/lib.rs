@@ -1,0 +1,1 @@
+//! Leaderless agreement on one block per height: the pure engine.

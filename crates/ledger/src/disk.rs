@@ -1,0 +1,77 @@
+//! What the ledger asks of a disk.
+//!
+//! Writes are *submitted*; their completion comes back later as a [`Completion`], so that a slow flush is an event
+//! and never a pause. There are two implementations: the node's (a thread that writes and calls `fdatasync`) and the
+//! simulator's (which can lose, tear and delay what was not flushed).
+
+use std::io;
+use std::sync::Arc;
+
+use model::LogSeq;
+
+/// The readable side of a folder of log files; may be shared between threads.
+pub trait Storage: Send + Sync {
+    /// The names of all files, in ascending order.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    fn files(&self) -> io::Result<Vec<String>>;
+
+    /// A file's length in bytes.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    fn len(&self, file: &str) -> io::Result<u64>;
+
+    /// Exactly `length` bytes from `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file is shorter, or whatever the system says.
+    fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+}
+
+/// A folder of log files that can be written.
+pub trait Disk {
+    /// The readable side.
+    fn storage(&self) -> Arc<dyn Storage>;
+
+    /// Cuts a file to `length` bytes and flushes it before returning. Only while a ledger is being opened.
+    ///
+    /// # Errors
+    /// If it could not be done; the ledger is then not opened.
+    fn cut(&mut self, file: &str, length: u64) -> io::Result<()>;
+
+    /// Queues a write and returns at once. Writes are carried out in the order of submission. A write is complete
+    /// when it and every write before it have been flushed (`fdatasync`; for a new file also the folder).
+    fn submit(&mut self, write: Write);
+}
+
+/// One queued write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The record it holds; completions name it.
+    pub seq: LogSeq,
+    /// The file's name, without a folder.
+    pub file: String,
+    /// Whether the file has to be made first. It must not exist.
+    pub create: bool,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// What.
+    pub bytes: Vec<u8>,
+    /// Nobody waits for it: it may be flushed together with the next write that is not lazy, or after a while.
+    pub lazy: bool,
+}
+
+/// What became of submitted writes.
+#[derive(Debug)]
+pub enum Completion {
+    /// Everything up to and including this record is flushed.
+    Durable(LogSeq),
+    /// There is no room. Nothing of the write remains in the file; the disk tries again by itself.
+    Full,
+    /// There is room again.
+    Room,
+    /// A write or flush failed: what is on the disk is unknown, and nothing more will be written.
+    Failed(io::Error),
+}

@@ -1,0 +1,1 @@
+//! The hash chain of decided blocks and the durable votes, on disk.

@@ -1,0 +1,1 @@
+//! Facts and thumbnails from bytes nobody vouches for.

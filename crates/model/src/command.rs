@@ -1,0 +1,260 @@
+//! User-level changes, sealed with a salt so that they can be forgotten later.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::codec::{Decode, DecodeError, Encode, Reader, encode_bytes};
+use crate::file::{Change, Facts, Metadata, State};
+use crate::id::{BlobId, Digest, LeafHash, LibraryId, TokenId};
+use crate::limits;
+use crate::membership::Member;
+use crate::time::Timestamp;
+use crate::{codec_enum, codec_struct};
+
+/// One change to one library, as it is hashed and applied.
+///
+/// A command names at most one file, so that erasing one file's history touches nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// The library it belongs to.
+    pub library: LibraryId,
+    /// The token that acted.
+    pub actor: TokenId,
+    /// The client's key, if it gave one.
+    pub key: Option<RequestKey>,
+    /// Not applied in a block whose time is later: by then the key may have been forgotten.
+    pub valid_until: Timestamp,
+    /// What it does.
+    pub payload: Payload,
+}
+
+codec_struct!(Command {
+    library,
+    actor,
+    key,
+    valid_until,
+    payload
+});
+
+/// An `Idempotency-Key` and the request it stood on. Keys are per token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestKey {
+    /// What the client sent, 1 to [`limits::KEY_BYTES_MAX`] bytes.
+    pub key: String,
+    /// SHA-256 of method, path, query and decoded content: another request under the same key is refused.
+    pub request: Digest,
+}
+
+codec_struct!(RequestKey { key, request });
+
+/// What a command does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// Starts the chain. Only at height 0.
+    Genesis {
+        /// The voters in ring order; the first has the turn of height 1 at its boot 1.
+        voters: Vec<Member>,
+        /// The administrator's token.
+        admin: TokenId,
+        /// SHA-256 of its secret.
+        admin_secret: Digest,
+        /// The name of the first library.
+        library: LibraryId,
+    },
+    /// Bytes of another program, at most [`limits::RECORD_BYTES_MAX`].
+    Record(Vec<u8>),
+    /// A blob has been put on enough nodes and may be named by a file.
+    PutBlob {
+        /// Its name.
+        blob: BlobId,
+        /// Its length in bytes.
+        size: u64,
+    },
+    /// A file is added, or met again.
+    AddFile {
+        /// Its id: the SHA-256 of its bytes.
+        file: BlobId,
+        /// Its length in bytes.
+        size: u64,
+        /// What the uploader calls it. Text, never a path.
+        name: String,
+        /// What the bytes say of themselves, read once by the node that took them.
+        facts: Facts,
+        /// What the uploader says.
+        metadata: Metadata,
+        /// Take it out of the trash if it is there.
+        restore: bool,
+    },
+    /// A file's metadata is changed.
+    EditFile {
+        /// The file.
+        file: BlobId,
+        /// The version the client saw; none for "any".
+        expected: Option<u64>,
+        /// The changes, applied in order.
+        changes: Vec<Change>,
+    },
+    /// A file is moved between live, archived and trashed.
+    SetState {
+        /// The file.
+        file: BlobId,
+        /// The version the client saw; none for "any".
+        expected: Option<u64>,
+        /// Where it goes.
+        state: State,
+    },
+    /// A token may sign in from the next height on.
+    CreateToken {
+        /// Its public half.
+        token: TokenId,
+        /// SHA-256 of its secret half.
+        secret: Digest,
+        /// What people call it.
+        name: String,
+        /// What it may do.
+        scope: Scope,
+    },
+    /// A token is no longer accepted.
+    RevokeToken {
+        /// The token.
+        token: TokenId,
+    },
+}
+
+codec_enum!(Payload, "payload" {
+    0 => Genesis { voters, admin, admin_secret, library },
+    1 => Record(body),
+    2 => PutBlob { blob, size },
+    3 => AddFile { file, size, name, facts, metadata, restore },
+    4 => EditFile { file, expected, changes },
+    5 => SetState { file, expected, state },
+    6 => CreateToken { token, secret, name, scope },
+    7 => RevokeToken { token },
+});
+
+impl Payload {
+    /// The kind's name in documents and JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Genesis { .. } => "genesis",
+            Self::Record(_) => "record",
+            Self::PutBlob { .. } => "putBlob",
+            Self::AddFile { .. } => "addFile",
+            Self::EditFile { .. } => "editFile",
+            Self::SetState { .. } => "setState",
+            Self::CreateToken { .. } => "createToken",
+            Self::RevokeToken { .. } => "revokeToken",
+        }
+    }
+
+    /// Whether the catalogue has anything to do. Records are the ledger's alone.
+    pub fn concerns_catalogue(&self) -> bool {
+        !matches!(self, Self::Record(_))
+    }
+}
+
+/// What a token may do: each includes the ones before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// GET, check, verify.
+    Read,
+    /// Changes.
+    Write,
+    /// Cluster, tokens, users, fields, purge.
+    Admin,
+}
+
+codec_enum!(Scope, "scope" { 0 => Read, 1 => Write, 2 => Admin });
+
+impl Command {
+    /// By which the ledger tells a repeat: the client's key if there is one, else the command's own leaf, which its
+    /// salt makes unique.
+    pub fn request_id(&self, leaf: LeafHash) -> Digest {
+        match &self.key {
+            Some(RequestKey { key, .. }) => {
+                Digest::of(&[b"starling/key/v1", &self.actor.0, key.as_bytes()])
+            }
+            None => Digest(leaf.0),
+        }
+    }
+
+    /// Adds the salt that lets the command be erased without breaking a hash.
+    ///
+    /// `salt` must be unpredictable: it hides the bytes behind the leaf hash once they are gone.
+    pub fn seal(&self, salt: [u8; 16]) -> SealedCommand {
+        SealedCommand::new(salt, self.to_bytes().into())
+    }
+}
+
+/// A command's bytes with their salt and leaf hash.
+///
+/// Invariant: `leaf` = SHA-256(0x00 ‖ salt ‖ bytes). Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedCommand {
+    salt: [u8; 16],
+    bytes: Arc<[u8]>,
+    leaf: LeafHash,
+}
+
+impl SealedCommand {
+    /// Bytes under a salt.
+    pub fn new(salt: [u8; 16], bytes: Arc<[u8]>) -> Self {
+        let leaf = LeafHash::of(&[&[0], &salt, &bytes]);
+        Self { salt, bytes, leaf }
+    }
+
+    /// The salt.
+    pub fn salt(&self) -> &[u8; 16] {
+        &self.salt
+    }
+
+    /// The command's encoding.
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    /// The leaf of the Merkle tree.
+    pub fn leaf(&self) -> LeafHash {
+        self.leaf
+    }
+
+    /// How much of a block it takes, in bytes: tag, salt, length and bytes.
+    pub fn block_bytes(&self) -> usize {
+        1 + self.salt.len() + 4 + self.bytes.len()
+    }
+
+    /// The command itself.
+    ///
+    /// # Errors
+    /// If the bytes are not one. Such a command may stand in a block; it is refused on application, everywhere alike.
+    pub fn open(&self) -> Result<Command, DecodeError> {
+        Command::from_bytes(&self.bytes)
+    }
+}
+
+impl fmt::Debug for SealedCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "command {:?}", self.leaf)
+    }
+}
+
+impl Encode for SealedCommand {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.salt.encode(out);
+        encode_bytes(&self.bytes, out);
+    }
+}
+
+impl Decode for SealedCommand {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let salt = input.array()?;
+        let length = input.length()?;
+        if length > limits::COMMAND_BYTES_MAX {
+            return Err(DecodeError::TooLong {
+                what: "command",
+                limit: limits::COMMAND_BYTES_MAX,
+            });
+        }
+        Ok(Self::new(salt, input.take(length)?.into()))
+    }
+}

@@ -1,0 +1,36 @@
+//! The nouns of Starling: ids, heights, ballots, commands, blocks, certificates, membership, and their
+//! one canonical encoding.
+//!
+//! Everything that is hashed, signed, stored or sent between nodes has exactly one byte encoding, written by hand
+//! in [`codec`]. We hash the bytes we store and send, never a re-encoding. The layouts are described byte by byte in
+//! `docs/ledger-format.md`.
+//!
+//! What this crate must never know: a file, a socket, a clock, a source of randomness, JSON, SQL.
+
+pub mod ballot;
+pub mod block;
+pub mod certificate;
+pub mod codec;
+pub mod command;
+pub mod file;
+pub mod id;
+pub mod limits;
+pub mod membership;
+pub mod merkle;
+pub mod record;
+pub mod signature;
+pub mod time;
+
+pub use ballot::{Ballot, Turn};
+pub use block::{Block, BlockError, Decided, Draft, Entry, Header};
+pub use certificate::{Certificate, CertificateError};
+pub use codec::{Decode, DecodeError, Encode, Reader};
+pub use command::{Command, Payload, RequestKey, Scope, SealedCommand};
+pub use id::{
+    BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq, MembershipHash,
+    MerkleRoot, NodeId, Nonce, Position, TokenId,
+};
+pub use membership::{Member, Membership};
+pub use record::{Mark, Record, Vote};
+pub use signature::{Domain, Ed25519, Signature, Signatures, Statement};
+pub use time::{Instant, Now, Timestamp};

@@ -1,0 +1,20 @@
+//! Bounds that every node shares. They are part of a block's validity, so changing one is a change of format.
+
+use std::time::Duration;
+
+/// A block's commands take at most this many bytes in the block's encoding.
+pub const BLOCK_BYTES_MAX: usize = 1 << 20;
+/// A block holds at most this many commands.
+pub const BLOCK_COMMANDS_MAX: usize = 4096;
+/// A command's bytes, salt not counted.
+pub const COMMAND_BYTES_MAX: usize = 256 << 10;
+/// A raw record's body.
+pub const RECORD_BYTES_MAX: usize = 64 << 10;
+/// An idempotency key.
+pub const KEY_BYTES_MAX: usize = 128;
+/// Voters in a membership: the width of a certificate's bitmap, less one bit to spare.
+pub const VOTERS_MAX: usize = 15;
+/// How long a request's key is remembered, in block time.
+pub const KEYED_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// How long a command without a key may still be decided, in block time. Longer than any request may wait.
+pub const UNKEYED_WINDOW: Duration = Duration::from_secs(120);

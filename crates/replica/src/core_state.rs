@@ -1,0 +1,109 @@
+//! The small state every replica keeps in memory: which requests were decided, and where.
+//!
+//! A command may stand in two blocks (it was pushed to two nodes, or a client retried through another one). The
+//! second is a no-op that takes the first one's answer. An entry lives until its own block's time plus the window,
+//! and a command is not applied in a block later than its `valid_until`, which is a block time at which its key was
+//! looked up plus the same window: so no command can be applied after its key has been forgotten.
+//!
+//! The state is a function of the chain alone: [`CoreState::apply`] over the blocks of the last window gives the
+//! same on every node.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use model::{Block, Command, Digest, Entry, Position, Timestamp, limits};
+
+/// What a command in a decided block is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Disposition {
+    /// The first of its request: to be applied.
+    Fresh(Command),
+    /// The same request again: the answer is the first one's.
+    Duplicate(Position),
+    /// Another request under a key that is taken: refused.
+    KeyReused(Position),
+    /// Decided after its `valid_until`: refused.
+    Expired,
+    /// Its bytes were destroyed by a later purge: skipped.
+    Erased,
+    /// Not a command: refused.
+    Malformed,
+}
+
+/// What is remembered of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// SHA-256 of the request; of a command without key, its leaf.
+    pub request: Digest,
+    /// Where its command stands.
+    pub position: Position,
+}
+
+/// The deduplication window.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CoreState {
+    requests: BTreeMap<Digest, Remembered>,
+    /// By end of life; one queue per length of window keeps both sorted.
+    keyed: VecDeque<(Timestamp, Digest)>,
+    unkeyed: VecDeque<(Timestamp, Digest)>,
+    time: Timestamp,
+}
+
+impl CoreState {
+    /// Time of the last block applied.
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// The `valid_until` for a command whose key, if any, was looked up in this state.
+    pub fn valid_until(&self, keyed: bool) -> Timestamp {
+        self.time.plus(window(keyed))
+    }
+
+    /// The request remembered under this id (see `Command::request_id`).
+    pub fn lookup(&self, request_id: &Digest) -> Option<&Remembered> {
+        self.requests.get(request_id)
+    }
+
+    /// Takes the next block.
+    pub fn apply(&mut self, block: &Block) -> Vec<Disposition> {
+        self.time = block.header().time;
+        self.forget();
+        (0..).zip(block.entries()).map(|(index, entry)| self.dispose(block, index, entry)).collect()
+    }
+
+    fn dispose(&mut self, block: &Block, index: u32, entry: &Entry) -> Disposition {
+        let Some(sealed) = entry.sealed() else { return Disposition::Erased };
+        let Ok(command) = sealed.open() else { return Disposition::Malformed };
+        let id = command.request_id(sealed.leaf());
+        let request = command.key.as_ref().map_or(Digest(sealed.leaf().0), |key| key.request);
+        if let Some(first) = self.requests.get(&id) {
+            return if first.request == request {
+                Disposition::Duplicate(first.position)
+            } else {
+                Disposition::KeyReused(first.position)
+            };
+        }
+        if command.valid_until < self.time {
+            return Disposition::Expired;
+        }
+        let position = Position { height: block.height(), index };
+        self.requests.insert(id, Remembered { request, position });
+        let keyed = command.key.is_some();
+        let queue = if keyed { &mut self.keyed } else { &mut self.unkeyed };
+        queue.push_back((self.time.plus(window(keyed)), id));
+        Disposition::Fresh(command)
+    }
+
+    fn forget(&mut self) {
+        for queue in [&mut self.keyed, &mut self.unkeyed] {
+            while let Some((_, id)) = queue.pop_front_if(|(end, _)| *end < self.time) {
+                self.requests.remove(&id);
+            }
+        }
+    }
+}
+
+fn window(keyed: bool) -> Duration {
+    if keyed { limits::KEYED_WINDOW } else { limits::UNKEYED_WINDOW }
+}

@@ -1,0 +1,1 @@
+//! Engine, ledger and core state behind one synchronous step function.
