@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{Block, Certificate, Height, LeafHash, LogSeq, NodeId, Record, SealedCommand};
+use model::{
+    Block, Certificate, Height, LeafHash, LogSeq, NodeId, Record, SealedCommand, Timestamp,
+};
 
 use crate::message::Message;
 
@@ -16,8 +18,13 @@ pub enum Input {
         /// What.
         message: Message,
     },
-    /// This node's own clients want commands decided.
-    Submit(Vec<SealedCommand>),
+    /// A client of this node wants a command decided.
+    Submit {
+        /// The command.
+        command: SealedCommand,
+        /// Not tried in a block later than this.
+        valid_until: Timestamp,
+    },
     /// The log is durable through this record, and so through every earlier one.
     Persisted(LogSeq),
     /// A flush failed: the state of the disk is unknown. Voting ends until the next start.
@@ -127,7 +134,9 @@ pub enum StopReason {
     #[error("a flush of the ledger failed; restart the node to re-verify its disk")]
     FlushFailed,
     /// Peers have seen more of this identity than its disk knows.
-    #[error("the disk is older than what peers have seen of this node (rolled back or cloned); give the node a new identity")]
+    #[error(
+        "the disk is older than what peers have seen of this node (rolled back or cloned); give the node a new identity"
+    )]
     RolledBack,
     /// A certificate proves another block at a height that is decided here.
     #[error("a certificate contradicts a block decided here")]

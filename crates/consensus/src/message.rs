@@ -63,12 +63,17 @@ pub enum Message {
         /// The first height wanted.
         from: Height,
     },
-    /// Send me the block accepted at this height, as an accept.
+    /// Send me the body of the block you accepted at this height.
     FetchAccepted {
         /// The height.
         height: Height,
         /// The block.
         hash: BlockHash,
+    },
+    /// The answer to [`Message::FetchAccepted`]. Its hash says that it is the right one.
+    Body {
+        /// The block.
+        block: Arc<Block>,
     },
     /// Commands for whoever has the turn. They stay pending at their origin until seen in a decided block.
     Push {
@@ -132,7 +137,7 @@ pub struct Accept {
     pub workers: u16,
 }
 
-/// Sent when nothing else was said for a while.
+/// Sent four times a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beacon {
     /// The sender's start counter.
@@ -168,11 +173,30 @@ pub struct Seen {
     pub vote: (Height, Ballot),
 }
 
-codec_struct!(Accept { ballot, block, signature, parent, workers });
-codec_struct!(Beacon {
-    boot, nonce, tip, durable_tip, head, membership, clock, has_work, yielding,
+codec_struct!(Accept {
+    ballot,
+    block,
+    signature,
+    parent,
+    workers
 });
-codec_struct!(Seen { boot, nonce, durable_tip, vote });
+codec_struct!(Beacon {
+    boot,
+    nonce,
+    tip,
+    durable_tip,
+    head,
+    membership,
+    clock,
+    has_work,
+    yielding,
+});
+codec_struct!(Seen {
+    boot,
+    nonce,
+    durable_tip,
+    vote
+});
 
 codec_enum!(Message, "message" {
     1 => Prepare { height, ballot },
@@ -191,4 +215,5 @@ codec_enum!(Message, "message" {
     14 => YouWere { nonce, seen },
     15 => AskTop { round, membership },
     16 => Top { round, top },
+    17 => Body { block },
 });

@@ -1,0 +1,175 @@
+//! What is known of each other voter.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::{Ballot, BlockHash, Boot, Height, Instant, Membership, NodeId, Nonce, Timestamp};
+
+use crate::message::{Beacon, Seen};
+use crate::pace::Estimate;
+
+/// A peer heard within this time is taken to be there.
+const ALIVE_FOR: Duration = Duration::from_secs(1);
+
+/// One other voter, seen from here.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) round_trip: Estimate,
+    pub(crate) heard: Option<Instant>,
+    /// Its current incarnation, and how far it was seen.
+    pub(crate) seen: Option<Seen>,
+    /// The same from before its current incarnation, for its start-up check.
+    before: Option<Seen>,
+    /// The highest tip it reported.
+    pub(crate) tip: Height,
+    pub(crate) head: Option<BlockHash>,
+    /// How far its wall clock is ahead of ours, in microseconds.
+    clock_ahead_us: Option<i64>,
+    pub(crate) yielding: bool,
+    /// The last height at which it is known to have had commands.
+    pub(crate) worked: Option<Height>,
+    /// The height whose turn it missed, until it reports a tip that high.
+    pub(crate) missed: Option<Height>,
+}
+
+impl Peer {
+    fn new() -> Self {
+        Self {
+            round_trip: Estimate::new(),
+            heard: None,
+            seen: None,
+            before: None,
+            tip: Height::GENESIS,
+            head: None,
+            clock_ahead_us: None,
+            yielding: false,
+            worked: None,
+            missed: None,
+        }
+    }
+
+    pub(crate) fn is_alive(&self, now: Instant) -> bool {
+        self.heard
+            .is_some_and(|heard| now.since(heard) <= ALIVE_FOR)
+    }
+
+    pub(crate) fn boot(&self) -> Option<Boot> {
+        self.seen.as_ref().map(|seen| seen.boot)
+    }
+
+    /// Notes which incarnation speaks. What an earlier one had reached is kept: an identity never goes back.
+    pub(crate) fn note_incarnation(&mut self, boot: Boot, nonce: Nonce) {
+        let last = self.seen.take();
+        let same = last
+            .as_ref()
+            .is_some_and(|seen| seen.boot == boot && seen.nonce == nonce);
+        if same {
+            self.seen = last;
+            return;
+        }
+        let (durable_tip, vote) = last
+            .as_ref()
+            .map_or((Height::GENESIS, (Height::GENESIS, Ballot::NONE)), |seen| {
+                (seen.durable_tip, seen.vote)
+            });
+        self.seen = Some(Seen {
+            boot,
+            nonce,
+            durable_tip,
+            vote,
+        });
+        self.before = last;
+        self.yielding = false;
+    }
+
+    /// What was seen before the incarnation that asks, which is noted now.
+    pub(crate) fn what_was(&mut self, boot: Boot, nonce: Nonce) -> Option<Seen> {
+        self.note_incarnation(boot, nonce);
+        self.before.clone()
+    }
+
+    /// Notes a vote that was durable when it was reported.
+    pub(crate) fn note_vote(&mut self, height: Height, ballot: Ballot) {
+        if let Some(seen) = &mut self.seen {
+            seen.vote = seen.vote.max((height, ballot));
+        }
+    }
+
+    /// A peer that reports the height it missed may have the turn again.
+    pub(crate) fn note_tip(&mut self, tip: Height) {
+        self.tip = self.tip.max(tip);
+        if self.missed.is_some_and(|missed| tip >= missed) {
+            self.missed = None;
+        }
+    }
+
+    pub(crate) fn note_beacon(&mut self, beacon: &Beacon, wall: Timestamp) {
+        self.note_incarnation(beacon.boot, beacon.nonce);
+        if let Some(seen) = &mut self.seen {
+            seen.durable_tip = seen.durable_tip.max(beacon.durable_tip);
+        }
+        self.note_tip(beacon.tip);
+        self.head = (beacon.tip == self.tip).then_some(beacon.head);
+        self.yielding = beacon.yielding;
+        self.clock_ahead_us = i64::try_from(beacon.clock.0)
+            .ok()
+            .zip(i64::try_from(wall.0).ok())
+            .map(|(theirs, ours)| theirs - ours);
+    }
+
+    /// Whether our clock is ahead of this peer's by more than `limit`.
+    pub(crate) fn is_clock_behind(&self, limit: Duration) -> bool {
+        let limit = i64::try_from(limit.as_micros()).unwrap_or(i64::MAX);
+        self.clock_ahead_us.is_some_and(|ahead| ahead < -limit)
+    }
+}
+
+/// All other voters, by identity.
+#[derive(Debug, Clone)]
+pub(crate) struct Peers {
+    map: BTreeMap<NodeId, Peer>,
+}
+
+impl Peers {
+    pub(crate) fn new(membership: &Membership, me: NodeId) -> Self {
+        let others = membership.voters().iter().filter(|member| member.id != me);
+        Self {
+            map: others.map(|member| (member.id, Peer::new())).collect(),
+        }
+    }
+
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Peer> {
+        self.map.get(&node)
+    }
+
+    pub(crate) fn get_mut(&mut self, node: NodeId) -> Option<&mut Peer> {
+        self.map.get_mut(&node)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
+        self.map.iter().map(|(node, peer)| (*node, peer))
+    }
+
+    pub(crate) fn ids(&self) -> Vec<NodeId> {
+        self.map.keys().copied().collect()
+    }
+
+    /// How many were heard lately.
+    pub(crate) fn alive(&self, now: Instant) -> usize {
+        self.map.values().filter(|peer| peer.is_alive(now)).count()
+    }
+
+    /// The smoothed round trip to the peer that completes a quorum of `quorum`.
+    pub(crate) fn quorum_round_trip(&self, quorum: usize) -> Duration {
+        let mut trips: Vec<Duration> = self
+            .map
+            .values()
+            .map(|peer| peer.round_trip.high())
+            .collect();
+        trips.sort();
+        quorum
+            .checked_sub(2)
+            .and_then(|nth| trips.get(nth).copied())
+            .unwrap_or_default()
+    }
+}

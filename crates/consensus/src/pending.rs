@@ -1,0 +1,188 @@
+//! Commands that wait for a block: our clients' until they are seen in a decided one, others' for a while.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use model::{Block, Entry, Height, Instant, LeafHash, NodeId, SealedCommand, Timestamp, limits};
+
+/// Pushed commands are kept at most this long: their origin pushes again.
+const PUSHED_LIFE: Duration = Duration::from_secs(5);
+/// Pushed commands beyond this are dropped.
+const PUSHED_BYTES_MAX: usize = 16 << 20;
+/// Blocks whose commands are remembered, so that a late push is not proposed again.
+const REMEMBERED_BLOCKS: usize = 32;
+
+#[derive(Debug, Clone)]
+struct Waiting {
+    command: SealedCommand,
+    origin: NodeId,
+    life: Life,
+    /// The turn this command was last pushed for.
+    pushed: Option<(NodeId, Height)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Life {
+    /// Ours, until a block is later than this.
+    Own(Timestamp),
+    /// Somebody else's, until this instant.
+    Pushed(Instant),
+}
+
+/// The queue, in order of arrival.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    me: NodeId,
+    next: u64,
+    queue: BTreeMap<u64, Waiting>,
+    places: BTreeMap<LeafHash, u64>,
+    pushed_bytes: usize,
+    decided: BTreeMap<LeafHash, Height>,
+    decided_order: VecDeque<Vec<LeafHash>>,
+}
+
+impl Pending {
+    pub(crate) fn new(me: NodeId) -> Self {
+        Self {
+            me,
+            next: 0,
+            queue: BTreeMap::new(),
+            places: BTreeMap::new(),
+            pushed_bytes: 0,
+            decided: BTreeMap::new(),
+            decided_order: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Takes a command of our own client.
+    pub(crate) fn submit(&mut self, command: SealedCommand, valid_until: Timestamp) {
+        self.insert(command, self.me, Life::Own(valid_until));
+    }
+
+    /// Takes a command pushed by its origin, if there is room.
+    pub(crate) fn pushed(&mut self, command: SealedCommand, origin: NodeId, now: Instant) {
+        if self.pushed_bytes + command.block_bytes() <= PUSHED_BYTES_MAX {
+            self.insert(command, origin, Life::Pushed(now.plus(PUSHED_LIFE)));
+        }
+    }
+
+    fn insert(&mut self, command: SealedCommand, origin: NodeId, life: Life) {
+        let leaf = command.leaf();
+        if self.decided.contains_key(&leaf) || self.places.contains_key(&leaf) {
+            return;
+        }
+        if let Life::Pushed(_) = life {
+            self.pushed_bytes += command.block_bytes();
+        }
+        self.places.insert(leaf, self.next);
+        self.queue.insert(
+            self.next,
+            Waiting {
+                command,
+                origin,
+                life,
+                pushed: None,
+            },
+        );
+        self.next += 1;
+    }
+
+    fn remove(&mut self, leaf: &LeafHash) {
+        let waiting = self
+            .places
+            .remove(leaf)
+            .and_then(|place| self.queue.remove(&place));
+        if let Some(Waiting {
+            command,
+            life: Life::Pushed(_),
+            ..
+        }) = waiting
+        {
+            self.pushed_bytes -= command.block_bytes();
+        }
+    }
+
+    /// The commands of the next block, oldest first, within its limits, and who they come from.
+    pub(crate) fn batch(&self) -> (Vec<SealedCommand>, Vec<NodeId>) {
+        let mut bytes = 0;
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.command.block_bytes();
+            bytes <= limits::BLOCK_BYTES_MAX
+        };
+        let chosen = self
+            .queue
+            .values()
+            .take(limits::BLOCK_COMMANDS_MAX)
+            .take_while(fits);
+        chosen
+            .map(|waiting| (waiting.command.clone(), waiting.origin))
+            .unzip()
+    }
+
+    /// Our own commands that were not yet pushed for the turn of `holder` at `height`; they count as pushed now.
+    pub(crate) fn take_unpushed(&mut self, holder: NodeId, height: Height) -> Vec<SealedCommand> {
+        let me = self.me;
+        let turn = Some((holder, height));
+        let fresh = self
+            .queue
+            .values_mut()
+            .filter(|w| w.origin == me && w.pushed != turn);
+        fresh
+            .map(|waiting| {
+                waiting.pushed = turn;
+                waiting.command.clone()
+            })
+            .collect()
+    }
+
+    /// Whether [`Pending::take_unpushed`] would give any.
+    pub(crate) fn has_unpushed(&self, holder: NodeId, height: Height) -> bool {
+        let turn = Some((holder, height));
+        self.queue
+            .values()
+            .any(|w| w.origin == self.me && w.pushed != turn)
+    }
+
+    /// Takes out what a decided block holds and what has outlived itself; gives our own commands that expired.
+    pub(crate) fn decided(&mut self, block: &Block, now: Instant) -> Vec<LeafHash> {
+        let leaves: Vec<LeafHash> = block.entries().iter().map(Entry::leaf).collect();
+        for leaf in &leaves {
+            self.remove(leaf);
+            self.decided.insert(*leaf, block.height());
+        }
+        self.decided_order.push_back(leaves);
+        if self.decided_order.len() > REMEMBERED_BLOCKS
+            && let Some(oldest) = self.decided_order.pop_front()
+        {
+            for leaf in oldest {
+                self.decided.remove(&leaf);
+            }
+        }
+        self.expire(block.header().time, now)
+    }
+
+    fn expire(&mut self, time: Timestamp, now: Instant) -> Vec<LeafHash> {
+        let over = |waiting: &Waiting| match waiting.life {
+            Life::Own(valid_until) => valid_until < time,
+            Life::Pushed(until) => until < now,
+        };
+        let expired: Vec<(LeafHash, bool)> = self
+            .queue
+            .values()
+            .filter(|waiting| over(waiting))
+            .map(|waiting| (waiting.command.leaf(), waiting.origin == self.me))
+            .collect();
+        for (leaf, _) in &expired {
+            self.remove(leaf);
+        }
+        expired
+            .into_iter()
+            .filter(|(_, own)| *own)
+            .map(|(leaf, _)| leaf)
+            .collect()
+    }
+}

@@ -1,0 +1,181 @@
+//! Linearizable reads at any node, without a leader or a lease (`docs/protocol.md`, section 6).
+//!
+//! A write acknowledged before the read is in a block that q voters had durably accepted. Of any q voters asked
+//! after the read arrived, at least |Q| - f report that height or more; so the (|Q| - f)-th largest answer is at or
+//! above it. An accepted height may be decided already, so it is waited for.
+
+use std::collections::BTreeMap;
+
+use model::{Height, Instant, LogSeq, Membership, MembershipHash, NodeId};
+
+use crate::effect::{Effect, ReadId};
+use crate::engine::Engine;
+use crate::message::Message;
+
+/// Reads of this node's clients.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reads {
+    /// Arrived after the current round was sent.
+    queued: Vec<ReadId>,
+    round: Option<Round>,
+    rounds: u64,
+    /// Waiting for a height to be decided here.
+    waiting: Vec<Barrier>,
+}
+
+#[derive(Debug, Clone)]
+struct Round {
+    number: u64,
+    reads: Vec<ReadId>,
+    tops: BTreeMap<NodeId, Height>,
+    resend_at: Instant,
+}
+
+/// Reads that may be answered once a height is decided here.
+#[derive(Debug, Clone)]
+struct Barrier {
+    height: Height,
+    since: Instant,
+    reads: Vec<ReadId>,
+}
+
+impl Reads {
+    pub(crate) fn arrive(&mut self, id: ReadId) {
+        self.queued.push(id);
+    }
+
+    /// Starts a round for everything queued, if none is under way; gives its number.
+    pub(crate) fn start_round(&mut self, resend_at: Instant) -> Option<u64> {
+        if self.round.is_some() || self.queued.is_empty() {
+            return None;
+        }
+        self.rounds += 1;
+        let reads = std::mem::take(&mut self.queued);
+        self.round = Some(Round {
+            number: self.rounds,
+            reads,
+            tops: BTreeMap::new(),
+            resend_at,
+        });
+        Some(self.rounds)
+    }
+
+    /// The round to repeat and who has not answered it, if it is time.
+    pub(crate) fn overdue(
+        &mut self,
+        now: Instant,
+        next: Instant,
+        everybody: &[NodeId],
+    ) -> Option<(u64, Vec<NodeId>)> {
+        let round = self.round.as_mut().filter(|round| round.resend_at <= now)?;
+        round.resend_at = next;
+        let silent = everybody
+            .iter()
+            .filter(|node| !round.tops.contains_key(node));
+        Some((round.number, silent.copied().collect()))
+    }
+
+    /// Takes an answer; when a quorum has answered, the round's reads wait for the height it gives.
+    pub(crate) fn top(
+        &mut self,
+        from: NodeId,
+        number: u64,
+        top: Height,
+        membership: &Membership,
+        now: Instant,
+    ) {
+        let Some(round) = self.round.as_mut().filter(|round| round.number == number) else {
+            return;
+        };
+        round.tops.insert(from, top);
+        if round.tops.len() < membership.quorum() {
+            return;
+        }
+        let mut tops: Vec<Height> = round.tops.values().copied().collect();
+        tops.sort_by(|a, b| b.cmp(a));
+        let nth = tops.len() - membership.faults() - 1;
+        let height = tops.get(nth).copied().unwrap_or_default();
+        let reads = std::mem::take(&mut round.reads);
+        self.round = None;
+        self.waiting.push(Barrier {
+            height,
+            since: now,
+            reads,
+        });
+    }
+
+    /// The reads that may be answered at `tip`.
+    pub(crate) fn ready(&mut self, tip: Height) -> Vec<(ReadId, Height)> {
+        let (ready, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|barrier| barrier.height <= tip);
+        self.waiting = waiting;
+        let ready: Vec<Barrier> = ready;
+        ready
+            .into_iter()
+            .flat_map(|barrier| {
+                barrier
+                    .reads
+                    .into_iter()
+                    .map(move |id| (id, barrier.height))
+            })
+            .collect()
+    }
+
+    /// Since when a read waits for the height above `tip`, if one does.
+    pub(crate) fn blocked_since(&self, tip: Height) -> Option<Instant> {
+        self.waiting
+            .iter()
+            .filter(|b| b.height > tip)
+            .map(|b| b.since)
+            .min()
+    }
+
+    /// When the current round is to be repeated.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.round.as_ref().map(|round| round.resend_at)
+    }
+}
+
+impl Engine {
+    /// Starts a round for reads that have arrived, and repeats one that is not answered.
+    pub(crate) fn run_reads(&mut self) {
+        let now = self.now.instant;
+        let again = now.plus(self.pace().resend());
+        let membership = self.membership.hash();
+        if let Some(round) = self.reads.start_round(again) {
+            self.broadcast(LogSeq(0), &Message::AskTop { round, membership });
+            self.on_ask_top(self.me.node, round, membership);
+        }
+        let everybody = self.peers.ids();
+        if let Some((round, silent)) = self.reads.overdue(now, again, &everybody) {
+            for node in silent {
+                self.send(LogSeq(0), node, Message::AskTop { round, membership });
+            }
+        }
+    }
+
+    /// Reports the highest height accepted or decided here, once the log is durable that far. A node that has not
+    /// passed its start-up check may have lost its disk, and stays silent.
+    pub(crate) fn on_ask_top(&mut self, from: NodeId, round: u64, membership: MembershipHash) {
+        if !self.may_vote() {
+            return;
+        }
+        if membership != self.membership.hash() {
+            self.refuse(from, "a read of another epoch");
+            return;
+        }
+        let accepted = self
+            .acceptor
+            .accepted()
+            .map(|accepted| accepted.block.height());
+        let top = accepted.unwrap_or(self.tip.height());
+        self.send(self.log.appended(), from, Message::Top { round, top });
+    }
+
+    pub(crate) fn answer_reads(&mut self) {
+        for (id, height) in self.reads.ready(self.tip.height()) {
+            self.effects.push_back(Effect::ReadReady { id, height });
+        }
+    }
+}

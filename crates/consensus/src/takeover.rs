@@ -1,0 +1,220 @@
+//! Own ballots above 1: when to start one, what to propose, when to give it up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{Ballot, Block, Domain, Height, Instant, LogSeq, NodeId};
+
+use crate::engine::Engine;
+use crate::message::{Accept, Message};
+use crate::proposer::{Attempt, Preparing, Proposing};
+
+/// Doublings of a wait beyond this many say nothing new.
+const DOUBLINGS_MAX: u32 = 8;
+
+impl Engine {
+    /// When a takeover of the next height is due, if there is a reason for one.
+    pub(crate) fn takeover_due(&self) -> Option<Instant> {
+        if !self.may_vote() || !self.proposer.is_idle() {
+            return None;
+        }
+        let pace = self.pace();
+        let unfinished = self.acceptor.accepted().map(|accepted| {
+            let rank = self.ring_distance(accepted.ballot.node).saturating_sub(1);
+            self.accepted_since.plus(pace.unfinished(rank))
+        });
+        let wanted = (unfinished.is_none() && self.wants_block()).then(|| {
+            let since = self.tip.since.max(self.work_since);
+            let distance = self.ring_distance(self.last_in_turn());
+            let wait = match self.holder() {
+                Some(_) => pace.hedge(distance),
+                None => pace.ring_step(distance.saturating_sub(1)),
+            };
+            since.plus(wait)
+        });
+        let read = self
+            .reads
+            .blocked_since(self.tip.height())
+            .map(|since| since.plus(pace.round_trip * 2));
+        let due = [unfinished, wanted, read].into_iter().flatten().min()?;
+        Some(due.max(self.proposer.not_before))
+    }
+
+    pub(crate) fn take_over_if_due(&mut self) {
+        if self
+            .takeover_due()
+            .is_some_and(|due| due <= self.now.instant)
+        {
+            self.take_over();
+        }
+    }
+
+    fn take_over(&mut self) {
+        let k = self.proposer.next_k(self.acceptor.promised());
+        let ballot = Ballot {
+            k,
+            node: self.me.node,
+            boot: self.me.boot,
+        };
+        let height = self.tip.height().next();
+        self.proposer.attempt = Attempt::Preparing(Preparing {
+            ballot,
+            promises: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            resend_at: self.now.instant.plus(self.pace().resend()),
+        });
+        self.broadcast(LogSeq(0), &Message::Prepare { height, ballot });
+        self.on_prepare(self.me.node, height, ballot);
+    }
+
+    pub(crate) fn on_promise(
+        &mut self,
+        from: NodeId,
+        height: Height,
+        ballot: Ballot,
+        accepted: Option<(Ballot, Arc<Block>)>,
+    ) {
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.note_vote(height, ballot);
+        }
+        // A ballot that this node has left is dead here, whatever promises still arrive.
+        if height != self.tip.height().next() || self.acceptor.promised() != ballot {
+            return;
+        }
+        let valid = accepted.as_ref().is_none_or(|(at, block)| {
+            *at < ballot && self.extends_tip(block) && block.check_complete().is_ok()
+        });
+        if !valid {
+            self.refuse(from, "a promise that reports an impossible block");
+            return;
+        }
+        let quorum = self.membership.quorum();
+        let Attempt::Preparing(preparing) = &mut self.proposer.attempt else {
+            return;
+        };
+        if preparing.ballot != ballot {
+            return;
+        }
+        preparing.promises.insert(from, accepted);
+        if preparing.promises.len() < quorum {
+            return;
+        }
+        let value = preparing.value().cloned();
+        match value {
+            Some(block) => self.propose(ballot, block, 0),
+            None => {
+                let (block, workers) = self.new_block();
+                self.propose(ballot, block, workers);
+            }
+        }
+    }
+
+    /// Phase 2: to all at once, and to ourselves through the same handler, under the same condition.
+    pub(crate) fn propose(&mut self, ballot: Ballot, block: Arc<Block>, workers: u16) {
+        let height = block.height();
+        let statement = self.statement(Domain::Propose, height, (ballot, block.hash()));
+        let signature = self.signatures.sign(&statement);
+        let parent = self.tip.certificate.clone();
+        let accept = Accept {
+            ballot,
+            block,
+            signature,
+            parent,
+            workers,
+        };
+        self.proposer.attempt = Attempt::Proposing(Proposing {
+            accept: accept.clone(),
+            refused: BTreeSet::new(),
+            resend_at: self.now.instant.plus(self.pace().resend()),
+            resends: 0,
+        });
+        self.broadcast(LogSeq(0), &Message::Accept(accept.clone()));
+        self.on_accept(self.me.node, accept);
+    }
+
+    pub(crate) fn on_nack(
+        &mut self,
+        from: NodeId,
+        height: Height,
+        ballot: Ballot,
+        promised: Ballot,
+    ) {
+        if height != self.tip.height().next() || !crate::proposer::Proposer::is_plausible(promised)
+        {
+            return;
+        }
+        self.proposer.saw(promised);
+        let left = self
+            .proposer
+            .refused(ballot, from)
+            .map(|no| self.membership.len() - no);
+        if left.is_some_and(|left| left < self.membership.quorum()) {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&mut self) {
+        let round_trip = self.pace().round_trip;
+        let doublings = self.proposer.tries.min(DOUBLINGS_MAX);
+        let wait = round_trip * 3 + self.rng.up_to(round_trip * (1 << doublings));
+        self.proposer.back_off(self.now.instant, wait);
+    }
+
+    /// When the request under way is to be repeated or given up.
+    pub(crate) fn resend_due(&self) -> Option<Instant> {
+        match &self.proposer.attempt {
+            Attempt::Idle => None,
+            Attempt::Preparing(preparing) => Some(preparing.resend_at),
+            Attempt::Proposing(proposing) => Some(proposing.resend_at),
+        }
+    }
+
+    pub(crate) fn resend_if_due(&mut self) {
+        if self.resend_due().is_none_or(|due| self.now.instant < due) {
+            return;
+        }
+        let again = self.now.instant.plus(self.pace().resend());
+        let height = self.tip.height().next();
+        let others = self.peers.ids();
+        let (refused, message, silent): (bool, Message, Vec<NodeId>) =
+            match &mut self.proposer.attempt {
+                Attempt::Idle => return,
+                Attempt::Preparing(p) => {
+                    p.resend_at = again;
+                    let silent = others
+                        .into_iter()
+                        .filter(|node| !p.promises.contains_key(node));
+                    let message = Message::Prepare {
+                        height,
+                        ballot: p.ballot,
+                    };
+                    (!p.refused.is_empty(), message, silent.collect())
+                }
+                Attempt::Proposing(p) => {
+                    let wait = again.since(self.now.instant) * (1 << p.resends.min(DOUBLINGS_MAX));
+                    p.resend_at = self
+                        .now
+                        .instant
+                        .plus(wait.min(std::time::Duration::from_secs(1)));
+                    p.resends += 1;
+                    let (ballot, hash) = (p.accept.ballot, p.accept.block.hash());
+                    let learner = &self.learner;
+                    let silent = others
+                        .into_iter()
+                        .filter(|node| !learner.has(ballot, hash, *node));
+                    (
+                        !p.refused.is_empty(),
+                        Message::Accept(p.accept.clone()),
+                        silent.collect(),
+                    )
+                }
+            };
+        if refused {
+            self.give_up();
+            return;
+        }
+        for node in silent {
+            self.send(LogSeq(0), node, message.clone());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Whose turn it is, who gets it next, and where commands go meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Ballot, Block, Draft, Height, LogSeq, NodeId, SealedCommand, Timestamp, Turn};
+
+use crate::acceptor::AcceptedBlock;
+use crate::engine::{Engine, Phase};
+use crate::message::Message;
+
+/// A node whose clock is further ahead of a quorum's than this proposes nothing new, so that one wrong clock cannot
+/// drag the chain's time.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(10);
+/// One push message carries at most this much.
+const PUSH_BYTES_MAX: usize = 512 << 10;
+
+impl Engine {
+    /// The incarnation expected to propose at the next height; none if the turn is vacant: nobody is named, or a
+    /// stranger, an ended boot, a suspect, or a node that wants no turn.
+    pub(crate) fn holder(&self) -> Option<Turn> {
+        self.tip.header.hint.filter(|turn| self.can_hold(*turn))
+    }
+
+    fn can_hold(&self, turn: Turn) -> bool {
+        if turn.node == self.me.node {
+            return turn == self.me && !self.is_yielding();
+        }
+        self.peers.get(turn.node).is_some_and(|peer| {
+            let ended = peer.boot().is_some_and(|boot| boot > turn.boot);
+            !ended && !peer.yielding && peer.missed.is_none()
+        })
+    }
+
+    /// Where the ring distance of a takeover is counted from.
+    pub(crate) fn last_in_turn(&self) -> NodeId {
+        self.tip
+            .header
+            .hint
+            .map_or(self.tip.header.proposer.node, |turn| turn.node)
+    }
+
+    /// Steps in the ring from `node` to this one, suspects not counted, at least 1.
+    pub(crate) fn ring_distance(&self, node: NodeId) -> u32 {
+        if node == self.me.node {
+            return 1;
+        }
+        let between = self
+            .membership
+            .ring_after(node)
+            .take_while(|id| *id != self.me.node);
+        let counted = between.filter(|id| self.peers.get(*id).is_some_and(|p| p.missed.is_none()));
+        u32::try_from(counted.count())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1)
+    }
+
+    /// Whether this node has commands to propose and may set the block's time.
+    pub(crate) fn wants_block(&self) -> bool {
+        !self.pending.is_empty() && !self.is_clock_ahead()
+    }
+
+    fn is_clock_ahead(&self) -> bool {
+        let behind = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_clock_behind(CLOCK_AHEAD_MAX));
+        behind.count() >= self.membership.quorum()
+    }
+
+    /// Proposes at ballot 1, which needs no prepare, if this incarnation has the turn.
+    pub(crate) fn propose_with_turn(&mut self) {
+        let ballot = Ballot::of_turn(self.me);
+        let has_turn = self.tip.header.hint == Some(self.me);
+        if !has_turn
+            || self.proposer.turn_used
+            || !self.proposer.is_idle()
+            || self.acceptor.promised() > ballot
+            || !self.may_vote()
+            || !self.wants_block()
+        {
+            return;
+        }
+        self.proposer.turn_used = true;
+        let (block, workers) = self.new_block();
+        self.propose(ballot, block, workers);
+    }
+
+    /// A block of everything pending, and who had commands in it.
+    pub(crate) fn new_block(&mut self) -> (Arc<Block>, u16) {
+        let after_parent = Timestamp(self.tip.header.time.0 + 1);
+        // A clock that is far ahead sets no time: the block is empty and only moves the chain on.
+        let (time, (commands, origins)) = if self.is_clock_ahead() {
+            (after_parent, Default::default())
+        } else {
+            (self.now.wall.max(after_parent), self.pending.batch())
+        };
+        let workers = origins
+            .iter()
+            .filter_map(|node| self.membership.index_of(*node))
+            .fold(0, |bits: u16, index| bits | 1 << index);
+        let height = self.tip.height().next();
+        self.note_workers(height, workers);
+        let block = Block::new(Draft {
+            chain: self.chain,
+            height,
+            parent: Some(self.tip.hash),
+            membership: self.membership.hash(),
+            proposer: self.me,
+            time,
+            hint: self.hint(height),
+            commands,
+        });
+        (Arc::new(block), workers)
+    }
+
+    /// Who gets the turn of the height after `height`: the next voter after this one that can hold it and has work;
+    /// none has: this node itself, unless it wants no turn.
+    fn hint(&self, height: Height) -> Option<Turn> {
+        let recent = 2 * self.membership.len() as u64;
+        let candidates = || {
+            self.membership.ring_after(self.me.node).filter_map(|node| {
+                let peer = self.peers.get(node)?;
+                let turn = Turn {
+                    node,
+                    boot: peer.boot()?,
+                };
+                (self.can_hold(turn) && peer.is_alive(self.now.instant)).then_some((turn, peer))
+            })
+        };
+        let mut working = candidates().filter(|(_, peer)| {
+            peer.worked
+                .is_some_and(|worked| worked.0 + recent >= height.0)
+        });
+        if let Some((turn, _)) = working.next() {
+            return Some(turn);
+        }
+        if self.is_yielding() {
+            return candidates().next().map(|(turn, _)| turn);
+        }
+        Some(self.me)
+    }
+
+    /// Notes which voters had commands at a height.
+    pub(crate) fn note_workers(&mut self, height: Height, workers: u16) {
+        for (index, member) in self.membership.voters().iter().enumerate() {
+            if workers & 1 << index != 0
+                && let Some(peer) = self.peers.get_mut(member.id)
+            {
+                peer.worked = peer.worked.max(Some(height));
+            }
+        }
+    }
+
+    pub(crate) fn note_work(&mut self) {
+        if self.pending.is_empty() {
+            self.work_since = self.now.instant;
+        }
+    }
+
+    pub(crate) fn on_push(&mut self, from: NodeId, commands: Vec<SealedCommand>) {
+        self.note_work();
+        let next = self.tip.height().next();
+        let now = self.now.instant;
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.worked = peer.worked.max(Some(next));
+        }
+        for command in commands {
+            if command.bytes().len() <= model::limits::COMMAND_BYTES_MAX {
+                self.pending.pushed(command, from, now);
+            }
+        }
+    }
+
+    /// Sends our pending commands to whoever proposes next: the holder of the turn, or, if a block of this height is
+    /// already on its way, the one it names.
+    pub(crate) fn push_commands(&mut self) {
+        let height = self.tip.height().next();
+        let coming = self
+            .acceptor
+            .accepted()
+            .map(|AcceptedBlock { block, .. }| block.header().hint);
+        let (target, height) = match coming {
+            Some(hint) => (hint.filter(|turn| self.can_hold(*turn)), height.next()),
+            None => (self.holder(), height),
+        };
+        let Some(target) = target
+            .map(|turn| turn.node)
+            .filter(|node| *node != self.me.node)
+        else {
+            return;
+        };
+        if self.phase == Phase::Opening || !self.pending.has_unpushed(target, height) {
+            return;
+        }
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for command in self.pending.take_unpushed(target, height) {
+            bytes += command.block_bytes();
+            batch.push(command);
+            if bytes >= PUSH_BYTES_MAX {
+                bytes = 0;
+                let commands = std::mem::take(&mut batch);
+                self.send(LogSeq(0), target, Message::Push { commands });
+            }
+        }
+        if !batch.is_empty() {
+            self.send(LogSeq(0), target, Message::Push { commands: batch });
+        }
+    }
+}
