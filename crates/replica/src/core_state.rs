@@ -69,14 +69,24 @@ impl CoreState {
     pub fn apply(&mut self, block: &Block) -> Vec<Disposition> {
         self.time = block.header().time;
         self.forget();
-        (0..).zip(block.entries()).map(|(index, entry)| self.dispose(block, index, entry)).collect()
+        (0..)
+            .zip(block.entries())
+            .map(|(index, entry)| self.dispose(block, index, entry))
+            .collect()
     }
 
     fn dispose(&mut self, block: &Block, index: u32, entry: &Entry) -> Disposition {
-        let Some(sealed) = entry.sealed() else { return Disposition::Erased };
-        let Ok(command) = sealed.open() else { return Disposition::Malformed };
+        let Some(sealed) = entry.sealed() else {
+            return Disposition::Erased;
+        };
+        let Ok(command) = sealed.open() else {
+            return Disposition::Malformed;
+        };
         let id = command.request_id(sealed.leaf());
-        let request = command.key.as_ref().map_or(Digest(sealed.leaf().0), |key| key.request);
+        let request = command
+            .key
+            .as_ref()
+            .map_or(Digest(sealed.leaf().0), |key| key.request);
         if let Some(first) = self.requests.get(&id) {
             return if first.request == request {
                 Disposition::Duplicate(first.position)
@@ -87,10 +97,21 @@ impl CoreState {
         if command.valid_until < self.time {
             return Disposition::Expired;
         }
-        let position = Position { height: block.height(), index };
+        if command.valid_until > self.valid_until(command.key.is_some()) {
+            // It could be applied again after its key is forgotten.
+            return Disposition::Malformed;
+        }
+        let position = Position {
+            height: block.height(),
+            index,
+        };
         self.requests.insert(id, Remembered { request, position });
         let keyed = command.key.is_some();
-        let queue = if keyed { &mut self.keyed } else { &mut self.unkeyed };
+        let queue = if keyed {
+            &mut self.keyed
+        } else {
+            &mut self.unkeyed
+        };
         queue.push_back((self.time.plus(window(keyed)), id));
         Disposition::Fresh(command)
     }
@@ -105,5 +126,9 @@ impl CoreState {
 }
 
 fn window(keyed: bool) -> Duration {
-    if keyed { limits::KEYED_WINDOW } else { limits::UNKEYED_WINDOW }
+    if keyed {
+        limits::KEYED_WINDOW
+    } else {
+        limits::UNKEYED_WINDOW
+    }
 }

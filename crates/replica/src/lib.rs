@@ -1,1 +1,17 @@
 //! Engine, ledger and core state behind one synchronous step function.
+//!
+//! The replica owns the rule *persist, then send*: an effect of the engine names the record it rests on, and the
+//! message waits here until the disk has reported that record, and with it every earlier byte of the log, durable.
+//! It runs on one thread and knows no socket, no clock and no runtime, so that the simulator can run many of them
+//! and attack exactly this order.
+//!
+//! A node drives it like this: hand in an [`Input`] with the time, drain [`Replica::poll_output`], and hand in
+//! [`Input::Wake`] when [`Replica::next_wake`] is due.
+
+mod core_state;
+mod input;
+mod replica;
+
+pub use core_state::{CoreState, Disposition, Remembered};
+pub use input::{AppliedBlock, Input, Output};
+pub use replica::{Config, OpenError, Replica, Status};

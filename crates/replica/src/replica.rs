@@ -1,0 +1,376 @@
+//! One step at a time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use consensus::{DiskRoom, Effect, Engine, Message, PeerStatus, Phase, Recovered, Urgency};
+use ledger::{Completion, Disk, Ledger, Reader};
+use model::{
+    BlockHash, ChainId, Decided, Height, Instant, LogSeq, Membership, NodeId, Nonce, Now,
+    SealedCommand, Signatures, Timestamp, Turn, Vote,
+};
+
+use crate::core_state::CoreState;
+use crate::input::{AppliedBlock, Input, Output};
+
+/// One answer to a peer that is behind carries at most this many blocks and about this many bytes.
+const CATCH_UP_BLOCKS: usize = 64;
+const CATCH_UP_BYTES: usize = 4 << 20;
+
+/// Who runs here, and on what.
+pub struct Config {
+    /// The node's identity.
+    pub me: NodeId,
+    /// Makes and checks signatures.
+    pub signatures: Arc<dyn Signatures>,
+    /// Drawn for this start.
+    pub nonce: Nonce,
+    /// For back-off times only.
+    pub seed: u64,
+}
+
+/// Why a replica does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] ledger::OpenError),
+    /// A block cannot be read.
+    #[error(transparent)]
+    Read(#[from] ledger::ReadError),
+    /// The identity is not among the voters.
+    #[error("node {0} is not a member of this ledger's cluster")]
+    NotAMember(NodeId),
+}
+
+/// What a replica shows of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The chain.
+    pub chain: ChainId,
+    /// This incarnation.
+    pub me: Turn,
+    /// How far it is in taking part.
+    pub phase: Phase,
+    /// Height of the last decided block.
+    pub tip: Height,
+    /// Its hash.
+    pub head: BlockHash,
+    /// Its time.
+    pub time: Timestamp,
+    /// Who may propose next without a prepare.
+    pub turn: Option<Turn>,
+    /// Whether q - 1 other voters were heard within the last second.
+    pub has_quorum: bool,
+    /// Whether the disk takes writes.
+    pub disk: DiskRoom,
+    /// The other voters.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// A message that waits for its record.
+#[derive(Debug)]
+struct Waiting {
+    after: LogSeq,
+    to: NodeId,
+    message: Message,
+}
+
+/// One member's synchronous state machine.
+///
+/// Invariant: no message leaves before the record it rests on, and every record before that, is durable.
+pub struct Replica<D: Disk> {
+    engine: Engine,
+    ledger: Ledger<D>,
+    core: CoreState,
+    chain: ChainId,
+    time: Timestamp,
+    disk: DiskRoom,
+    durable: LogSeq,
+    waiting: VecDeque<Waiting>,
+    outputs: VecDeque<Output>,
+}
+
+impl<D: Disk> Replica<D> {
+    /// Opens the ledger and starts a new incarnation.
+    ///
+    /// # Errors
+    /// If the ledger is missing, foreign or damaged, or the identity does not belong to it.
+    pub fn open(disk: D, config: Config, now: Now) -> Result<Self, OpenError> {
+        Self::open_replaying(disk, config, now, |_| {})
+    }
+
+    /// The same, showing every block from genesis on its way: the core state is a function of the whole chain, and a
+    /// catalogue that is behind can follow in the same pass.
+    ///
+    /// # Errors
+    /// As [`Replica::open`].
+    pub fn open_replaying(
+        disk: D,
+        config: Config,
+        now: Now,
+        mut replayed: impl FnMut(&Arc<AppliedBlock>),
+    ) -> Result<Self, OpenError> {
+        let (ledger, recovered) = Ledger::open(disk, &*config.signatures)?;
+        if !recovered.membership.contains(config.me) {
+            return Err(OpenError::NotAMember(config.me));
+        }
+        let mut core = CoreState::default();
+        for decided in ledger.reader().blocks(Height::GENESIS) {
+            replayed(&Arc::new(apply(&mut core, decided?)));
+        }
+        let time = recovered.tip.block.header().time;
+        let engine = Engine::new(
+            consensus::Config {
+                me: config.me,
+                boot: recovered.boot.next(),
+                nonce: config.nonce,
+                chain: recovered.chain,
+                membership: recovered.membership,
+                signatures: config.signatures,
+                seed: config.seed,
+            },
+            Recovered {
+                tip: recovered.tip,
+                vote: recovered.vote,
+            },
+            now,
+        );
+        let mut replica = Self {
+            engine,
+            ledger,
+            core,
+            chain: recovered.chain,
+            time,
+            disk: DiskRoom::Free,
+            durable: LogSeq(0),
+            waiting: VecDeque::new(),
+            outputs: VecDeque::new(),
+        };
+        replica.carry_out();
+        Ok(replica)
+    }
+
+    /// Takes one input. Drain [`Replica::poll_output`] afterwards.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Receive { from, message } => {
+                self.engine
+                    .handle(now, consensus::Input::Receive { from, message });
+            }
+            Input::Submit(command) => self.submit(now, command),
+            Input::Read(id) => self.engine.handle(now, consensus::Input::Read(id)),
+            Input::Disk(completion) => self.completed(now, completion),
+            Input::Yield => self.engine.handle(now, consensus::Input::Yield),
+            Input::Wake => self.engine.handle(now, consensus::Input::Wake),
+        }
+        self.carry_out();
+    }
+
+    /// The next thing for the node to do, in order.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Wake`] is due, if no other input comes first.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.engine.next_wake()
+    }
+
+    fn submit(&mut self, now: Now, command: SealedCommand) {
+        let stopped = matches!(self.engine.phase(), Phase::Stopped(_));
+        match command.open() {
+            Ok(opened) if !stopped => {
+                let valid_until = opened.valid_until;
+                self.engine.handle(
+                    now,
+                    consensus::Input::Submit {
+                        command,
+                        valid_until,
+                    },
+                );
+            }
+            _ => self
+                .outputs
+                .push_back(Output::Dropped(vec![command.leaf()])),
+        }
+    }
+
+    fn completed(&mut self, now: Now, completion: Completion) {
+        match completion {
+            Completion::Durable(seq) => {
+                self.durable = self.durable.max(seq);
+                self.ledger.durable(seq);
+                self.release();
+                self.engine.handle(now, consensus::Input::Persisted(seq));
+            }
+            Completion::Full => self.disk_room(now, DiskRoom::Full),
+            Completion::Room => self.disk_room(now, DiskRoom::Free),
+            Completion::Failed(_) => {
+                // What waited for the disk must never leave: the record may be lost.
+                self.waiting.clear();
+                self.engine.handle(now, consensus::Input::PersistFailed);
+            }
+        }
+    }
+
+    fn disk_room(&mut self, now: Now, room: DiskRoom) {
+        self.disk = room;
+        self.engine.handle(now, consensus::Input::DiskFull(room));
+    }
+
+    /// Lets go of the messages whose records are durable.
+    fn release(&mut self) {
+        let durable = self.durable;
+        let (ready, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|w| w.after <= durable);
+        self.waiting = waiting;
+        let ready: VecDeque<Waiting> = ready;
+        let sends = ready.into_iter().map(|w| Output::Send {
+            to: w.to,
+            message: w.message,
+        });
+        self.outputs.extend(sends);
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.engine.poll_effect() {
+            match effect {
+                Effect::Append {
+                    seq,
+                    record,
+                    urgency,
+                } => {
+                    self.ledger.append(seq, &record, flush(urgency));
+                }
+                Effect::Send { after, to, message } if after <= self.durable => {
+                    self.outputs.push_back(Output::Send { to, message });
+                }
+                Effect::Send { after, to, message } => {
+                    self.waiting.push_back(Waiting { after, to, message });
+                }
+                Effect::SendDecided { to, from } => self.send_decided(to, from),
+                Effect::Decided { block, certificate } => {
+                    self.time = block.header().time;
+                    let decided = Decided {
+                        block,
+                        certificate: Some(certificate),
+                    };
+                    let applied = Arc::new(apply(&mut self.core, decided));
+                    self.outputs.push_back(Output::Decided(applied));
+                }
+                Effect::ReadReady { id, height } => {
+                    self.outputs.push_back(Output::ReadReady { id, height });
+                }
+                Effect::Voting => self.outputs.push_back(Output::Voting),
+                Effect::Stopped(reason) => self.outputs.push_back(Output::Stopped(reason)),
+                Effect::Evidence {
+                    node,
+                    height,
+                    messages,
+                } => {
+                    self.outputs.push_back(Output::Evidence {
+                        node,
+                        height,
+                        messages,
+                    });
+                }
+                Effect::Refused { from, why } => {
+                    self.outputs.push_back(Output::Refused { from, why });
+                }
+                Effect::Dropped(leaves) => self.outputs.push_back(Output::Dropped(leaves)),
+            }
+        }
+    }
+
+    /// Sends decided blocks out of the ledger. A block that cannot be read ends the batch: others have it too.
+    fn send_decided(&mut self, to: NodeId, from: Height) {
+        let mut bytes = 0;
+        for height in (from.0..=self.engine.tip().0)
+            .take(CATCH_UP_BLOCKS)
+            .map(Height)
+        {
+            let Ok(Some(Decided {
+                block,
+                certificate: Some(certificate),
+            })) = self.ledger.read(height)
+            else {
+                return;
+            };
+            let sealed = block.entries().iter().filter_map(|entry| entry.sealed());
+            bytes += sealed.map(SealedCommand::block_bytes).sum::<usize>();
+            self.outputs.push_back(Output::Send {
+                to,
+                message: Message::Decide { block, certificate },
+            });
+            if bytes >= CATCH_UP_BYTES {
+                return;
+            }
+        }
+    }
+
+    /// What the replica shows of itself.
+    pub fn status(&self, now: Instant) -> Status {
+        Status {
+            chain: self.chain,
+            me: self.engine.identity(),
+            phase: self.engine.phase(),
+            tip: self.engine.tip(),
+            head: self.engine.head(),
+            time: self.time,
+            turn: self.engine.turn(),
+            has_quorum: self.engine.has_quorum(now),
+            disk: self.disk,
+            peers: self.engine.peer_status(now),
+        }
+    }
+
+    /// Height of the last decided block.
+    pub fn tip(&self) -> Height {
+        self.engine.tip()
+    }
+
+    /// Whether a write may be taken now: how far the node takes part, whether its disk has room, and whether q - 1
+    /// other voters were heard within the last second.
+    pub fn readiness(&self, now: Instant) -> (Phase, DiskRoom, bool) {
+        (self.engine.phase(), self.disk, self.engine.has_quorum(now))
+    }
+
+    /// Who votes.
+    pub fn membership(&self) -> &Membership {
+        self.engine.membership()
+    }
+
+    /// The vote at the undecided height.
+    pub fn vote(&self) -> Vote {
+        self.engine.vote()
+    }
+
+    /// The chain, for other threads.
+    pub fn reader(&self) -> Reader {
+        self.ledger.reader()
+    }
+
+    /// Which requests were decided.
+    pub fn core(&self) -> &CoreState {
+        &self.core
+    }
+}
+
+fn apply(core: &mut CoreState, decided: Decided) -> AppliedBlock {
+    let dispositions = core.apply(&decided.block);
+    AppliedBlock {
+        block: decided.block,
+        certificate: decided.certificate,
+        dispositions,
+    }
+}
+
+fn flush(urgency: Urgency) -> ledger::Flush {
+    match urgency {
+        Urgency::Now => ledger::Flush::Now,
+        Urgency::Lazy => ledger::Flush::Lazy,
+    }
+}
