@@ -1,2 +1,95 @@
-//! x
-fn main() {}
+//! The `starling` command: it runs nodes, and it is a client of their HTTP contract.
+//!
+//! One file per subcommand. Results go to stdout and nothing else does; with `--json` they are one object per line.
+//! Logs and progress go to stderr. The exit code says what a script needs to know: see [`failure`].
+
+mod client;
+mod cluster;
+mod connection;
+mod demo;
+mod failure;
+mod get;
+mod ledger;
+mod output;
+mod paint;
+mod search;
+mod serve;
+mod status;
+mod token;
+mod upload;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::failure::Failure;
+
+/// Keeps photos and files on several of your own machines at once, with no machine in charge.
+#[derive(Debug, Parser)]
+#[command(name = "starling", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 other error, 2 wrong usage, 3 not found, 4 some files failed, \
+                        5 temporary (try again), 7 fatal (a node cannot go on).\n\
+                        Every flag has an environment variable STARLING_…, shown in its help.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Start a cluster of a few nodes on this machine, with sample photos
+    Demo(demo::Demo),
+    /// Run one node
+    Serve(serve::Serve),
+    /// Make a cluster, or look at one
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
+    /// Add files and folders
+    Upload(upload::Upload),
+    /// Find files
+    Search(search::Search),
+    /// Fetch a file's bytes or what is known about it
+    Get(get::Get),
+    /// Show the nodes and whether they agree
+    Status(status::Status),
+    /// Look at the ledger, or verify it
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// Make, list and revoke tokens
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+impl Command {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Demo(demo) => demo.run().await,
+            Self::Serve(serve) => serve.run().await,
+            Self::Cluster(cluster) => cluster.run().await,
+            Self::Upload(upload) => upload.run().await,
+            Self::Search(search) => search.run().await,
+            Self::Get(get) => get.run().await,
+            Self::Status(status) => status.run().await,
+            Self::Ledger(ledger) => ledger.run().await,
+            Self::Token(token) => token.run().await,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("nothing else has chosen a TLS provider yet");
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("the system grants threads");
+    let result = runtime.block_on(cli.command.run());
+    // What still blocks a thread (a read of the disk, say) must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

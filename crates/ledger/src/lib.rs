@@ -1,1 +1,34 @@
 //! The hash chain of decided blocks and the durable votes, on disk.
+//!
+//! A ledger is a folder of log files. The first holds the genesis block; every start of the node begins a new one with
+//! its boot counter and a repetition of its vote. Records are appended in the order in which the replica's memory
+//! changed and never overwritten, so every prefix of the log is a state the node was in. A record is *durable* when it
+//! and every earlier one are flushed; the [`Disk`] says when.
+//!
+//! Three things may be wrong with a log that is read at start, and they are told apart (see [`OpenError`]): an end that
+//! was never finished is cut off; one bad copy of a vote, which is written twice, is made good from the other; anything
+//! else means that something flushed is lost, and the node does not vote.
+//!
+//! Reads check what they return against the hash in memory, and that covers every byte. [`verify`] checks a whole folder.
+//!
+//! What this crate must never know: SQLite, a network, a clock. The format is described in `docs/ledger-format.md`.
+
+mod disk;
+mod folder;
+mod format;
+mod index;
+mod ledger;
+mod reader;
+mod record;
+mod recovery;
+mod scan;
+mod verify;
+mod writer;
+
+pub use disk::{Completion, Disk, Storage, Write};
+pub use folder::{CreateError, Folder, create_in};
+pub use ledger::{Flush, Ledger};
+pub use reader::{Blocks, ReadError, Reader};
+pub use recovery::{Cut, OpenError, Recovered, Repair, Report, read_genesis};
+pub use verify::{Fault, VerifyReport, verify, verify_storage};
+pub use writer::GenesisFile;

@@ -1,0 +1,47 @@
+# The front door. `make help` lists what it does.
+#
+# Everything is built by cargo; CARGO_TARGET_DIR is respected, also when the programs built are run.
+
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+STARLING := $(TARGET)/release/starling
+SEEDS ?= 200
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix bench sim needs
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+demo: ## three nodes on this machine, with sample photos (ARGS="--nodes 5 --json" and so on)
+	cargo build --locked --release --package cli
+	@exec $(STARLING) demo $(ARGS)
+
+test: needs ## every test: crates, simulator, three-process clusters, the tour of the README
+	cargo build --locked --package cli
+	cargo test --locked --workspace
+	python3 tests/readme_tour.py --starling $(TARGET)/debug/starling
+
+check: ## formatting, lints, tidy rules, documentation warnings; never writes
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo xtask tidy
+	cargo xtask proto --check
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+fix: ## formats, applies what lints suggest, regenerates generated files
+	cargo xtask proto
+	cargo xtask openapi
+	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
+	cargo fmt --all
+
+bench: ## the comparison with etcd (needs Debian's etcd-server; about ten minutes)
+	cargo build --locked --release --package cli --package bench
+	$(TARGET)/release/starling-bench all $(ARGS)
+
+sim: ## simulated clusters under faults (SEEDS=200)
+	cargo run --locked --release --package sim -- --seeds $(SEEDS) $(ARGS)
+
+needs: # what the tests call besides cargo; installed when that can be done without asking
+	@tests/needs.sh

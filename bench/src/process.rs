@@ -1,0 +1,199 @@
+//! Child processes: started with a log file, never outliving this program, and what the kernel says of them.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+/// What `/proc/<pid>/stat` counts in: USER_HZ is 100 on every Linux that matters.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A process of ours, killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: u32,
+    /// Present if we are its parent and so have to collect it.
+    child: Option<Child>,
+    ended: bool,
+}
+
+/// A signal we send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// What Ctrl-C sends.
+    Interrupt,
+    /// An orderly end.
+    Terminate,
+    /// No warning.
+    Kill,
+}
+
+impl Process {
+    /// Starts `command` with its output appended to `log`.
+    pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self> {
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("opening {}", log.display()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {program}"))?;
+        Ok(Self::of(child))
+    }
+
+    /// A child that was started elsewhere.
+    pub(crate) fn of(child: Child) -> Self {
+        Self {
+            pid: child.id(),
+            child: Some(child),
+            ended: false,
+        }
+    }
+
+    /// A process that a child of ours started and answers for.
+    pub(crate) fn grandchild(pid: u32) -> Self {
+        Self {
+            pid,
+            child: None,
+            ended: false,
+        }
+    }
+
+    /// Its id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether we have not ended it.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.ended
+    }
+
+    /// Kills it and returns when it is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::Kill)?;
+        self.ended = true;
+        if let Some(child) = &mut self.child {
+            child.wait().context("waiting for a killed process")?;
+        }
+        Ok(())
+    }
+
+    /// Asks it to end and waits; one that does not within `limit` is killed.
+    pub(crate) async fn end(&mut self, signal: Signal, limit: Duration) -> Result<()> {
+        self.signal(signal)?;
+        let deadline = tokio::time::Instant::now() + limit;
+        while !self.has_ended()? {
+            if tokio::time::Instant::now() > deadline {
+                eprintln!("process {} did not end in {limit:?}; killing it", self.pid);
+                return self.kill();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    fn has_ended(&mut self) -> Result<bool> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait().context("waiting for a process")?.is_some()),
+            None => Ok(has_ended(self.pid)),
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let name = match signal {
+            Signal::Interrupt => "INT",
+            Signal::Terminate => "TERM",
+            Signal::Kill => "KILL",
+        };
+        // Every shell has `kill` built in; the program of that name is not installed everywhere.
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.pid)])
+            .stderr(Stdio::null())
+            .status()
+            .context("running sh")?;
+        if !status.success() {
+            bail!("process {} is gone already", self.pid);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.ended
+            && let Err(error) = self.kill()
+        {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Gone, or waiting for its parent to notice.
+fn has_ended(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| {
+        let state = stat.rsplit_once(')').map(|(_, fields)| fields.trim_start());
+        state.is_none_or(|state| state.starts_with(['Z', 'X']))
+    })
+}
+
+/// Processor time used so far, in user space and in the kernel, by all threads.
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    parse_cpu_time(&text).with_context(|| format!("understanding {path}"))
+}
+
+/// Memory resident now, in bytes.
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    parse_resident(&text).with_context(|| format!("understanding {path}"))
+}
+
+fn parse_cpu_time(stat: &str) -> Option<Duration> {
+    // The second field is the program's name in parentheses and may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let user: u32 = fields.next()?.parse().ok()?;
+    let system: u32 = fields.next()?.parse().ok()?;
+    Some(TICK * (user + system))
+}
+
+fn parse_resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_fields_14_and_15() {
+        let stat = "7 (a ) name) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 3 4 20 0 9 0 5 6 7";
+        assert_eq!(parse_cpu_time(stat), Some(Duration::from_secs(3)));
+        assert_eq!(parse_cpu_time("7 (x) S 1"), None);
+    }
+
+    #[test]
+    fn resident_memory_is_in_kibibytes() {
+        assert_eq!(
+            parse_resident("Name:\tx\nVmRSS:\t   2048 kB\n"),
+            Some(2 << 20)
+        );
+        assert_eq!(parse_resident("Name:\tx\n"), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Who may sign in, and whose bytes are whose.
+
+use model::{BlobId, Digest, LibraryId, Scope, Timestamp, TokenId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use crate::file::{Word, text, words};
+use crate::row;
+use crate::time;
+
+impl Word for Scope {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("read", Self::Read), ("write", Self::Write), ("admin", Self::Admin)];
+}
+
+/// A token, without the secret that it is checked against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    /// Its public half.
+    #[serde(with = "text")]
+    pub id: TokenId,
+    /// The library its requests address unless they say otherwise.
+    #[serde(with = "text")]
+    pub library: LibraryId,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    #[serde(with = "words")]
+    pub scope: Scope,
+    /// SHA-256 of its secret half.
+    #[serde(skip)]
+    pub secret: Digest,
+    /// When it was created, RFC 3339 in UTC.
+    pub created_at: String,
+    /// The token that created it.
+    #[serde(with = "text")]
+    pub created_by: TokenId,
+    /// It is no longer accepted.
+    pub revoked: bool,
+}
+
+/// What is known of a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobRecord {
+    /// Its length in bytes.
+    pub size: u64,
+    /// Who put it within the last day.
+    pub put_by: Vec<TokenId>,
+    /// The libraries with a file that names it.
+    pub libraries: Vec<LibraryId>,
+}
+
+const TOKEN: &str = "SELECT token, library, name, scope, secret, created, creator, revoked FROM tokens";
+
+/// The token of this name, revoked or not.
+pub(crate) fn token(db: &Connection, token: TokenId) -> rusqlite::Result<Option<Token>> {
+    db.prepare_cached(&format!("{TOKEN} WHERE token = ?1"))?
+        .query_row([token.as_bytes()], read_token)
+        .optional()
+}
+
+/// All tokens, oldest first.
+pub(crate) fn tokens(db: &Connection) -> rusqlite::Result<Vec<Token>> {
+    db.prepare_cached(&format!("{TOKEN} ORDER BY created, token"))?
+        .query_map([], read_token)?
+        .collect()
+}
+
+fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
+    let revoked: Option<i64> = row.get(7)?;
+    Ok(Token {
+        id: TokenId(row.get(0)?),
+        library: row::parsed(row, 1)?,
+        name: row.get(2)?,
+        scope: match row.get(3)? {
+            0_u8 => Scope::Read,
+            1 => Scope::Write,
+            _ => Scope::Admin,
+        },
+        secret: Digest(row.get(4)?),
+        created_at: time::format_timestamp(Timestamp(row::number(row, 5)?)),
+        created_by: TokenId(row.get(6)?),
+        revoked: revoked.is_some(),
+    })
+}
+
+/// Whether a token has put a blob or may read a file that consists of it.
+pub(crate) fn may_read_blob(
+    db: &Connection,
+    token: TokenId,
+    blob: &BlobId,
+) -> rusqlite::Result<bool> {
+    row::exists(
+        db,
+        "SELECT 1 FROM puts WHERE blob = ?1 AND token = ?2
+         UNION ALL
+         SELECT 1 FROM files JOIN tokens USING (library) WHERE file = ?1 AND token = ?2",
+        params![blob.as_bytes(), token.as_bytes()],
+    )
+}
+
+/// What is known of a blob; nothing if nobody has put it lately and no file names it.
+pub(crate) fn blob(db: &Connection, blob: &BlobId) -> rusqlite::Result<Option<BlobRecord>> {
+    let mut size = None;
+    let mut put_by = Vec::new();
+    let mut puts = db.prepare_cached("SELECT size, token FROM puts WHERE blob = ?1 ORDER BY token")?;
+    let mut rows = puts.query([blob.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        size = Some(row::number(row, 0)?);
+        put_by.push(TokenId(row.get(1)?));
+    }
+    let mut libraries = Vec::new();
+    let mut files =
+        db.prepare_cached("SELECT size, library FROM files WHERE file = ?1 ORDER BY library")?;
+    let mut rows = files.query([blob.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        size = Some(row::number(row, 0)?);
+        libraries.push(row::parsed(row, 1)?);
+    }
+    Ok(size.map(|size| BlobRecord { size, put_by, libraries }))
+}

@@ -1,0 +1,241 @@
+//! The writer: takes decided blocks in order and keeps the tables equal to what the ledger says.
+//!
+//! Application is a function of the blocks alone: time comes from the block, ids from the commands, and a command
+//! that breaks a rule is refused in the same way everywhere. A run of blocks is one transaction, with the height
+//! reached in it, so the catalogue is always exactly at one height; how blocks are cut into runs makes no
+//! difference to what it says.
+
+mod access;
+mod files;
+
+use std::path::{Path, PathBuf};
+
+use model::codec::Encode;
+use model::{BlockHash, Command, Height, Payload, Position, Timestamp, limits};
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::index::TextChanges;
+use crate::outcome::{Applied, Refusal, Verdict};
+use crate::row;
+use crate::schema::{self, OpenError, SetAside, Unusable};
+
+/// A decided block with the commands that are to be applied: the first of each request, in time, not erased.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockInput {
+    /// The block's place.
+    pub height: Height,
+    /// The block's time.
+    pub time: Timestamp,
+    /// The block's name.
+    pub hash: BlockHash,
+    /// The commands with their places in the block, in order.
+    pub commands: Vec<(u32, Command)>,
+}
+
+/// Why a run of blocks was not applied. The catalogue is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The caller's mistake: blocks come one by one.
+    #[error("the catalogue needs block {expected}, not block {found}")]
+    NotNext {
+        /// The height that comes next.
+        expected: Height,
+        /// The height given.
+        found: Height,
+    },
+    /// SQLite failed; no command can make it fail, so it is the disk, its space or the file.
+    #[error("applying the blocks behind height {behind:?} to the catalogue")]
+    Database {
+        /// The height before the run.
+        behind: Option<Height>,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+impl ApplyError {
+    /// Whether the file is damaged, so that only [`Catalogue::rebuild`] helps.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if schema::is_damage(source))
+    }
+}
+
+/// The catalogue's one writer.
+#[derive(Debug)]
+pub struct Catalogue {
+    db: Connection,
+    path: PathBuf,
+    height: Option<Height>,
+    set_aside: Option<SetAside>,
+}
+
+impl Catalogue {
+    /// Opens the catalogue in the file at `path`, empty if there is none or if the one there cannot be used.
+    ///
+    /// # Errors
+    /// [`OpenError`] if not even an empty one can be made.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let (db, set_aside) = schema::open_writer(path)?;
+        let height = row::applied_height(&db)
+            .map_err(|source| OpenError::Database { path: path.into(), source })?;
+        Ok(Self { db, path: path.into(), height, set_aside })
+    }
+
+    /// Puts the file aside and starts an empty one, after an error that [`ApplyError::is_damage`].
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file cannot be moved or an empty one cannot be made.
+    pub fn rebuild(self) -> Result<Self, OpenError> {
+        let Self { db, path, .. } = self;
+        drop(db);
+        let why = Unusable::Damaged("a run of blocks could not be applied".to_owned());
+        let aside = schema::set_aside(&path, why)?;
+        let empty = Self::open(&path)?;
+        Ok(Self { set_aside: Some(aside), ..empty })
+    }
+
+    /// The height last applied; none if genesis is still to come.
+    pub fn height(&self) -> Option<Height> {
+        self.height
+    }
+
+    /// The height of the block that must come next.
+    pub fn next_height(&self) -> Height {
+        self.height.map_or(Height::GENESIS, Height::next)
+    }
+
+    /// The unusable file that this one replaces, if there was one.
+    pub fn set_aside(&self) -> Option<&SetAside> {
+        self.set_aside.as_ref()
+    }
+
+    /// Applies a run of blocks in one transaction and says what became of each command, in order.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing of the run is applied then.
+    pub fn apply(&mut self, blocks: &[BlockInput]) -> Result<Vec<Applied>, ApplyError> {
+        let Some(last) = blocks.last() else { return Ok(Vec::new()) };
+        for (expected, block) in (self.next_height().0..).zip(blocks) {
+            if block.height.0 != expected {
+                let expected = Height(expected);
+                return Err(ApplyError::NotNext { expected, found: block.height });
+            }
+        }
+        let applied = self
+            .apply_run(blocks, last)
+            .map_err(|source| ApplyError::Database { behind: self.height, source })?;
+        self.height = Some(last.height);
+        Ok(applied)
+    }
+
+    fn apply_run(
+        &mut self,
+        blocks: &[BlockInput],
+        last: &BlockInput,
+    ) -> rusqlite::Result<Vec<Applied>> {
+        let change = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut text = TextChanges::default();
+        let mut applied = Vec::new();
+        for block in blocks {
+            forget(&change, block.time)?;
+            for (index, command) in &block.commands {
+                let position = Position { height: block.height, index: *index };
+                let mut applier =
+                    Applier { db: &change, text: &mut text, time: block.time, position, command };
+                let outcome = applier.apply()?.to_outcome();
+                applied.push(Applied { position, outcome });
+            }
+        }
+        text.write(&change)?;
+        change
+            .prepare_cached("INSERT OR REPLACE INTO applied VALUES (1, ?1, ?2, ?3)")?
+            .execute(params![
+                last.height.0.cast_signed(),
+                last.hash.as_bytes(),
+                last.time.0.cast_signed()
+            ])?;
+        change.commit()?;
+        Ok(applied)
+    }
+}
+
+/// Drops what is kept for a time only.
+fn forget(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM puts WHERE expires < ?1",
+        "DELETE FROM outcomes WHERE expires < ?1",
+    ] {
+        db.prepare_cached(sql)?.execute([now.0.cast_signed()])?;
+    }
+    Ok(())
+}
+
+/// One command on its way into the tables.
+struct Applier<'a> {
+    db: &'a Connection,
+    text: &'a mut TextChanges,
+    time: Timestamp,
+    position: Position,
+    command: &'a Command,
+}
+
+impl Applier<'_> {
+    fn apply(&mut self) -> rusqlite::Result<Verdict> {
+        let verdict = self.decide()?;
+        if self.command.key.is_some() {
+            self.keep(&verdict)?;
+        }
+        Ok(verdict)
+    }
+
+    fn decide(&mut self) -> rusqlite::Result<Verdict> {
+        let command = self.command;
+        if let Payload::Genesis { admin, admin_secret, library, .. } = &command.payload {
+            return self.found(library, *admin, admin_secret);
+        }
+        let library = &command.library;
+        if !row::exists(
+            self.db,
+            "SELECT 1 FROM libraries WHERE library = ?1",
+            [library.as_str()],
+        )? {
+            let detail = format!("there is no library {library}");
+            return Ok(Verdict::refused(Refusal::LibraryNotFound, detail));
+        }
+        match &command.payload {
+            Payload::Genesis { .. } | Payload::Record(_) => Ok(Verdict::Recorded),
+            Payload::PutBlob { blob, size } => self.put_blob(*blob, *size),
+            Payload::AddFile { .. } => self.add_file(),
+            Payload::EditFile { file, expected, changes } => {
+                self.edit_file(file, *expected, changes)
+            }
+            Payload::SetState { file, expected, state } => {
+                self.edit_file(file, *expected, &[model::file::Change::State(*state)])
+            }
+            Payload::CreateToken { token, secret, name, scope } => {
+                self.create_token(*token, secret, name, *scope)
+            }
+            Payload::RevokeToken { token } => self.revoke_token(*token),
+        }
+    }
+
+    /// Keeps the outcome for as long as the client may retry.
+    fn keep(&self, verdict: &Verdict) -> rusqlite::Result<()> {
+        self.db
+            .prepare_cached(
+                "INSERT INTO outcomes(library, height, idx, expires, verdict)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                self.command.library.as_str(),
+                self.position.height.0.cast_signed(),
+                self.position.index,
+                self.time.plus(limits::KEYED_WINDOW).0.cast_signed(),
+                verdict.to_bytes(),
+            ])?;
+        Ok(())
+    }
+}

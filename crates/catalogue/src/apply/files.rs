@@ -1,0 +1,142 @@
+//! Files: added, met again, edited, moved to the trash and back.
+
+use std::sync::Arc;
+
+use model::file::{Change, State};
+use model::{BlobId, Payload, limits};
+
+use super::Applier;
+use crate::history::{HistoryKind, NewEntry};
+use crate::index;
+use crate::key::RowKey;
+use crate::outcome::{Refusal, Verdict};
+use crate::row::{self, FileRow};
+use crate::rules::{self, RuleError};
+use crate::stored::{NewFile, Stored};
+
+impl Applier<'_> {
+    /// Adds a file, or what is new about one that is there.
+    pub(super) fn add_file(&mut self) -> rusqlite::Result<Verdict> {
+        let command = self.command;
+        let Payload::AddFile { file, size, name, facts, metadata, restore } = &command.payload else {
+            unreachable!("only an AddFile is handed over");
+        };
+        let valid = rules::check_size(*size)
+            .and_then(|()| rules::check_name(name))
+            .and_then(|()| rules::check_metadata(metadata))
+            .and_then(|()| rules::check_facts(facts));
+        if let Err(error) = valid {
+            return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
+        }
+        if let Some(known) = row::file(self.db, &command.library, file)? {
+            return self.meet_again(known, name, &metadata.tags, *restore);
+        }
+        let stored = Stored::new(NewFile {
+            library: &command.library,
+            file: *file,
+            size: *size,
+            name,
+            facts,
+            metadata,
+            added_at: self.time,
+            added_by: command.actor,
+        });
+        let key = RowKey::free(self.db, stored.local_time())?;
+        let row = FileRow { key, arrival: self.arrival(), stored };
+        index::insert(self.db, self.text, &row)?;
+        self.record(None, &row.stored, HistoryKind::Added)?;
+        Ok(Verdict::FileAdded(Arc::new(row.stored)))
+    }
+
+    /// Stored metadata wins; a new name and new tags are taken. What lies in the trash is left alone unless it is
+    /// to be restored.
+    fn meet_again(
+        &mut self,
+        known: FileRow,
+        name: &str,
+        tags: &[String],
+        restore: bool,
+    ) -> rusqlite::Result<Verdict> {
+        let mut after = known.stored.clone();
+        if after.state == State::Trashed {
+            if !restore {
+                return Ok(Verdict::FileKnown(Arc::new(known.stored)));
+            }
+            after.state = State::Live;
+        }
+        after.add_name(name);
+        after.add_tags(tags);
+        if let Err(error) = rules::check_tags(&after.tags) {
+            return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
+        }
+        let stored = self.replace(&known, after, HistoryKind::AddedAgain)?;
+        Ok(Verdict::FileKnown(stored))
+    }
+
+    /// Applies edits to the version the client saw.
+    pub(super) fn edit_file(
+        &mut self,
+        file: &BlobId,
+        expected: Option<u64>,
+        changes: &[Change],
+    ) -> rusqlite::Result<Verdict> {
+        let Some(known) = row::file(self.db, &self.command.library, file)? else {
+            let detail = format!("library {} has no file {file}", self.command.library);
+            return Ok(Verdict::refused(Refusal::FileNotFound, detail));
+        };
+        let current = known.stored.version;
+        if expected.is_some_and(|expected| expected != current) {
+            return Ok(Verdict::Stale { current });
+        }
+        let valid: Result<(), RuleError> = changes.iter().try_for_each(rules::check_change);
+        if let Err(error) = valid {
+            return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
+        }
+        let mut after = known.stored.clone();
+        for change in changes {
+            after.change(change);
+        }
+        let stored = self.replace(&known, after, HistoryKind::Edited)?;
+        Ok(Verdict::FileEdited(stored))
+    }
+
+    /// Writes the next version, if it differs from the last.
+    fn replace(
+        &mut self,
+        before: &FileRow,
+        mut after: Stored,
+        kind: HistoryKind,
+    ) -> rusqlite::Result<Arc<Stored>> {
+        if after != before.stored {
+            after.version += 1;
+            index::update(self.db, self.text, before, after.clone())?;
+            self.record(Some(&before.stored), &after, kind)?;
+        }
+        Ok(Arc::new(after))
+    }
+
+    fn record(
+        &self,
+        before: Option<&Stored>,
+        after: &Stored,
+        kind: HistoryKind,
+    ) -> rusqlite::Result<()> {
+        let entry = NewEntry {
+            library: &after.library,
+            file: &after.file,
+            position: self.position,
+            time: self.time,
+            actor: self.command.actor,
+            kind,
+            version: after.version,
+            changes: after.changes_since(before),
+        };
+        entry.insert(self.db)
+    }
+
+    /// A number that grows from command to command.
+    fn arrival(&self) -> i64 {
+        let block_commands = limits::BLOCK_COMMANDS_MAX as u64;
+        (self.position.height.0 * block_commands + u64::from(self.position.index)).cast_signed()
+    }
+}

@@ -1,0 +1,160 @@
+//! Every change of a file: when, by whom, what, and whose word it was.
+
+use std::collections::BTreeMap;
+
+use model::file::{Change, Source};
+use model::{BlobId, Height, LibraryId, Position, Timestamp, TokenId, codec_enum};
+use rusqlite::{Connection, params};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::file::{self, Word, text, words};
+use crate::row;
+use crate::time;
+
+/// One change of one file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// Height of the block that holds the command.
+    pub height: u64,
+    /// The command's place in it.
+    pub index: u32,
+    /// The block's time, RFC 3339 in UTC.
+    pub time: String,
+    /// The token that acted.
+    #[serde(with = "text")]
+    pub actor: TokenId,
+    /// What was done.
+    pub kind: HistoryKind,
+    /// The file's version after it.
+    pub version: u64,
+    /// Property by property.
+    pub changes: Vec<FieldChange>,
+}
+
+/// What was done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HistoryKind {
+    /// It was added.
+    Added,
+    /// It was uploaded again, under another name or with other tags.
+    AddedAgain,
+    /// It was edited, archived, trashed or restored.
+    Edited,
+}
+
+codec_enum!(HistoryKind, "kind of change" { 0 => Added, 1 => AddedAgain, 2 => Edited });
+
+/// The change of one property.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldChange {
+    /// The property, as the File calls it.
+    pub field: &'static str,
+    /// Its value before; null if it had none.
+    pub from: Value,
+    /// Its value after.
+    pub to: Value,
+    /// Whose word the new value is.
+    #[serde(with = "words")]
+    pub source: Source,
+}
+
+/// A change about to be recorded.
+pub(crate) struct NewEntry<'a> {
+    pub(crate) library: &'a LibraryId,
+    pub(crate) file: &'a BlobId,
+    pub(crate) position: Position,
+    pub(crate) time: Timestamp,
+    pub(crate) actor: TokenId,
+    pub(crate) kind: HistoryKind,
+    pub(crate) version: u64,
+    pub(crate) changes: Vec<(Change, Source)>,
+}
+
+impl NewEntry<'_> {
+    /// Writes it down.
+    pub(crate) fn insert(&self, db: &Connection) -> rusqlite::Result<()> {
+        use model::codec::Encode;
+        db.prepare_cached(
+            "INSERT INTO history(library, file, height, idx, time, actor, kind, version, changes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            self.library.as_str(),
+            self.file.as_bytes(),
+            self.position.height.0.cast_signed(),
+            self.position.index,
+            self.time.0.cast_signed(),
+            self.actor.as_bytes(),
+            self.kind as u8,
+            self.version.cast_signed(),
+            self.changes.to_bytes(),
+        ])?;
+        Ok(())
+    }
+}
+
+/// A file's changes, first to last.
+pub(crate) fn of_file(
+    db: &Connection,
+    library: &LibraryId,
+    file: &BlobId,
+) -> rusqlite::Result<Vec<HistoryEntry>> {
+    let mut query = db.prepare_cached(
+        "SELECT height, idx, time, actor, kind, version, changes FROM history
+         WHERE library = ?1 AND file = ?2 ORDER BY height, idx",
+    )?;
+    let mut rows = query.query((library.as_str(), file.as_bytes()))?;
+    let mut values: BTreeMap<&'static str, Value> = BTreeMap::new();
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let changes: Vec<(Change, Source)> = row::decoded(row, 6)?;
+        let mut describe = |(change, source): &(Change, Source)| {
+            let (field, to) = described(change);
+            let from = values.insert(field, to.clone()).unwrap_or_else(|| unset(change));
+            FieldChange { field, from, to, source: *source }
+        };
+        entries.push(HistoryEntry {
+            height: row::number(row, 0)?,
+            index: row.get(1)?,
+            time: time::format_timestamp(Timestamp(row::number(row, 2)?)),
+            actor: TokenId(row.get(3)?),
+            kind: match row.get(4)? {
+                0_u8 => HistoryKind::Added,
+                1 => HistoryKind::AddedAgain,
+                _ => HistoryKind::Edited,
+            },
+            version: row::number(row, 5)?,
+            changes: changes.iter().map(&mut describe).collect(),
+        });
+    }
+    Ok(entries)
+}
+
+/// A property's name and value as the File shows them.
+fn described(change: &Change) -> (&'static str, Value) {
+    match change {
+        Change::Name(name) => ("name", json!(name)),
+        Change::Title(title) => ("title", json!(title)),
+        Change::Description(text) => ("description", json!(text)),
+        Change::Tags(tags) => ("tags", json!(tags)),
+        Change::Rating(rating) => ("rating", json!(rating)),
+        Change::Favourite(favourite) => ("favourite", json!(favourite)),
+        Change::TakenAt(taken) => ("takenAt", json!(taken.as_ref().map(file::TakenAt::from))),
+        Change::Place(place) => ("place", json!(place.as_ref().map(file::Place::from))),
+        Change::State(state) => ("state", json!(state.word())),
+    }
+}
+
+/// What a property of a file is before anybody says anything.
+fn unset(change: &Change) -> Value {
+    match change {
+        Change::Tags(_) => json!([]),
+        Change::Favourite(_) => json!(false),
+        Change::State(_) => json!("live"),
+        _ => Value::Null,
+    }
+}

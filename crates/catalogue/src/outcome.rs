@@ -1,0 +1,185 @@
+//! What became of a command.
+
+use std::sync::Arc;
+
+use model::{BlobId, Position, TokenId, codec_enum};
+use serde::Serialize;
+
+use crate::file::{File, text};
+use crate::stored::Stored;
+
+/// A command's place and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// Where the command stands.
+    pub position: Position,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What a command did, or why it did nothing. The same on every node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// The chain has begun.
+    Founded,
+    /// A raw record, which is the ledger's alone.
+    Recorded,
+    /// A blob was put by a token that could not read it before.
+    BlobPut {
+        /// The blob.
+        #[serde(with = "text")]
+        blob: BlobId,
+        /// Its length in bytes.
+        size: u64,
+    },
+    /// A blob was put by a token that could already read it.
+    BlobKnown {
+        /// The blob.
+        #[serde(with = "text")]
+        blob: BlobId,
+        /// Its length in bytes.
+        size: u64,
+    },
+    /// A new file.
+    FileAdded {
+        /// As it was then.
+        file: Box<File>,
+    },
+    /// A file that was there before.
+    FileKnown {
+        /// As it was then, with the new name and tags if it took them.
+        file: Box<File>,
+    },
+    /// A file's metadata or state is now as asked, whether or not that was a change.
+    FileEdited {
+        /// As it was then.
+        file: Box<File>,
+    },
+    /// Nothing was done: the file had another version than the client saw.
+    Stale {
+        /// The version it had.
+        current: u64,
+    },
+    /// Nothing was done.
+    Refused {
+        /// For programs.
+        code: Refusal,
+        /// For people.
+        detail: String,
+    },
+    /// A token may sign in.
+    TokenCreated {
+        /// Which.
+        #[serde(with = "text")]
+        token: TokenId,
+    },
+    /// A token is no longer accepted.
+    TokenRevoked {
+        /// Which.
+        #[serde(with = "text")]
+        token: TokenId,
+    },
+}
+
+/// Why a command did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// Metadata that breaks a rule.
+    InvalidMetadata,
+    /// No such file in the library.
+    FileNotFound,
+    /// No such library.
+    LibraryNotFound,
+    /// No such token.
+    TokenNotFound,
+    /// A token of that name exists.
+    TokenExists,
+    /// Without this token nobody could administer the cluster.
+    LastAdmin,
+    /// A genesis behind height 0.
+    MisplacedGenesis,
+}
+
+impl Refusal {
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidMetadata => "invalid_metadata",
+            Self::FileNotFound => "file_not_found",
+            Self::LibraryNotFound => "library_not_found",
+            Self::TokenNotFound => "token_not_found",
+            Self::TokenExists => "token_exists",
+            Self::LastAdmin => "last_admin",
+            Self::MisplacedGenesis => "misplaced_genesis",
+        }
+    }
+}
+
+codec_enum!(Refusal, "refusal" {
+    0 => InvalidMetadata,
+    1 => FileNotFound,
+    2 => LibraryNotFound,
+    3 => TokenNotFound,
+    4 => TokenExists,
+    5 => LastAdmin,
+    6 => MisplacedGenesis,
+});
+
+/// An outcome as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Verdict {
+    Founded,
+    Recorded,
+    BlobPut { blob: BlobId, size: u64 },
+    BlobKnown { blob: BlobId, size: u64 },
+    FileAdded(Arc<Stored>),
+    FileKnown(Arc<Stored>),
+    FileEdited(Arc<Stored>),
+    Stale { current: u64 },
+    Refused { code: Refusal, detail: String },
+    TokenCreated(TokenId),
+    TokenRevoked(TokenId),
+}
+
+codec_enum!(Verdict, "verdict" {
+    0 => Founded,
+    1 => Recorded,
+    2 => BlobPut { blob, size },
+    3 => BlobKnown { blob, size },
+    4 => FileAdded(file),
+    5 => FileKnown(file),
+    6 => FileEdited(file),
+    7 => Stale { current },
+    8 => Refused { code, detail },
+    9 => TokenCreated(token),
+    10 => TokenRevoked(token),
+});
+
+impl Verdict {
+    /// A refusal that explains itself.
+    pub(crate) fn refused(code: Refusal, detail: impl ToString) -> Self {
+        Self::Refused { code, detail: detail.to_string() }
+    }
+
+    /// The outcome as others see it.
+    pub(crate) fn to_outcome(&self) -> Outcome {
+        let seen = |stored: &Stored| Box::new(stored.to_file());
+        match self {
+            Self::Founded => Outcome::Founded,
+            Self::Recorded => Outcome::Recorded,
+            Self::BlobPut { blob, size } => Outcome::BlobPut { blob: *blob, size: *size },
+            Self::BlobKnown { blob, size } => Outcome::BlobKnown { blob: *blob, size: *size },
+            Self::FileAdded(stored) => Outcome::FileAdded { file: seen(stored) },
+            Self::FileKnown(stored) => Outcome::FileKnown { file: seen(stored) },
+            Self::FileEdited(stored) => Outcome::FileEdited { file: seen(stored) },
+            Self::Stale { current } => Outcome::Stale { current: *current },
+            Self::Refused { code, detail } => {
+                Outcome::Refused { code: *code, detail: detail.clone() }
+            }
+            Self::TokenCreated(token) => Outcome::TokenCreated { token: *token },
+            Self::TokenRevoked(token) => Outcome::TokenRevoked { token: *token },
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What metadata may be, checked on every node when a command is applied.
+//!
+//! The HTTP layer checks the same rules earlier and answers with a pointer to the place; here they guard the
+//! catalogue against commands that came another way, and decide the same on every node.
+
+use model::file::{Change, Facts, Metadata, Place, TakenAt};
+
+use crate::time::OFFSET_MIN_MAX;
+
+/// A name or a title, in bytes.
+pub const NAME_BYTES_MAX: usize = 1 << 10;
+/// A description, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
+/// A tag, in bytes.
+pub const TAG_BYTES_MAX: usize = 255;
+/// The tags of one file.
+pub const TAGS_MAX: usize = 1000;
+/// The names of one file; further ones are not remembered.
+pub const NAMES_MAX: usize = 100;
+/// The highest rating.
+pub const RATING_MAX: u8 = 5;
+/// The largest file: numbers in JSON are exact up to here.
+pub const SIZE_BYTES_MAX: u64 = (1 << 53) - 1;
+/// How far above or below the sea a place may be, in metres.
+pub const ALTITUDE_M_MAX: f64 = 100_000.0;
+
+/// A rule that metadata breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// Too long.
+    #[error("{field} is longer than {limit} bytes")]
+    TooLong {
+        /// The property.
+        field: &'static str,
+        /// In bytes.
+        limit: usize,
+    },
+    /// Nothing where something is needed.
+    #[error("{field} is empty")]
+    Empty {
+        /// The property.
+        field: &'static str,
+    },
+    /// A tag that is not in normal form.
+    #[error(
+        "a tag is trimmed text without control characters, its parts parted by single slashes: {tag:?} is not"
+    )]
+    TagForm {
+        /// The tag.
+        tag: String,
+    },
+    /// Too many tags.
+    #[error("a file has at most {TAGS_MAX} tags")]
+    TooManyTags,
+    /// A rating out of range.
+    #[error("a rating is 0 to {RATING_MAX}, not {0}")]
+    Rating(u8),
+    /// An offset out of range.
+    #[error("an offset from UTC is within 14 hours, not {0} minutes")]
+    Offset(i16),
+    /// A height that is not on the earth.
+    #[error("an altitude is within {ALTITUDE_M_MAX} m of the sea")]
+    Altitude,
+    /// A size that no file has.
+    #[error("a file has at most {SIZE_BYTES_MAX} bytes")]
+    Size,
+}
+
+/// Checks a file's or a token's name. Any characters may stand in it: it is kept as text and never used as a path.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_name(name: &str) -> Result<(), RuleError> {
+    if name.is_empty() {
+        return Err(RuleError::Empty { field: "name" });
+    }
+    check_length("name", name, NAME_BYTES_MAX)
+}
+
+/// Checks that a tag is in normal form: trimmed, no empty part, no slash at either end, no control character.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_tag(tag: &str) -> Result<(), RuleError> {
+    check_length("tag", tag, TAG_BYTES_MAX)?;
+    let parts_valid = tag
+        .split('/')
+        .all(|part| !part.is_empty() && part.trim() == part);
+    if !parts_valid || tag.contains(char::is_control) {
+        return Err(RuleError::TagForm { tag: tag.to_owned() });
+    }
+    Ok(())
+}
+
+/// Checks an edit.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_change(change: &Change) -> Result<(), RuleError> {
+    match change {
+        Change::Name(name) => check_name(name),
+        Change::Title(title) => check_title(title.as_deref()),
+        Change::Description(text) => check_description(text.as_deref()),
+        Change::Tags(tags) => check_tags(tags),
+        Change::Rating(rating) => check_rating(*rating),
+        Change::TakenAt(taken) => check_taken(taken.as_ref()),
+        Change::Place(place) => check_place(place.as_ref()),
+        Change::Favourite(_) | Change::State(_) => Ok(()),
+    }
+}
+
+/// Checks what an uploader says of a file.
+///
+/// # Errors
+/// The first rule it breaks.
+pub fn check_metadata(metadata: &Metadata) -> Result<(), RuleError> {
+    check_title(metadata.title.as_deref())?;
+    check_description(metadata.description.as_deref())?;
+    check_tags(&metadata.tags)?;
+    check_rating(metadata.rating)?;
+    check_taken(metadata.taken_at.as_ref())?;
+    check_place(metadata.place.as_ref())
+}
+
+/// Checks what was read from the bytes, as far as searches and answers depend on it.
+pub(crate) fn check_facts(facts: &Facts) -> Result<(), RuleError> {
+    check_taken(facts.taken_at.as_ref())?;
+    check_place(facts.place.as_ref())
+}
+
+/// Checks a size.
+pub(crate) fn check_size(size: u64) -> Result<(), RuleError> {
+    if size > SIZE_BYTES_MAX { Err(RuleError::Size) } else { Ok(()) }
+}
+
+/// Checks tags, each and together.
+pub(crate) fn check_tags(tags: &[String]) -> Result<(), RuleError> {
+    if tags.len() > TAGS_MAX {
+        return Err(RuleError::TooManyTags);
+    }
+    tags.iter().try_for_each(|tag| check_tag(tag))
+}
+
+fn check_title(title: Option<&str>) -> Result<(), RuleError> {
+    check_length("title", title.unwrap_or_default(), NAME_BYTES_MAX)
+}
+
+fn check_description(text: Option<&str>) -> Result<(), RuleError> {
+    check_length("description", text.unwrap_or_default(), DESCRIPTION_BYTES_MAX)
+}
+
+fn check_rating(rating: Option<u8>) -> Result<(), RuleError> {
+    match rating {
+        Some(rating) if rating > RATING_MAX => Err(RuleError::Rating(rating)),
+        _ => Ok(()),
+    }
+}
+
+fn check_taken(taken: Option<&TakenAt>) -> Result<(), RuleError> {
+    match taken.and_then(|taken| taken.offset_min) {
+        Some(offset) if offset.unsigned_abs() > OFFSET_MIN_MAX.unsigned_abs() => {
+            Err(RuleError::Offset(offset))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_place(place: Option<&Place>) -> Result<(), RuleError> {
+    let Some(place) = place else { return Ok(()) };
+    check_length("place name", place.name.as_deref().unwrap_or_default(), NAME_BYTES_MAX)?;
+    match place.altitude {
+        Some(metres) if !(metres.abs() <= ALTITUDE_M_MAX) => Err(RuleError::Altitude),
+        _ => Ok(()),
+    }
+}
+
+fn check_length(field: &'static str, text: &str, limit: usize) -> Result<(), RuleError> {
+    if text.len() > limit { Err(RuleError::TooLong { field, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_has_one_spelling() {
+        for tag in ["beach", "places/uk/London", "New York", "日本", "c++", "a/b c/d"] {
+            assert_eq!(check_tag(tag), Ok(()), "{tag}");
+        }
+        for tag in ["", " a", "a ", "/a", "a/", "a//b", "a/ b", "a\nb", "a\0", "\u{85}"] {
+            assert!(check_tag(tag).is_err(), "{tag:?}");
+        }
+        assert_eq!(check_tag(&"x".repeat(TAG_BYTES_MAX)), Ok(()));
+        assert!(check_tag(&"x".repeat(TAG_BYTES_MAX + 1)).is_err());
+    }
+}

@@ -1,0 +1,228 @@
+//! The database file: its tables, its version, and what happens to one that cannot be used.
+//!
+//! The catalogue is derived, so a file of another version, or a damaged one, is not migrated or mended: it is put
+//! aside under another name and the caller replays the ledger into an empty one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
+/// Unicode tables, so their version is part of it.
+const VERSION: i64 = 1_000 + char::UNICODE_VERSION.0 as i64;
+/// Marks the file as ours: `STLc`.
+const APPLICATION: i64 = 0x5354_4c63;
+/// How long a reader or the writer waits for the other's brief locks.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 128;
+
+/// Everything but `record`, `changes` and `verdict` repeats what those say, in the form that searches compare.
+/// `library` stands in every table, although so far only `home` exists.
+const TABLES: &str = "
+CREATE TABLE applied(
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    height INTEGER NOT NULL, hash BLOB NOT NULL, time INTEGER NOT NULL);
+CREATE TABLE libraries(library TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE files(
+    id INTEGER PRIMARY KEY,
+    library TEXT NOT NULL, file BLOB NOT NULL, state INTEGER NOT NULL, kind INTEGER NOT NULL,
+    taken INTEGER, lat REAL, lon REAL, rating INTEGER, favourite INTEGER NOT NULL,
+    fields INTEGER NOT NULL, arrival INTEGER NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL,
+    record BLOB NOT NULL);
+CREATE UNIQUE INDEX files_file ON files(file, library);
+CREATE INDEX files_scope ON files(library, state);
+CREATE INDEX files_arrival ON files(library, arrival);
+CREATE INDEX files_name ON files(library, name);
+CREATE INDEX files_size ON files(library, size);
+CREATE INDEX files_rating ON files(library, rating) WHERE rating IS NOT NULL;
+
+CREATE VIRTUAL TABLE words USING fts5(
+    name, title, description, tags, place, camera,
+    content='', columnsize=0, tokenize='unicode61 remove_diacritics 2');
+INSERT INTO words(words, rank) VALUES ('secure-delete', 1);
+CREATE VIRTUAL TABLE places USING rtree(id, min_lat, max_lat, min_lon, max_lon);
+CREATE TABLE tags(
+    library TEXT NOT NULL, path TEXT NOT NULL, id INTEGER NOT NULL, spelled TEXT,
+    PRIMARY KEY (library, path, id)) WITHOUT ROWID;
+
+CREATE TABLE history(
+    library TEXT NOT NULL, file BLOB NOT NULL, height INTEGER NOT NULL, idx INTEGER NOT NULL,
+    time INTEGER NOT NULL, actor BLOB NOT NULL, kind INTEGER NOT NULL, version INTEGER NOT NULL,
+    changes BLOB NOT NULL,
+    PRIMARY KEY (library, file, height, idx)) WITHOUT ROWID;
+CREATE TABLE puts(
+    library TEXT NOT NULL, blob BLOB NOT NULL, token BLOB NOT NULL,
+    size INTEGER NOT NULL, expires INTEGER NOT NULL,
+    PRIMARY KEY (blob, token)) WITHOUT ROWID;
+CREATE INDEX puts_expires ON puts(expires);
+CREATE TABLE tokens(
+    library TEXT NOT NULL, token BLOB NOT NULL, name TEXT NOT NULL, scope INTEGER NOT NULL,
+    secret BLOB NOT NULL, created INTEGER NOT NULL, creator BLOB NOT NULL, revoked INTEGER,
+    PRIMARY KEY (token)) WITHOUT ROWID;
+CREATE TABLE outcomes(
+    library TEXT NOT NULL, height INTEGER NOT NULL, idx INTEGER NOT NULL,
+    expires INTEGER NOT NULL, verdict BLOB NOT NULL,
+    PRIMARY KEY (height, idx)) WITHOUT ROWID;
+CREATE INDEX outcomes_expires ON outcomes(expires);
+";
+
+/// Why the catalogue could not be opened, not even empty.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// SQLite refuses a new file.
+    #[error("opening the catalogue {path}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// An unusable file could not be moved out of the way.
+    #[error("putting the catalogue {path} aside")]
+    Aside {
+        /// The file.
+        path: PathBuf,
+        /// What the file system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why an existing file is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Written by another version of the program, or by another program.
+    #[error("it has version {found}, this program writes version {VERSION}")]
+    Version {
+        /// The version found.
+        found: i64,
+    },
+    /// SQLite cannot read it.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+}
+
+/// A file that was moved out of the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it is kept. An older one there is overwritten.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: Unusable,
+}
+
+/// Opens the file for the one writer; creates it if it is missing, replaces it if it cannot be used.
+pub(crate) fn open_writer(path: &Path) -> Result<(Connection, Option<SetAside>), OpenError> {
+    let open = |path: &Path| {
+        open_usable(path).map_err(|source| OpenError::Database { path: path.into(), source })
+    };
+    match open(path)? {
+        Ok(db) => Ok((db, None)),
+        Err(why) => {
+            let aside = set_aside(path, why)?;
+            let db = open(path)?.map_err(|_| OpenError::Database {
+                path: path.into(),
+                source: rusqlite::Error::InvalidQuery,
+            })?;
+            Ok((db, Some(aside)))
+        }
+    }
+}
+
+/// Opens the file for a reader, which can change nothing.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 268435456; PRAGMA cache_size = -16384;")?;
+    Ok(db)
+}
+
+/// Moves an unusable catalogue to the same name with `.aside` behind it.
+pub(crate) fn set_aside(path: &Path, why: Unusable) -> Result<SetAside, OpenError> {
+    let fail = |source| OpenError::Aside { path: path.into(), source };
+    let aside = beside(path, ".aside");
+    for journal in ["-wal", "-shm"] {
+        match fs::remove_file(beside(path, journal)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+            _ => {}
+        }
+    }
+    fs::rename(path, &aside).map_err(fail)?;
+    Ok(SetAside { path: aside, why })
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The outer result is about the world, the inner one about the file.
+fn open_usable(path: &Path) -> rusqlite::Result<Result<Connection, Unusable>> {
+    let db = Connection::open(path)?;
+    match prepare(&db) {
+        Ok(Ok(())) => Ok(Ok(db)),
+        Ok(Err(why)) => Ok(Err(why)),
+        Err(error) if is_damage(&error) => Ok(Err(Unusable::Damaged(error.to_string()))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error says that the file itself is broken.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SchemaChanged, TypeMismatch};
+    match error {
+        rusqlite::Error::SqliteFailure(failure, message) => {
+            let broken_schema = message
+                .as_deref()
+                .is_some_and(|text| text.contains("malformed") || text.contains("no such table"));
+            matches!(failure.code, DatabaseCorrupt | NotADatabase | SchemaChanged | TypeMismatch)
+                || broken_schema
+        }
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::QueryReturnedNoRows
+        | rusqlite::Error::Utf8Error(..) => true,
+        _ => false,
+    }
+}
+
+fn prepare(db: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    // The ledger is the truth: after a power cut the catalogue may be some blocks behind, but never torn.
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;
+         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let found = pragma("user_version")?;
+    if tables == 0 && found == 0 {
+        create(db)?;
+        return Ok(Ok(()));
+    }
+    if found != VERSION || pragma("application_id")? != APPLICATION {
+        return Ok(Err(Unusable::Version { found }));
+    }
+    let check: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if check == "ok" { Ok(Ok(())) } else { Ok(Err(Unusable::Damaged(check))) }
+}
+
+fn create(db: &Connection) -> rusqlite::Result<()> {
+    let change = db.unchecked_transaction()?;
+    change.execute_batch(TABLES)?;
+    change.pragma_update(None, "application_id", APPLICATION)?;
+    change.pragma_update(None, "user_version", VERSION)?;
+    change.commit()
+}

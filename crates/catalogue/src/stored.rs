@@ -1,0 +1,363 @@
+//! A file's record as the catalogue keeps it, and everything derived from it.
+//!
+//! The record holds the facts read from the bytes and, apart from them, what people said: a person's word about
+//! date or place stands over the facts for ever, also when it is "none". One row keeps the record in model's
+//! canonical encoding; columns and index rows beside it are only what searches compare.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use model::codec_struct;
+use model::file::{Camera, Change, Facts, LocalTime, Metadata, Place, Source, State, TakenAt};
+use model::{BlobId, LibraryId, Timestamp, TokenId};
+
+use crate::field::Field;
+use crate::file::{self, File};
+use crate::rules::NAMES_MAX;
+use crate::time;
+
+/// Parts two values in one full-text column, so that no phrase reaches from one into the next. A private character
+/// that counts as a word of its own and that nobody types.
+const WALL: &str = " \u{E000} ";
+
+/// A file in a library.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) library: LibraryId,
+    pub(crate) file: BlobId,
+    pub(crate) size: u64,
+    pub(crate) added_at: Timestamp,
+    pub(crate) added_by: TokenId,
+    pub(crate) version: u64,
+    pub(crate) state: State,
+    pub(crate) name: String,
+    pub(crate) names: Vec<String>,
+    pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) rating: Option<u8>,
+    pub(crate) favourite: bool,
+    /// What people say of the date; none if nothing was said.
+    pub(crate) said_taken_at: Option<Option<TakenAt>>,
+    /// What people say of the place; none if nothing was said.
+    pub(crate) said_place: Option<Option<Place>>,
+    pub(crate) facts: Facts,
+}
+
+codec_struct!(Stored {
+    library,
+    file,
+    size,
+    added_at,
+    added_by,
+    version,
+    state,
+    name,
+    names,
+    title,
+    description,
+    tags,
+    rating,
+    favourite,
+    said_taken_at,
+    said_place,
+    facts,
+});
+
+/// The text of a file, by full-text column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Words {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) tags: String,
+    pub(crate) place: String,
+    pub(crate) camera: String,
+}
+
+/// What a new file is made of.
+pub(crate) struct NewFile<'a> {
+    pub(crate) library: &'a LibraryId,
+    pub(crate) file: BlobId,
+    pub(crate) size: u64,
+    pub(crate) name: &'a str,
+    pub(crate) facts: &'a Facts,
+    pub(crate) metadata: &'a Metadata,
+    pub(crate) added_at: Timestamp,
+    pub(crate) added_by: TokenId,
+}
+
+impl Stored {
+    /// A file at its first version.
+    pub(crate) fn new(new: NewFile<'_>) -> Self {
+        let metadata = new.metadata;
+        let mut stored = Self {
+            library: new.library.clone(),
+            file: new.file,
+            size: new.size,
+            added_at: new.added_at,
+            added_by: new.added_by,
+            version: 1,
+            state: State::Live,
+            name: new.name.to_owned(),
+            names: vec![new.name.to_owned()],
+            title: filled(metadata.title.clone()),
+            description: filled(metadata.description.clone()),
+            tags: Vec::new(),
+            rating: metadata.rating,
+            favourite: metadata.favourite,
+            said_taken_at: metadata.taken_at.map(Some),
+            said_place: metadata.place.clone().map(Some),
+            facts: new.facts.clone(),
+        };
+        stored.add_tags(&metadata.tags);
+        stored
+    }
+
+    /// When it was taken, by whoever's word counts most.
+    pub(crate) fn taken_at(&self) -> Option<TakenAt> {
+        self.said_taken_at.unwrap_or(self.facts.taken_at)
+    }
+
+    /// When it was taken, on the camera's clock.
+    pub(crate) fn local_time(&self) -> Option<LocalTime> {
+        self.taken_at().map(|taken| taken.local)
+    }
+
+    /// Where it was taken, by whoever's word counts most.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        match &self.said_place {
+            Some(said) => said.as_ref(),
+            None => self.facts.place.as_ref(),
+        }
+    }
+
+    /// Applies a person's edit.
+    pub(crate) fn change(&mut self, change: &Change) {
+        match change {
+            Change::Name(name) => {
+                self.name.clone_from(name);
+                self.add_name(name);
+            }
+            Change::Title(title) => self.title = filled(title.clone()),
+            Change::Description(text) => self.description = filled(text.clone()),
+            Change::Tags(tags) => {
+                self.tags.clear();
+                self.add_tags(tags);
+            }
+            Change::Rating(rating) => self.rating = *rating,
+            Change::Favourite(favourite) => self.favourite = *favourite,
+            Change::TakenAt(taken) => self.said_taken_at = Some(taken.map(by_user_at)),
+            Change::Place(place) => self.said_place = Some(place.clone().map(by_user_in)),
+            Change::State(state) => self.state = *state,
+        }
+    }
+
+    /// Remembers another name, up to a limit.
+    pub(crate) fn add_name(&mut self, name: &str) {
+        if self.names.len() < NAMES_MAX && !self.names.iter().any(|known| known == name) {
+            self.names.push(name.to_owned());
+        }
+    }
+
+    /// Adds the tags it does not have yet.
+    pub(crate) fn add_tags(&mut self, tags: &[String]) {
+        for tag in tags {
+            if !self.tags.contains(tag) {
+                self.tags.push(tag.clone());
+            }
+        }
+    }
+
+    /// What differs from `before`, property by property, with whose word each value is. Against nothing: whatever
+    /// has a value.
+    pub(crate) fn changes_since(&self, before: Option<&Self>) -> Vec<(Change, Source)> {
+        let mut changes = Vec::new();
+        for (change, source, empty) in self.properties() {
+            let differs = match before {
+                Some(before) => !before.properties().iter().any(|(old, _, _)| *old == change),
+                None => !empty,
+            };
+            if differs {
+                changes.push((change, source));
+            }
+        }
+        changes
+    }
+
+    /// Every editable property, with its source and whether it is at its default.
+    fn properties(&self) -> [(Change, Source, bool); 9] {
+        let taken = self.taken_at();
+        let place = self.place().cloned();
+        let taken_source = taken.map_or(Source::User, |taken| taken.source);
+        let place_source = place.as_ref().map_or(Source::User, |place| place.source);
+        let user = Source::User;
+        let (title, text) = (self.title.clone(), self.description.clone());
+        [
+            (Change::Name(self.name.clone()), user, false),
+            (Change::Title(title), user, self.title.is_none()),
+            (Change::Description(text), user, self.description.is_none()),
+            (Change::Tags(self.tags.clone()), user, self.tags.is_empty()),
+            (Change::Rating(self.rating), user, self.rating.is_none()),
+            (Change::Favourite(self.favourite), user, !self.favourite),
+            (Change::TakenAt(taken), taken_source, taken.is_none()),
+            (Change::Place(place), place_source, self.place().is_none()),
+            (Change::State(self.state), user, self.state == State::Live),
+        ]
+    }
+
+    /// Which fields have a value, as bits.
+    pub(crate) fn fields(&self) -> i64 {
+        let facts = &self.facts;
+        let taken = self.taken_at();
+        let present = |field: Field| match field {
+            Field::Taken => taken.is_some(),
+            Field::Offset => taken.is_some_and(|taken| taken.offset_min.is_some()),
+            Field::Gps => self.place().is_some(),
+            Field::Altitude => self.place().is_some_and(|place| place.altitude.is_some()),
+            Field::Title => self.title.is_some(),
+            Field::Description => self.description.is_some(),
+            Field::Tag => !self.tags.is_empty(),
+            Field::Rating => self.rating.is_some(),
+            Field::Camera => facts.camera.is_some(),
+            Field::Lens => facts.camera.as_ref().is_some_and(|camera| camera.lens.is_some()),
+            Field::Exposure => facts.exposure.is_some(),
+            Field::Width => facts.width.is_some(),
+            Field::Height => facts.height.is_some(),
+            Field::Orientation => facts.orientation.is_some(),
+            Field::Duration => facts.duration_ms.is_some(),
+            Field::Thumbhash => !facts.thumbhash.is_empty(),
+        };
+        Field::ALL
+            .iter()
+            .filter(|field| present(**field))
+            .map(|field| field.bit())
+            .sum()
+    }
+
+    /// What a search for words looks at.
+    pub(crate) fn words(&self) -> Words {
+        let camera = self.facts.camera.as_ref();
+        Words {
+            name: self.names.join(WALL),
+            title: self.title.clone().unwrap_or_default(),
+            description: self.description.clone().unwrap_or_default(),
+            tags: self.tags.join(WALL),
+            place: self.place().and_then(|place| place.name.clone()).unwrap_or_default(),
+            camera: camera.map(camera_text).unwrap_or_default(),
+        }
+    }
+
+    /// Every tag and every tag above it, folded for comparison, with the spelling if the file carries it itself.
+    pub(crate) fn tag_paths(&self) -> BTreeMap<String, Option<&str>> {
+        let mut paths: BTreeMap<String, Option<&str>> = BTreeMap::new();
+        for tag in &self.tags {
+            let folded = fold(tag);
+            for (slash, _) in folded.match_indices('/') {
+                let above = folded.get(..slash).unwrap_or(&folded);
+                paths.entry(above.to_owned()).or_default();
+            }
+            paths.entry(folded).or_default().get_or_insert(tag);
+        }
+        paths
+    }
+
+    /// The file as people see it.
+    pub(crate) fn to_file(&self) -> File {
+        let facts = &self.facts;
+        File {
+            id: self.file,
+            library: self.library.clone(),
+            size: self.size,
+            media_type: facts.media_type.clone(),
+            kind: facts.kind,
+            name: self.name.clone(),
+            names: self.names.clone(),
+            title: self.title.clone(),
+            description: self.description.clone(),
+            tags: self.tags.clone(),
+            rating: self.rating,
+            favourite: self.favourite,
+            taken_at: self.taken_at().as_ref().map(Into::into),
+            place: self.place().map(Into::into),
+            camera: facts.camera.as_ref().map(Into::into),
+            exposure: facts.exposure.as_ref().map(Into::into),
+            width: facts.width,
+            height: facts.height,
+            orientation: facts.orientation,
+            duration_ms: facts.duration_ms,
+            thumbhash: (!facts.thumbhash.is_empty()).then(|| BASE64.encode(&facts.thumbhash)),
+            fields: BTreeMap::new(),
+            albums: Vec::new(),
+            state: self.state,
+            added_at: time::format_timestamp(self.added_at),
+            added_by: self.added_by,
+            version: self.version,
+            undecodable: facts.undecodable,
+            notes: facts.notes.clone(),
+        }
+    }
+}
+
+/// Text for comparison without regard to case.
+pub(crate) fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+fn filled(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn by_user_at(taken: TakenAt) -> TakenAt {
+    TakenAt { source: Source::User, ..taken }
+}
+
+fn by_user_in(place: Place) -> Place {
+    Place { source: Source::User, ..place }
+}
+
+fn camera_text(camera: &Camera) -> String {
+    let parts = [&camera.make, &camera.model, &camera.lens];
+    let present: Vec<&str> = parts.into_iter().filter_map(|part| part.as_deref()).collect();
+    present.join(" ")
+}
+
+impl From<&TakenAt> for file::TakenAt {
+    fn from(taken: &TakenAt) -> Self {
+        Self {
+            local: time::format_local(taken.local),
+            offset: taken.offset_min.map(time::format_offset),
+            source: taken.source,
+        }
+    }
+}
+
+impl From<&Place> for file::Place {
+    fn from(place: &Place) -> Self {
+        Self {
+            lat: place.latitude(),
+            lon: place.longitude(),
+            altitude: place.altitude,
+            name: place.name.clone(),
+            source: place.source,
+        }
+    }
+}
+
+impl From<&Camera> for file::Camera {
+    fn from(camera: &Camera) -> Self {
+        Self { make: camera.make.clone(), model: camera.model.clone(), lens: camera.lens.clone() }
+    }
+}
+
+impl From<&model::file::Exposure> for file::Exposure {
+    fn from(exposure: &model::file::Exposure) -> Self {
+        Self {
+            seconds: exposure.seconds,
+            aperture: exposure.aperture,
+            iso: exposure.iso,
+            focal_mm: exposure.focal_mm,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `starling ledger`: the chain's head, and whether every byte of it is what it was.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::builder::FalseyValueParser;
+use model::Ed25519;
+use reqwest::Url;
+use serde_json::{Value, json};
+
+use crate::client::{Body, Call, Client};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+/// Looks at the ledger.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Ledger {
+    /// Print height and hash of the last block
+    Head(Head),
+    /// Check every checksum, link, Merkle root and certificate, on a node or in a folder
+    Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Head {
+    #[command(flatten)]
+    connection: Connection,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// A node's `ledger` folder, checked without any node; stop the node that writes it first
+    #[arg(long, env = "STARLING_LEDGER_FOLDER", value_name = "DIR")]
+    folder: Option<PathBuf>,
+
+    /// Let every node of the cluster check its own copy, instead of one
+    #[arg(
+        long,
+        env = "STARLING_LEDGER_ALL",
+        conflicts_with = "folder",
+        value_parser = FalseyValueParser::new()
+    )]
+    all: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Ledger {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Head(head) => head.run().await,
+            Self::Verify(verify) => verify.run().await,
+        }
+    }
+}
+
+impl Head {
+    async fn run(self) -> Result<(), Failure> {
+        let client = Client::new(&self.connection)?;
+        let head: Value = client.json(&Call::get("/ledger/head")).await?;
+        if self.format.json {
+            return Ok(output::object(&head)?);
+        }
+        let hash = head["hash"].as_str().unwrap_or_default();
+        Ok(output::line(&format!("{} {hash}", head["height"]))?)
+    }
+}
+
+impl Verify {
+    async fn run(self) -> Result<(), Failure> {
+        let sound = match &self.folder {
+            Some(folder) => self.report(&check_folder(folder)?)?,
+            None => self.check_nodes().await?,
+        };
+        if sound {
+            Ok(())
+        } else {
+            Err(anyhow::anyhow!("the ledger is damaged").into())
+        }
+    }
+
+    async fn check_nodes(&self) -> Result<bool, Failure> {
+        let client = Client::new(&self.connection)?;
+        if self.all {
+            client.learn_nodes().await;
+        }
+        let known = client.nodes().len();
+        let mut sound = true;
+        for place in 0..if self.all { known } else { 1 } {
+            let call = Call::post("/ledger/verify", Body::Json(json!({})));
+            let answer = client.only(place).call(&call).await?;
+            let node = answer.node.clone();
+            sound &= self.report(&with_node(answer.read().await?, &node))?;
+        }
+        Ok(sound)
+    }
+
+    /// Prints a report and says whether it found nothing.
+    fn report(&self, report: &Value) -> Result<bool, Failure> {
+        let sound = report["ok"] == true;
+        if self.format.json {
+            output::object(report)?;
+            return Ok(sound);
+        }
+        let place = report["node"].as_str().map_or(String::new(), |node| format!("{node}: "));
+        let range = format!("heights {} to {}", report["from"], report["to"]);
+        output::line(&format!("{place}{range} {}", if sound { "ok" } else { "DAMAGED" }))?;
+        for note in report["notes"].as_array().map_or(&[][..], Vec::as_slice) {
+            output::line(&format!("  {}", note.as_str().unwrap_or_default()))?;
+        }
+        for fault in report["faults"].as_array().map_or(&[][..], Vec::as_slice) {
+            let what = fault["what"].as_str().unwrap_or_default();
+            output::line(&format!("  height {}: {what}", fault["height"]))?;
+        }
+        Ok(sound)
+    }
+}
+
+/// Checks a folder without any node.
+fn check_folder(folder: &Path) -> Result<Value, Failure> {
+    // Only verification is asked of it, for which its own key does not matter.
+    let signatures = Ed25519::new(&[0; 32]);
+    let report = ledger::verify(folder, &signatures)
+        .with_context(|| format!("verifying {}", folder.display()))?;
+    let faults = report.faults.iter().map(|fault| {
+        json!({ "height": fault.height.0, "what": fault.what })
+    });
+    Ok(json!({
+        "folder": folder,
+        "from": report.from.0,
+        "to": report.to.0,
+        "head": report.head.map(|hash| hash.to_string()),
+        "blocks": report.blocks,
+        "commands": report.commands,
+        "ok": report.ok(),
+        "faults": faults.collect::<Vec<_>>(),
+        "notes": report.notes,
+    }))
+}
+
+fn with_node(mut report: Value, node: &Url) -> Value {
+    if let Some(fields) = report.as_object_mut() {
+        let origin = node.origin().ascii_serialization();
+        fields.insert("node".to_owned(), origin.into());
+    }
+    report
+}

@@ -1,0 +1,91 @@
+//! Results on stdout, everything else on stderr.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::builder::FalseyValueParser;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Format {
+    /// Print results as JSON, one object per line
+    #[arg(long, env = "STARLING_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+/// Writes one line of result.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Writes one object of result.
+pub(crate) fn object(value: &impl Serialize) -> io::Result<()> {
+    line(&serde_json::to_string(value)?)
+}
+
+/// Says something on stderr. That nobody listens is no reason to stop.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A bar on stderr, in bytes; invisible unless stderr is a terminal.
+pub(crate) fn progress() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(
+        Some(0),
+        if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        },
+    );
+    let style = "{bar:32} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {msg}";
+    bar.with_style(ProgressStyle::with_template(style).expect("a template of our own"))
+}
+
+/// A table with its columns aligned, the last one as wide as it likes.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    let width_of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        head.get(column).map_or(0, |title| title.len()).max(widest)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width_of).collect();
+    let print = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        line(padded.join("  ").trim_end())
+    };
+    print(&mut head.iter().copied())?;
+    for row in rows {
+        print(&mut row.iter().map(String::as_str))?;
+    }
+    Ok(())
+}
+
+/// Text that others chose, made safe to show: a terminal obeys control characters, and marks of direction hide text.
+pub(crate) fn shown(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| if hidden(c) { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_are_shown_escaped() {
+        assert_eq!(shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(shown("gpj\u{202e}.exe"), "gpj\\u{202e}.exe");
+        assert_eq!(shown("Ærø 🐦"), "Ærø 🐦");
+    }
+}

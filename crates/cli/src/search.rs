@@ -1,0 +1,99 @@
+//! `starling search`: files, one a line.
+
+use serde_json::Value;
+
+use crate::client::{Call, Client};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output::{self, Format, shown};
+
+/// The most that one page holds.
+const PAGE_MAX: u64 = 1000;
+
+/// Finds files.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Search {
+    /// What to look for, `tag:beach after:2019 "ice cream"` for instance; everything if left out
+    #[arg(default_value = "", allow_hyphen_values = true)]
+    query: Vec<String>,
+
+    /// How many files at most
+    #[arg(
+        long,
+        env = "STARLING_SEARCH_LIMIT",
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    limit: u64,
+
+    /// In which order, `-taken` or `name` for instance
+    #[arg(long, env = "STARLING_SEARCH_SORT", value_name = "KEY", allow_hyphen_values = true)]
+    sort: Option<String>,
+
+    #[command(flatten)]
+    connection: Connection,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Search {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let client = Client::new(&self.connection)?;
+        let mut left = self.limit;
+        let mut cursor: Option<String> = None;
+        loop {
+            let page: Value = client.json(&self.page(left, cursor.as_deref())).await?;
+            let items = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+            for file in items {
+                self.print(file)?;
+            }
+            left = left.saturating_sub(items.len() as u64);
+            cursor = page["nextCursor"].as_str().map(str::to_owned);
+            if left == 0 || cursor.is_none() {
+                self.say_what_is_left(&page, cursor.is_some());
+                return Ok(());
+            }
+        }
+    }
+
+    fn page(&self, left: u64, cursor: Option<&str>) -> Call {
+        let mut call = Call::get("/files").query("limit", left.min(PAGE_MAX));
+        let query = self.query.join(" ");
+        if !query.is_empty() {
+            call = call.query("q", query);
+        }
+        if let Some(sort) = &self.sort {
+            call = call.query("sort", sort);
+        }
+        match cursor {
+            Some(cursor) => call.query("cursor", cursor),
+            None => call,
+        }
+    }
+
+    fn print(&self, file: &Value) -> std::io::Result<()> {
+        if self.format.json {
+            return output::object(file);
+        }
+        let text = |value: &Value| shown(value.as_str().unwrap_or_default());
+        let tags = file["tags"].as_array().map_or(&[][..], Vec::as_slice);
+        let tags: Vec<String> = tags.iter().map(|tag| format!("#{}", text(tag))).collect();
+        let taken = text(&file["takenAt"]["local"]);
+        let line = format!(
+            "{}  {:16}  {}  {}",
+            text(&file["id"]),
+            taken.get(..16).unwrap_or("-"),
+            text(&file["name"]),
+            tags.join(" ")
+        );
+        output::line(line.trim_end())
+    }
+
+    fn say_what_is_left(&self, page: &Value, more: bool) {
+        if let (true, Some(total)) = (more, page["total"].as_u64()) {
+            output::note(&format!("{} of {total}; --limit shows more", self.limit));
+        }
+    }
+}

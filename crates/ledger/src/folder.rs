@@ -1,0 +1,110 @@
+//! A ledger in a folder of the file system: made here, read here. Writing to it is the business of the node's
+//! [`Disk`](crate::Disk).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use model::Block;
+
+use crate::disk::Storage;
+use crate::format::file_number;
+use crate::writer::GenesisFile;
+
+/// Why no ledger was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// There is one already; it is never overwritten.
+    #[error("{folder} already holds a ledger")]
+    Exists {
+        /// Where.
+        folder: PathBuf,
+    },
+    /// The block does not found a chain.
+    #[error("the block is not a well-formed genesis block")]
+    NotGenesis,
+    /// The file system said no.
+    #[error("writing the genesis file {path}")]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Makes a ledger that holds the genesis block alone. The folder is made if it is missing; file and folder are flushed.
+///
+/// # Errors
+/// A [`CreateError`]. After an I/O error the folder may be left without a ledger, never with a part of one.
+pub fn create_in(folder: &Path, genesis: &Block) -> Result<(), CreateError> {
+    if genesis.founded_membership().is_none() {
+        return Err(CreateError::NotGenesis);
+    }
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CreateError::Io { path, source }
+    };
+    fs::create_dir_all(folder).map_err(at(folder))?;
+    let storage = Folder::new(folder);
+    if storage.files().map_err(at(folder))?.iter().any(|name| file_number(name).is_some()) {
+        return Err(CreateError::Exists { folder: folder.to_owned() });
+    }
+    let GenesisFile { name, bytes } = GenesisFile::new(genesis);
+    let unfinished = folder.join("genesis.unfinished");
+    write_flushed(&unfinished, &bytes).map_err(at(&unfinished))?;
+    let path = folder.join(name);
+    fs::rename(&unfinished, &path).map_err(at(&path))?;
+    flush_folder(folder).map_err(at(folder))?;
+    folder.parent().map_or(Ok(()), |parent| flush_folder(parent).map_err(at(parent)))
+}
+
+fn write_flushed(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn flush_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+/// The readable side of a ledger's folder.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Of the folder at `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl Storage for Folder {
+    fn files(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for file in fs::read_dir(&self.path)? {
+            if let Ok(name) = file?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn len(&self, file: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path.join(file))?.len())
+    }
+
+    fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut file = File::open(self.path.join(file))?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = vec![0; length];
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}

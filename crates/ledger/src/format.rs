@@ -1,0 +1,265 @@
+//! The bytes of a log file, described for readers in other languages in `docs/ledger-format.md`.
+//!
+//! A file starts with its header, twice, in two sectors; records follow. A record has a *head* (fixed fields and a
+//! short *meta* part) and a *body*, the encoding of a block or nothing. Heads of votes and starts are written twice, in
+//! different sectors, because a lost vote can fork the cluster.
+//!
+//! The checksum of a head is seeded with the nonce of the incarnation that wrote it, which no client knows: bytes that
+//! a client chose can never pass for a record.
+
+use model::codec::{Decode, DecodeError, Encode, Reader};
+use model::{ChainId, Nonce};
+
+/// What a disk may lose or garble as a whole.
+pub(crate) const SECTOR: u64 = 4096;
+/// What a disk writes as a whole.
+pub(crate) const ATOM: u64 = 512;
+/// Bytes of a file header.
+pub(crate) const FILE_HEADER: usize = 64;
+/// Where the first record of every file begins: behind the second copy of the header.
+pub(crate) const FIRST_RECORD: u64 = SECTOR + FILE_HEADER as u64;
+/// Bytes of a head before its meta part.
+pub(crate) const HEAD: usize = 48;
+/// Room for each copy of a doubled head.
+pub(crate) const DOUBLED_ROOM: u64 = 256;
+/// A head's meta part is at most this long: a certificate of 15 voters takes 1,054 bytes.
+pub(crate) const META_MAX: usize = 2048;
+/// A body is at most this long: a full block, or one whose erased commands left their leaves.
+pub(crate) const BODY_MAX: usize = 2 << 20;
+/// A new file is begun once one is this long.
+pub(crate) const FILE_BYTES: u64 = 64 << 20;
+/// Between the copies of what is doubled. Not zero, so that zeros always mean "never written".
+pub(crate) const FILLER: u8 = 0xff;
+
+const FILE_MAGIC: [u8; 8] = *b"starling";
+const VERSION: u32 = 1;
+/// First bytes of every head.
+pub(crate) const RECORD_MAGIC: [u8; 4] = *b"STRL";
+
+/// CRC-32/ISO-HDLC (the one of zlib and PNG: polynomial 0x04C11DB7 reflected, initial value and final xor 0xFFFFFFFF).
+pub(crate) fn crc(parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+/// The name of file `number`; names sort as numbers do.
+pub(crate) fn file_name(number: u32) -> String {
+    format!("{number:08}.log")
+}
+
+/// The number of a log file; nothing for the name of any other file.
+pub(crate) fn file_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".log")?;
+    let number = digits.parse().ok()?;
+    (file_name(number) == name).then_some(number)
+}
+
+/// The first multiple of [`SECTOR`] at or above `offset`.
+pub(crate) fn next_sector(offset: u64) -> u64 {
+    offset.next_multiple_of(SECTOR)
+}
+
+/// Where the second copy of a doubled head is, whose record begins at `offset`.
+pub(crate) fn second_copy(offset: u64) -> u64 {
+    next_sector(offset + DOUBLED_ROOM)
+}
+
+/// What stands at the beginning of every file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    /// The file's own number, as in its name.
+    pub(crate) number: u32,
+    /// The chain.
+    pub(crate) chain: ChainId,
+    /// Of the incarnation that writes it; zero in the genesis file.
+    pub(crate) nonce: Nonce,
+}
+
+/// Why 64 bytes are not a file header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    /// Not one, or damaged.
+    Damaged,
+    /// Intact, of a version this program does not know.
+    Version(u32),
+}
+
+impl FileHeader {
+    /// The 64 bytes.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FILE_HEADER);
+        FILE_MAGIC.encode(&mut out);
+        VERSION.encode(&mut out);
+        self.number.encode(&mut out);
+        self.chain.encode(&mut out);
+        self.nonce.encode(&mut out);
+        out.resize(FILE_HEADER - 4, 0);
+        crc(&[&out]).encode(&mut out);
+        out
+    }
+
+    /// The beginning of a file up to [`FIRST_RECORD`].
+    pub(crate) fn preamble(self) -> Vec<u8> {
+        let header = self.to_bytes();
+        let mut out = header.clone();
+        out.resize(SECTOR as usize, FILLER);
+        out.extend_from_slice(&header);
+        out
+    }
+
+    /// Reads one copy.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, HeaderFault> {
+        let (fields, sum) = bytes.split_at_checked(FILE_HEADER - 4).ok_or(HeaderFault::Damaged)?;
+        if u32::from_bytes(sum) != Ok(crc(&[fields])) {
+            return Err(HeaderFault::Damaged);
+        }
+        Self::fields(&mut Reader::new(fields)).map_err(|_| HeaderFault::Damaged)?
+    }
+
+    fn fields(input: &mut Reader<'_>) -> Result<Result<Self, HeaderFault>, DecodeError> {
+        if <[u8; 8]>::decode(input)? != FILE_MAGIC {
+            return Ok(Err(HeaderFault::Damaged));
+        }
+        let version = u32::decode(input)?;
+        if version != VERSION {
+            return Ok(Err(HeaderFault::Version(version)));
+        }
+        Ok(Ok(Self {
+            number: Decode::decode(input)?,
+            chain: Decode::decode(input)?,
+            nonce: Decode::decode(input)?,
+        }))
+    }
+}
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Genesis,
+    Start,
+    Vote,
+    Decided,
+}
+
+impl Kind {
+    fn tag(self) -> u8 {
+        match self {
+            Self::Genesis => 0,
+            Self::Start => 1,
+            Self::Vote => 2,
+            Self::Decided => 3,
+        }
+    }
+
+    fn of(tag: u8) -> Option<Self> {
+        [Self::Genesis, Self::Start, Self::Vote, Self::Decided]
+            .into_iter()
+            .find(|kind| kind.tag() == tag)
+    }
+
+    /// Whether the head is written twice.
+    pub(crate) fn doubled(self) -> bool {
+        matches!(self, Self::Start | Self::Vote)
+    }
+
+    /// What the first bytes of a damaged head claim to be. Good enough for an error message, for nothing else.
+    pub(crate) fn claimed(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&RECORD_MAGIC)?;
+        Self::of(*rest.first()?)
+    }
+}
+
+/// The head of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Its place in the whole log, over all files, from 0.
+    pub(crate) number: u64,
+    /// All records with lower numbers than this were known to be flushed when this one was written.
+    pub(crate) flushed: u64,
+    /// Where in its file the record begins.
+    pub(crate) offset: u32,
+    /// The head checksum of the record before it; 0 for the first.
+    pub(crate) link: u32,
+    /// What it says.
+    pub(crate) meta: Vec<u8>,
+    /// Length of the body.
+    pub(crate) body_length: u32,
+    /// Checksum of the body.
+    pub(crate) body_crc: u32,
+}
+
+impl Head {
+    /// The bytes of one copy, for a file with this header.
+    pub(crate) fn to_bytes(&self, file: &FileHeader) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD + self.meta.len());
+        RECORD_MAGIC.encode(&mut out);
+        self.kind.tag().encode(&mut out);
+        [0_u8; 3].encode(&mut out);
+        self.number.encode(&mut out);
+        self.flushed.encode(&mut out);
+        self.offset.encode(&mut out);
+        self.link.encode(&mut out);
+        u32::try_from(self.meta.len()).expect("meta parts are short").encode(&mut out);
+        self.body_length.encode(&mut out);
+        self.body_crc.encode(&mut out);
+        self.crc(&out, file).encode(&mut out);
+        out.extend_from_slice(&self.meta);
+        out
+    }
+
+    /// The checksum, which the next record's `link` repeats.
+    pub(crate) fn link_for_next(&self, file: &FileHeader) -> u32 {
+        let bytes = self.to_bytes(file);
+        let sum = bytes.get(HEAD - 4..HEAD).unwrap_or_default();
+        u32::from_bytes(sum).expect("a head is longer than its checksum")
+    }
+
+    fn crc(&self, fields: &[u8], file: &FileHeader) -> u32 {
+        crc(&[&file.nonce.0, &file.number.to_be_bytes(), fields, &self.meta])
+    }
+
+    /// How many bytes the head whose fixed part begins `bytes` takes; nothing if this cannot be one.
+    pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+        let rest = bytes.strip_prefix(&RECORD_MAGIC)?;
+        let meta = u32::from_bytes(rest.get(28..32)?).ok()? as usize;
+        (meta <= META_MAX).then_some(HEAD + meta)
+    }
+
+    /// Reads one copy; nothing if it is damaged.
+    pub(crate) fn parse(bytes: &[u8], file: &FileHeader) -> Option<Self> {
+        let (fixed, meta) = bytes.split_at_checked(HEAD)?;
+        let (fields, sum) = fixed.split_at_checked(HEAD - 4)?;
+        let head = Self::fields(&mut Reader::new(fields), meta).ok()??;
+        let valid = u32::from_bytes(sum) == Ok(head.crc(fields, file))
+            && head.body_length as usize <= BODY_MAX
+            && (!head.kind.doubled() || bytes.len() as u64 <= DOUBLED_ROOM);
+        valid.then_some(head)
+    }
+
+    fn fields(input: &mut Reader<'_>, meta: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let magic: [u8; 4] = Decode::decode(input)?;
+        let kind = Kind::of(Decode::decode(input)?);
+        let zero: [u8; 3] = Decode::decode(input)?;
+        let (number, flushed) = Decode::decode(input)?;
+        let (offset, link) = Decode::decode(input)?;
+        let meta_length: u32 = Decode::decode(input)?;
+        let (body_length, body_crc) = Decode::decode(input)?;
+        let valid =
+            magic == RECORD_MAGIC && zero == [0; 3] && meta_length as usize == meta.len();
+        Ok(kind.filter(|_| valid).map(|kind| Self {
+            kind,
+            number,
+            flushed,
+            offset,
+            link,
+            meta: meta.to_vec(),
+            body_length,
+            body_crc,
+        }))
+    }
+}

@@ -1,0 +1,487 @@
+//! Reads a log back at start: what is decided, what was voted, and how much of its end was never finished.
+//!
+//! The order of records is the order in which memory changed, so any prefix of the log is a state the node was in. What
+//! is cut off is always an end that no answer can have rested on; anything else that cannot be read is an error, and the
+//! node does not vote.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use model::{
+    Block, BlockHash, Boot, CertificateError, ChainId, Decided, Header, Height, Membership, Nonce,
+    Signatures, Vote,
+};
+
+use crate::disk::Storage;
+use crate::format::{FIRST_RECORD, FileHeader, Kind};
+use crate::index::{Entry, Foundation, Index, Place};
+use crate::reader::{ReadError, read_block};
+use crate::record::{Meta, StartMeta, VoteMeta};
+use crate::scan::{Body, Break, Found, LogFile, ScanError, Scanner, Step, list};
+use crate::writer::Position;
+
+/// Why a ledger was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is none. `serve` never makes one: only creating a cluster or joining one does.
+    #[error("there is no ledger here; only creating a cluster or joining one makes a ledger")]
+    NoLedger,
+    /// A file of another chain lies in the folder.
+    #[error("{file} belongs to chain {found}, the genesis block to {expected}")]
+    Foreign {
+        /// The file.
+        file: String,
+        /// Its chain.
+        found: ChainId,
+        /// The ledger's.
+        expected: ChainId,
+    },
+    /// Written by a newer program.
+    #[error("{file} is of format version {version}, which this program does not know")]
+    Version {
+        /// The file.
+        file: String,
+        /// Its version.
+        version: u32,
+    },
+    /// A flushed record that is, or may be, a vote is lost: voting on could fork the cluster.
+    #[error(
+        "{file} at byte {offset}: a vote at height {height} or later is damaged beyond repair ({what}). \
+         This node must not vote again under its identity: keep the folder, and let the node join the cluster again \
+         as a new one"
+    )]
+    DamagedVotes {
+        /// The file.
+        file: String,
+        /// Where the record begins.
+        offset: u64,
+        /// One above the last height known to be decided before it.
+        height: Height,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A flushed block, or the mark that it is decided, is lost.
+    #[error(
+        "{file} at byte {offset}: the block of height {height} is damaged ({what}). \
+         Keep the folder, and let the node join the cluster again as a new one"
+    )]
+    DamagedBlock {
+        /// The file.
+        file: String,
+        /// Where the record begins.
+        offset: u64,
+        /// The block's height.
+        height: Height,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Records are intact and contradict each other, which no crash explains: somebody changed the log.
+    #[error("{file} at byte {offset}: the record at height {height} does not fit what is before it: {what}")]
+    Inconsistent {
+        /// The file.
+        file: String,
+        /// Where the record begins.
+        offset: u64,
+        /// The height it is about.
+        height: Height,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The last block's certificate proves nothing.
+    #[error("the certificate of the last block, at height {height}, is not valid")]
+    Certificate {
+        /// The height.
+        height: Height,
+        /// Why.
+        #[source]
+        source: CertificateError,
+    },
+    /// A block that was just found intact cannot be read again.
+    #[error("reading back a block")]
+    Read(#[from] ReadError),
+    /// The disk said no.
+    #[error("opening the ledger: {file}")]
+    Io {
+        /// Which file.
+        file: String,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl From<ScanError> for OpenError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Io { file, source } => Self::Io { file, source },
+            ScanError::Version { file, version } => Self::Version { file, version },
+        }
+    }
+}
+
+/// What a node knows when it starts.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The chain.
+    pub chain: ChainId,
+    /// The block at height 0.
+    pub genesis: Arc<Block>,
+    /// The voters above the tip.
+    pub membership: Membership,
+    /// The last start counter; 0 if the node never started.
+    pub boot: Boot,
+    /// What the last start drew.
+    pub nonce: Option<Nonce>,
+    /// The last decided block.
+    pub tip: Decided,
+    /// The memory of the height above it.
+    pub vote: Option<Vote>,
+    /// What opening found and did.
+    pub report: Report,
+}
+
+/// What opening a ledger found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many files were read.
+    pub files: usize,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Damage that a second copy made good. The next start repeats the vote; the disk should be looked at.
+    pub repaired: Vec<Repair>,
+    /// Ends that were never finished.
+    pub cut: Vec<Cut>,
+}
+
+/// Damage that a second copy made good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// The file.
+    pub file: String,
+    /// Where its record begins.
+    pub offset: u64,
+    /// What was damaged.
+    pub what: &'static str,
+}
+
+/// An unfinished end of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub file: String,
+    /// How many bytes it keeps.
+    pub keep: u64,
+    /// How many it loses.
+    pub lost: u64,
+}
+
+/// What the records say, up to the last one taken.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) foundation: Foundation,
+    entries: Vec<Entry>,
+    tip: (Header, BlockHash),
+    pub(crate) boot: Boot,
+    nonce: Option<Nonce>,
+    vote: Option<VoteMeta>,
+    /// Blocks that may still be decided by name alone.
+    bodies: BTreeMap<BlockHash, Body>,
+}
+
+impl Replay {
+    fn new(genesis: Arc<Block>, body: Place) -> Option<Self> {
+        let tip = (genesis.header().clone(), genesis.hash());
+        let entry = Entry { hash: genesis.hash(), body, certificate: None };
+        Some(Self {
+            foundation: Foundation::of(genesis)?,
+            entries: vec![entry],
+            tip,
+            boot: Boot(0),
+            nonce: None,
+            vote: None,
+            bodies: BTreeMap::new(),
+        })
+    }
+
+    fn take(&mut self, found: Found) -> Result<(), &'static str> {
+        if let Some(body) = found.body {
+            self.bodies.insert(body.hash, body);
+        }
+        match found.meta {
+            Meta::Genesis { .. } => Err("a second genesis block"),
+            Meta::Start(start) => self.start(start),
+            Meta::Vote(vote) => self.vote(vote),
+            Meta::Decided(certificate) => {
+                let named = (certificate.height, certificate.hash);
+                self.decided(named, found.meta_place)
+            }
+        }
+    }
+
+    fn start(&mut self, start: StartMeta) -> Result<(), &'static str> {
+        if start.boot <= self.boot {
+            return Err("the start counter went back");
+        }
+        if start.tip != (self.tip.0.height, self.tip.1) {
+            return Err("the start names another tip");
+        }
+        self.boot = start.boot;
+        self.nonce = Some(start.nonce);
+        start.vote.map_or(Ok(()), |vote| self.vote(vote))
+    }
+
+    fn vote(&mut self, vote: VoteMeta) -> Result<(), &'static str> {
+        if vote.height <= self.tip.0.height {
+            return Err("a vote at a decided height");
+        }
+        if let Some((_, hash)) = vote.accepted
+            && !self.bodies.contains_key(&hash)
+        {
+            return Err("the accepted block is nowhere in the log");
+        }
+        self.vote = Some(match self.vote.take() {
+            Some(earlier) => earlier.join(vote),
+            None => vote.normal(),
+        });
+        Ok(())
+    }
+
+    fn decided(
+        &mut self,
+        (height, hash): (Height, BlockHash),
+        certificate: Place,
+    ) -> Result<(), &'static str> {
+        let body = self.bodies.get(&hash).ok_or("the decided block is nowhere in the log")?;
+        let (header, (tip, tip_hash)) = (&body.header, &self.tip);
+        if header.height != height || height != tip.height.next() {
+            return Err("heights are missing or repeated");
+        }
+        if header.parent != Some(*tip_hash) || header.chain != tip.chain {
+            return Err("the block does not name the block below as its parent");
+        }
+        if header.membership != tip.membership {
+            return Err("the block is of another membership");
+        }
+        if header.time <= tip.time {
+            return Err("the block is not later than its parent");
+        }
+        self.entries.push(Entry { hash, body: body.place, certificate: Some(certificate) });
+        self.tip = (header.clone(), hash);
+        self.bodies.retain(|_, body| body.header.height > height);
+        self.vote.take_if(|vote| vote.height <= height);
+        Ok(())
+    }
+}
+
+/// A log read to its end.
+pub(crate) struct Recovery {
+    pub(crate) replay: Replay,
+    pub(crate) position: Position,
+    pub(crate) report: Report,
+    /// Ends to cut and flush, in this order, before anything is written.
+    pub(crate) ends: Vec<(String, u64)>,
+}
+
+/// Reads a whole log. Changes nothing.
+pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
+    let files = list(storage)?;
+    if files.first().is_none_or(|file| file.number != 0) {
+        return Err(OpenError::NoLedger);
+    }
+    let mut scanner = Scanner::new(storage, &files);
+    let mut replay = found(storage, &files, &mut scanner)?;
+    let mut report = Report {
+        files: files.len(),
+        bytes: files.iter().map(|file| file.length).sum(),
+        ..Report::default()
+    };
+    // Where records end in each file, and the first file with a record that was not known to be flushed.
+    let mut ends: BTreeMap<usize, u64> = BTreeMap::from([(0, files.first().map_or(0, |f| f.length))]);
+    let mut numbers: Vec<(u64, usize)> = vec![(0, 0)];
+    let mut flushed = 0;
+    loop {
+        match scanner.step()? {
+            Step::End => break,
+            Step::Break(broken) => {
+                judge(&scanner, &files, &broken, replay.tip.0.height)?;
+                break;
+            }
+            Step::Record(record) => {
+                let at = Site::of(&files, record.file, record.offset);
+                check_chain(&at, scanner.header(), &replay.foundation)?;
+                report.repaired.extend(record.repaired.map(|what| at.repair(what)));
+                if ends.insert(record.file, record.end).is_none() {
+                    numbers.push((record.head.number, record.file));
+                }
+                flushed = record.head.flushed;
+                let height = height_of(&record.meta);
+                replay.take(*record).map_err(|what| at.inconsistent(height, what))?;
+            }
+        }
+    }
+    let first = numbers.iter().rev().find(|(number, _)| *number <= flushed);
+    let first = first.map_or(0, |(_, file)| *file);
+    let (number, link) = scanner.expected();
+    let ends = cuts(&files, &ends, first, &mut report);
+    let next_file = files.last().map_or(0, |file| file.number + 1);
+    Ok(Recovery { replay, position: Position { number, link, next_file }, report, ends })
+}
+
+/// The files from `first` on with the lengths they keep, last file first: were the power to fail between two cuts, the
+/// log would still end at the same record.
+fn cuts(
+    files: &[LogFile],
+    ends: &BTreeMap<usize, u64>,
+    first: usize,
+    report: &mut Report,
+) -> Vec<(String, u64)> {
+    let mut cuts = Vec::new();
+    for (index, file) in files.iter().enumerate().skip(first).rev() {
+        let keep = ends.get(&index).copied().unwrap_or(0).min(file.length);
+        if file.length == 0 {
+            continue;
+        }
+        let lost = file.length - keep;
+        if lost > 0 {
+            report.cut.push(Cut { file: file.name.clone(), keep, lost });
+        }
+        cuts.push((file.name.clone(), keep));
+    }
+    cuts
+}
+
+/// Reads the genesis record.
+fn found(
+    storage: &dyn Storage,
+    files: &[LogFile],
+    scanner: &mut Scanner<'_>,
+) -> Result<Replay, OpenError> {
+    let at = Site::of(files, 0, FIRST_RECORD);
+    let damaged = |what| at.damaged_block(Height::GENESIS, what);
+    match scanner.step()? {
+        Step::Record(record) if record.head.kind == Kind::Genesis && record.file == 0 => {
+            let body = record.body.ok_or_else(|| damaged("the record has no block"))?;
+            let genesis = read_block(storage, Height::GENESIS, body.place, body.hash)?;
+            let replay = Replay::new(Arc::new(genesis), body.place);
+            let replay = replay.ok_or_else(|| damaged("it does not found a chain"))?;
+            check_chain(&at, scanner.header(), &replay.foundation)?;
+            Ok(replay)
+        }
+        Step::Break(broken) => Err(damaged(broken.what)),
+        Step::Record(_) => Err(damaged("the first record is not a genesis block")),
+        Step::End => Err(damaged("the file is empty")),
+    }
+}
+
+fn check_chain(
+    at: &Site<'_>,
+    header: Option<FileHeader>,
+    foundation: &Foundation,
+) -> Result<(), OpenError> {
+    match header {
+        Some(header) if header.chain != foundation.chain => Err(OpenError::Foreign {
+            file: at.file.to_owned(),
+            found: header.chain,
+            expected: foundation.chain,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the log simply ends at a break; if not, what was lost.
+fn judge(
+    scanner: &Scanner<'_>,
+    files: &[LogFile],
+    broken: &Break,
+    tip: Height,
+) -> Result<(), OpenError> {
+    if scanner.evidence(broken)?.torn() {
+        return Ok(());
+    }
+    let at = Site::of(files, broken.suspect.0, broken.suspect.1);
+    let next = tip.next();
+    Err(match (&broken.meta, broken.kind) {
+        (Some(meta), _) => at.damaged_block(height_of(meta).max(next), broken.what),
+        (None, Some(Kind::Decided | Kind::Genesis)) => at.damaged_block(next, broken.what),
+        (None, _) => at.damaged_votes(next, broken.what),
+    })
+}
+
+fn height_of(meta: &Meta) -> Height {
+    match meta {
+        Meta::Genesis { height, .. } => *height,
+        Meta::Start(start) => start.tip.0,
+        Meta::Vote(vote) => vote.height,
+        Meta::Decided(certificate) => certificate.height,
+    }
+}
+
+/// A place to be named in an error.
+struct Site<'a> {
+    file: &'a str,
+    offset: u64,
+}
+
+impl<'a> Site<'a> {
+    fn of(files: &'a [LogFile], file: usize, offset: u64) -> Self {
+        let file = files.get(file).map_or("", |file| file.name.as_str());
+        Self { file, offset }
+    }
+
+    fn repair(&self, what: &'static str) -> Repair {
+        Repair { file: self.file.to_owned(), offset: self.offset, what }
+    }
+
+    fn inconsistent(&self, height: Height, what: &'static str) -> OpenError {
+        OpenError::Inconsistent { file: self.file.to_owned(), offset: self.offset, height, what }
+    }
+
+    fn damaged_block(&self, height: Height, what: &'static str) -> OpenError {
+        OpenError::DamagedBlock { file: self.file.to_owned(), offset: self.offset, height, what }
+    }
+
+    fn damaged_votes(&self, height: Height, what: &'static str) -> OpenError {
+        OpenError::DamagedVotes { file: self.file.to_owned(), offset: self.offset, height, what }
+    }
+}
+
+impl Replay {
+    /// The memory of the undecided height, with its block.
+    pub(crate) fn read_vote(&self, storage: &dyn Storage) -> Result<Option<Vote>, ReadError> {
+        let Some(vote) = &self.vote else { return Ok(None) };
+        let accepted = match vote.accepted {
+            None => None,
+            Some((ballot, hash)) => {
+                let body = self.bodies.get(&hash).expect("checked when the vote was read");
+                let block = read_block(storage, vote.height, body.place, hash)?;
+                Some((ballot, Arc::new(block)))
+            }
+        };
+        Ok(Some(Vote { height: vote.height, promised: vote.promised, accepted }))
+    }
+
+    /// Takes the replay apart: foundation, index, blocks not yet decided.
+    pub(crate) fn into_parts(self) -> (Foundation, Index, BTreeMap<BlockHash, Place>) {
+        let bodies = self.bodies.into_iter().map(|(hash, body)| (hash, body.place)).collect();
+        (self.foundation, Index::new(self.entries), bodies)
+    }
+
+    /// Start counter and nonce of the last incarnation.
+    pub(crate) fn incarnation(&self) -> (Boot, Option<Nonce>) {
+        (self.boot, self.nonce)
+    }
+}
+
+/// The genesis block of a ledger, without opening it: to see whose it is before anything is changed.
+///
+/// # Errors
+/// An [`OpenError`] if there is no ledger or its genesis file is damaged.
+pub fn read_genesis(storage: &dyn Storage) -> Result<Arc<Block>, OpenError> {
+    let files = list(storage)?;
+    if files.first().is_none_or(|file| file.number != 0) {
+        return Err(OpenError::NoLedger);
+    }
+    let replay = found(storage, &files, &mut Scanner::new(storage, &files))?;
+    Ok(replay.foundation.genesis)
+}

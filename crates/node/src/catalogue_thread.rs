@@ -1,0 +1,305 @@
+//! The one thread that writes the catalogue, and the handle by which the rest of the node reads it.
+//!
+//! Consensus never waits for the catalogue: decided blocks are handed over in order and applied in runs, one SQLite
+//! transaction per run. Blocks that hold nothing but raw records change no row; their heights are noted at once and
+//! written with the next run, so that a stream of records costs SQLite nothing.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Outcome, Reader};
+use model::{Height, Position};
+use replica::{AppliedBlock, Disposition};
+use tokio::sync::{Semaphore, watch};
+use tracing::error;
+
+/// A run ends at this many blocks or commands.
+const RUN_BLOCKS: usize = 512;
+const RUN_COMMANDS: usize = 2_000;
+/// Heights of blocks without rows are written at least this often.
+const IDLE_FLUSH: Duration = Duration::from_millis(500);
+/// Outcomes kept for the requests that wait for them.
+const OUTCOMES_KEPT: usize = 16_384;
+/// Readers open at one time: more would only queue for the same two cores.
+const READERS: usize = 4;
+
+/// The state was not applied in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this node has applied height {applied}, not yet {wanted}")]
+pub struct Behind {
+    /// What was waited for.
+    pub wanted: Height,
+    /// What there is.
+    pub applied: Height,
+}
+
+/// Collects decided blocks into runs.
+pub(crate) struct Feeder {
+    catalogue: Catalogue,
+    run: Vec<BlockInput>,
+    commands: usize,
+}
+
+impl Feeder {
+    pub(crate) fn new(catalogue: Catalogue) -> Self {
+        Self { catalogue, run: Vec::new(), commands: 0 }
+    }
+
+    /// Adds a block that the catalogue does not hold yet; gives the outcomes if that completed a run.
+    pub(crate) fn push(&mut self, applied: &AppliedBlock) -> Result<Vec<Applied>, ApplyError> {
+        let height = applied.block.height();
+        if self.catalogue.height().is_some_and(|at| height <= at) {
+            return Ok(Vec::new());
+        }
+        let input = block_input(applied);
+        self.commands += input.commands.len();
+        self.run.push(input);
+        if self.run.len() >= RUN_BLOCKS || self.commands >= RUN_COMMANDS {
+            self.flush()
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// Whether a row would change.
+    fn has_rows(&self) -> bool {
+        self.commands > 0
+    }
+
+    /// Applies what has been collected.
+    pub(crate) fn flush(&mut self) -> Result<Vec<Applied>, ApplyError> {
+        if self.run.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.commands = 0;
+        let run = std::mem::take(&mut self.run);
+        self.catalogue.apply(&run)
+    }
+}
+
+fn block_input(applied: &AppliedBlock) -> BlockInput {
+    let block = &applied.block;
+    let commands = (0..)
+        .zip(&applied.dispositions)
+        .filter_map(|(index, disposition)| match disposition {
+            Disposition::Fresh(command) if command.payload.concerns_catalogue() => {
+                Some((index, command.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    BlockInput { height: block.height(), time: block.header().time, hash: block.hash(), commands }
+}
+
+/// Reads the catalogue. Cheap to clone.
+#[derive(Clone)]
+pub struct CatalogueHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    applied: watch::Sender<Height>,
+    outcomes: Mutex<Outcomes>,
+    permits: Semaphore,
+    readers: Mutex<Vec<Reader>>,
+}
+
+/// The outcomes of late, by position; the oldest go first.
+#[derive(Default)]
+struct Outcomes {
+    map: HashMap<Position, Outcome>,
+    order: VecDeque<Position>,
+}
+
+impl Outcomes {
+    fn keep(&mut self, applied: Vec<Applied>) {
+        for Applied { position, outcome } in applied {
+            self.map.insert(position, outcome);
+            self.order.push_back(position);
+        }
+        while self.order.len() > OUTCOMES_KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.map.remove(&oldest);
+        }
+    }
+}
+
+/// The thread, to be stopped and joined.
+pub(crate) struct Running {
+    pub(crate) handle: CatalogueHandle,
+    blocks: Sender<Arc<AppliedBlock>>,
+    thread: JoinHandle<()>,
+}
+
+/// Starts the thread. `applied` is the height the catalogue is at.
+///
+/// # Errors
+/// If the system gives no thread.
+pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Result<Running> {
+    let shared = Arc::new(Shared {
+        path: path.to_owned(),
+        applied: watch::Sender::new(applied),
+        outcomes: Mutex::default(),
+        permits: Semaphore::new(READERS),
+        readers: Mutex::default(),
+    });
+    let (blocks, receiver) = channel();
+    let worker = Worker { feeder, shared: Arc::clone(&shared) };
+    let thread = std::thread::Builder::new()
+        .name("catalogue".to_owned())
+        .spawn(move || worker.run(&receiver))?;
+    Ok(Running { handle: CatalogueHandle { shared }, blocks, thread })
+}
+
+impl Running {
+    /// Where decided blocks go, in order.
+    pub(crate) fn feed(&self) -> impl FnMut(Arc<AppliedBlock>) + Send + use<> {
+        let blocks = self.blocks.clone();
+        move |block| {
+            // After the thread has failed the node is shutting down already.
+            let _ = blocks.send(block);
+        }
+    }
+
+    /// Ends the thread once every feed is gone, and waits for it.
+    pub(crate) fn stop(self) {
+        drop(self.blocks);
+        if self.thread.join().is_err() {
+            error!("the catalogue thread panicked");
+        }
+    }
+}
+
+struct Worker {
+    feeder: Feeder,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    fn run(mut self, blocks: &Receiver<Arc<AppliedBlock>>) {
+        loop {
+            let step = match blocks.recv_timeout(IDLE_FLUSH) {
+                Ok(block) => self.apply_run(&block, blocks),
+                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    if let Err(error) = self.flush() {
+                        error!(%error, "the catalogue could not be written");
+                    }
+                    return;
+                }
+            };
+            if let Err(error) = step {
+                // The ledger has everything: the next start goes on from the last height written.
+                error!(%error, "the catalogue could not be written: this node's searches stand still");
+                return;
+            }
+        }
+    }
+
+    fn apply_run(
+        &mut self,
+        first: &AppliedBlock,
+        blocks: &Receiver<Arc<AppliedBlock>>,
+    ) -> Result<(), ApplyError> {
+        let mut height = first.block.height();
+        let outcomes = self.feeder.push(first)?;
+        self.keep(outcomes);
+        while let Ok(block) = blocks.try_recv() {
+            height = block.block.height();
+            let outcomes = self.feeder.push(&block)?;
+            self.keep(outcomes);
+        }
+        if self.feeder.has_rows() {
+            self.flush()?;
+        }
+        self.shared.applied.send_replace(height);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ApplyError> {
+        let outcomes = self.feeder.flush()?;
+        self.keep(outcomes);
+        Ok(())
+    }
+
+    fn keep(&self, applied: Vec<Applied>) {
+        if !applied.is_empty() {
+            self.shared.outcomes.lock().expect("nothing panics while it holds the outcomes").keep(applied);
+        }
+    }
+}
+
+impl CatalogueHandle {
+    /// The height applied here.
+    pub fn height(&self) -> Height {
+        *self.shared.applied.borrow()
+    }
+
+    /// Waits until a height is applied here.
+    ///
+    /// # Errors
+    /// If it is not in time.
+    pub async fn applied(
+        &self,
+        height: Height,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), Behind> {
+        let mut applied = self.shared.applied.subscribe();
+        let reached = applied.wait_for(|at| *at >= height);
+        match tokio::time::timeout_at(deadline, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Behind { wanted: height, applied: self.height() }),
+        }
+    }
+
+    /// What became of a command: one decided through this node a moment ago, or one with a key. None if its outcome
+    /// is not kept any more.
+    ///
+    /// # Errors
+    /// If its block is not applied here in time.
+    pub async fn outcome(
+        &self,
+        position: Position,
+        deadline: tokio::time::Instant,
+    ) -> Result<Option<Outcome>, Behind> {
+        self.applied(position.height, deadline).await?;
+        let kept = {
+            let outcomes = self.shared.outcomes.lock().expect("see keep");
+            outcomes.map.get(&position).cloned()
+        };
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        Ok(self.read(move |reader| reader.outcome(position).ok().flatten()).await)
+    }
+
+    /// Runs a query on a reader of its own, on a thread where it may block.
+    ///
+    /// # Panics
+    /// If the query does, or if the catalogue cannot be opened, which it could at start.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Reader) -> T + Send + 'static,
+    ) -> T {
+        let permit = self.shared.permits.acquire().await.expect("the semaphore is never closed");
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::task::spawn_blocking(move || {
+            let idle = shared.readers.lock().expect("nothing panics while it holds the readers").pop();
+            let mut reader = idle.unwrap_or_else(|| {
+                Reader::open(&shared.path).expect("the catalogue was opened at start")
+            });
+            let answer = query(&mut reader);
+            shared.readers.lock().expect("see above").push(reader);
+            answer
+        });
+        let answer = task.await.expect("a query does not panic");
+        drop(permit);
+        answer
+    }
+}

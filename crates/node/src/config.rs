@@ -1,0 +1,627 @@
+//! What a node has to be told before it starts: `node.toml`, and `STARLING_…` variables that override it.
+//!
+//! The file is strict. An unknown key, a wrong type or an address that cannot be listened on stops the start with an
+//! error that names file and key, because a misspelt setting that is silently ignored is found at the worst time.
+//! Paths are relative to the file, so that a node's folder may be moved as a whole.
+//!
+//! `members` is only the address book: who votes is decided in the ledger. A member that is not in the book cannot be
+//! reached from here; an entry that is no member is never called.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use model::{NodeId, limits};
+use serde::Deserialize;
+
+/// The name of the file in a node's folder.
+pub const FILE_NAME: &str = "node.toml";
+
+/// The variables that override a key of the file.
+pub const OVERRIDES: [&str; 8] = [
+    "STARLING_FOLDER",
+    "STARLING_HTTP_ADDRESS",
+    "STARLING_HTTP_URL",
+    "STARLING_HTTP_INSECURE",
+    "STARLING_HTTP_TLS_CERTIFICATE",
+    "STARLING_HTTP_TLS_KEY",
+    "STARLING_PEER_ADDRESS",
+    "STARLING_NAME",
+];
+
+/// One node's settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// The node's name in `members`.
+    pub name: String,
+    /// Where everything the node keeps lies.
+    pub folder: PathBuf,
+    /// Where people reach it.
+    pub http: HttpConfig,
+    /// Where peers reach it.
+    pub peer: PeerConfig,
+    /// How to reach every member, this node among them.
+    pub members: Vec<MemberConfig>,
+}
+
+/// The HTTP listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where it listens. Anything but loopback needs `tls` or `insecure`.
+    pub address: SocketAddr,
+    /// Key and certificate; none for plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// What people type: scheme, host and port, without a slash at the end.
+    pub public_url: String,
+    /// Whether plain HTTP is wanted on an address that others can reach.
+    pub insecure: bool,
+}
+
+/// What an HTTPS listener shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The chain in PEM, the node's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key in PEM.
+    pub key: PathBuf,
+}
+
+/// The listener for peers. Always mutual TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// An entry of the address book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberConfig {
+    /// What people call it.
+    pub name: String,
+    /// Its identity.
+    pub id: NodeId,
+    /// `host:port` to call it at; the host may be a name.
+    pub peer_address: String,
+    /// Where people reach it.
+    pub url: String,
+}
+
+/// Why a node's settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading the configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML, has a key that does not exist, lacks one or holds a value of another type.
+    #[error("in the configuration {path}: {detail}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what, as the parser says it.
+        detail: String,
+    },
+    /// A value cannot be used.
+    #[error("in the configuration {origin}: {key} {detail}")]
+    Value {
+        /// The file or the variable it comes from.
+        origin: Origin,
+        /// The key, dotted.
+        key: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// An environment variable, or the flag that stands for it.
+    Variable(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Variable(name) => write!(f, "variable {name}"),
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Reads the file and applies the overrides of the environment.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names file and key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, |name| std::env::var(name).ok())
+    }
+
+    /// Reads the file and applies `overrides`, asked for the names in [`OVERRIDES`].
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names file and key.
+    pub fn load_with(
+        path: &Path,
+        overrides: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let written: Written = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            detail: error.to_string().trim_end().to_owned(),
+        })?;
+        Checker { path, overrides }.check(written)
+    }
+
+    /// The node's own entry in the address book.
+    ///
+    /// # Panics
+    /// Never for a loaded configuration: loading refuses one without it.
+    pub fn me(&self) -> &MemberConfig {
+        self.members
+            .iter()
+            .find(|member| member.name == self.name)
+            .expect("a configuration names its own node among the members")
+    }
+
+    /// Key, certificates and the chain's id.
+    pub fn identity_folder(&self) -> PathBuf {
+        self.folder.join("identity")
+    }
+
+    /// The write-ahead log.
+    pub fn ledger_folder(&self) -> PathBuf {
+        self.folder.join("ledger")
+    }
+
+    /// The catalogue's database.
+    pub fn catalogue_path(&self) -> PathBuf {
+        self.folder.join("catalogue.sqlite")
+    }
+
+    /// The blobs.
+    pub fn blobs_folder(&self) -> PathBuf {
+        self.folder.join("blobs")
+    }
+
+    /// Files that mean nothing after a restart.
+    pub fn temporary_folder(&self) -> PathBuf {
+        self.folder.join("tmp")
+    }
+
+    /// The file that [`NodeConfig::load`] reads back, with every path relative to `folder`.
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            "# A Starling node. Paths are relative to this file; docs/operations.md explains every key.\n\
+             name = {}\n\n\
+             [http]\naddress = \"{}\"\nurl = {}\n",
+            quoted(&self.name),
+            self.http.address,
+            quoted(&self.http.public_url),
+        );
+        if self.http.insecure {
+            text += "insecure = true\n";
+        }
+        if let Some(tls) = &self.http.tls {
+            text += &format!(
+                "\n[http.tls]\ncertificate = {}\nkey = {}\n",
+                self.relative(&tls.certificate),
+                self.relative(&tls.key)
+            );
+        }
+        text += &format!("\n[peer]\naddress = \"{}\"\n", self.peer.address);
+        for member in &self.members {
+            text += &format!(
+                "\n[[members]]\nname = {}\nid = \"{}\"\npeer_address = {}\nurl = {}\n",
+                quoted(&member.name),
+                member.id,
+                quoted(&member.peer_address),
+                quoted(&member.url)
+            );
+        }
+        text
+    }
+
+    fn relative(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.folder).unwrap_or(path);
+        quoted(&path.to_string_lossy())
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    folder: Option<PathBuf>,
+    http: WrittenHttp,
+    peer: WrittenPeer,
+    members: Vec<WrittenMember>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHttp {
+    address: String,
+    url: Option<String>,
+    #[serde(default)]
+    insecure: bool,
+    tls: Option<WrittenTls>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTls {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPeer {
+    address: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMember {
+    name: String,
+    id: String,
+    peer_address: String,
+    url: String,
+}
+
+/// A value and where it comes from, so that an error can say so.
+struct Sourced<T> {
+    value: T,
+    origin: Origin,
+}
+
+impl<T> Sourced<T> {
+    fn wrong(&self, key: &str, detail: impl fmt::Display) -> ConfigError {
+        ConfigError::Value {
+            origin: self.origin.clone(),
+            key: key.to_owned(),
+            detail: detail.to_string(),
+        }
+    }
+}
+
+/// Turns what is written into what is meant.
+struct Checker<'a, F> {
+    path: &'a Path,
+    overrides: F,
+}
+
+impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
+    fn check(&self, written: Written) -> Result<NodeConfig, ConfigError> {
+        let base = self.path.parent().unwrap_or(Path::new(""));
+        let name = self.text("STARLING_NAME", written.name).value;
+        let folder = self
+            .variable("STARLING_FOLDER")
+            .map(PathBuf::from)
+            .or_else(|| written.folder.map(|folder| base.join(folder)))
+            .unwrap_or_else(|| base.to_owned());
+        let members = written
+            .members
+            .into_iter()
+            .enumerate()
+            .map(|(at, member)| self.member(at, member))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.check_members(&name, &members)?;
+        Ok(NodeConfig {
+            http: self.http(base, written.http)?,
+            peer: PeerConfig {
+                address: address(
+                    "peer.address",
+                    &self.text("STARLING_PEER_ADDRESS", written.peer.address),
+                )?,
+            },
+            name,
+            folder,
+            members,
+        })
+    }
+
+    fn http(&self, base: &Path, written: WrittenHttp) -> Result<HttpConfig, ConfigError> {
+        let listen = self.text("STARLING_HTTP_ADDRESS", written.address);
+        let address = address("http.address", &listen)?;
+        let tls = self.tls(base, written.tls)?;
+        let insecure = self.switch("STARLING_HTTP_INSECURE", written.insecure)?;
+        if !address.ip().is_loopback() && tls.is_none() && !insecure {
+            return Err(listen.wrong(
+                "http.address",
+                format_args!(
+                    "is {address}, which others can reach: it needs http.tls, or `--insecure-http` if something \
+                     in front of it encrypts"
+                ),
+            ));
+        }
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = written
+            .url
+            .unwrap_or_else(|| format!("{scheme}://{address}"));
+        let url = self.text("STARLING_HTTP_URL", url);
+        Ok(HttpConfig {
+            address,
+            tls,
+            public_url: web_address("http.url", &url)?,
+            insecure,
+        })
+    }
+
+    fn tls(
+        &self,
+        base: &Path,
+        written: Option<WrittenTls>,
+    ) -> Result<Option<TlsConfig>, ConfigError> {
+        let (certificate, key) = written.map_or((None, None), |tls| {
+            (
+                Some(base.join(tls.certificate)),
+                Some(base.join(tls.key)),
+            )
+        });
+        let certificate = self
+            .variable("STARLING_HTTP_TLS_CERTIFICATE")
+            .map(PathBuf::from)
+            .or(certificate);
+        let key = self
+            .variable("STARLING_HTTP_TLS_KEY")
+            .map(PathBuf::from)
+            .or(key);
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsConfig { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.wrong("http.tls.key", "is missing")),
+            (None, Some(_)) => Err(self.wrong("http.tls.certificate", "is missing")),
+        }
+    }
+
+    fn member(&self, at: usize, written: WrittenMember) -> Result<MemberConfig, ConfigError> {
+        let key = |field: &str| format!("members[{at}].{field}");
+        check_name(&written.name).map_err(|detail| self.wrong(&key("name"), detail))?;
+        let id = written
+            .id
+            .parse()
+            .map_err(|error| self.wrong(&key("id"), format_args!("cannot be read: {error}")))?;
+        if port(&written.peer_address).is_none() {
+            let detail = format!("is {:?}, not host:port", written.peer_address);
+            return Err(self.wrong(&key("peer_address"), detail));
+        }
+        Ok(MemberConfig {
+            name: written.name,
+            id,
+            peer_address: written.peer_address,
+            url: web_address(&key("url"), &self.in_file(written.url))?,
+        })
+    }
+
+    fn check_members(&self, name: &str, members: &[MemberConfig]) -> Result<(), ConfigError> {
+        if members.len() > limits::VOTERS_MAX {
+            let detail = format!("are more than {}", limits::VOTERS_MAX);
+            return Err(self.wrong("members", detail));
+        }
+        for (at, one) in members.iter().enumerate() {
+            let mut rest = members.iter().skip(at + 1);
+            if rest.any(|other| other.name == one.name || other.id == one.id) {
+                return Err(self.wrong("members", format_args!("name {} twice", one.name)));
+            }
+        }
+        if members.iter().any(|member| member.name == name) {
+            Ok(())
+        } else {
+            Err(self.wrong("name", format_args!("is {name:?}, which is not among the members")))
+        }
+    }
+
+    fn variable(&self, name: &'static str) -> Option<String> {
+        (self.overrides)(name)
+    }
+
+    fn text(&self, name: &'static str, written: String) -> Sourced<String> {
+        match self.variable(name) {
+            Some(value) => Sourced {
+                value,
+                origin: Origin::Variable(name),
+            },
+            None => self.in_file(written),
+        }
+    }
+
+    fn switch(&self, name: &'static str, written: bool) -> Result<bool, ConfigError> {
+        let Some(value) = self.variable(name) else {
+            return Ok(written);
+        };
+        value.parse().map_err(|_| ConfigError::Value {
+            origin: Origin::Variable(name),
+            key: "http.insecure".to_owned(),
+            detail: format!("is {value:?}, neither true nor false"),
+        })
+    }
+
+    fn in_file<T>(&self, value: T) -> Sourced<T> {
+        Sourced {
+            value,
+            origin: Origin::File(self.path.to_owned()),
+        }
+    }
+
+    fn wrong(&self, key: &str, detail: impl fmt::Display) -> ConfigError {
+        self.in_file(()).wrong(key, detail)
+    }
+}
+
+/// What makes a node's name: it appears in logs, folders and certificates.
+pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+    let valid = (1..=63).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if valid {
+        Ok(())
+    } else {
+        Err("is not 1 to 63 of a-z, 0-9 and -, a letter first")
+    }
+}
+
+/// The port of `host:port`.
+pub(crate) fn port(address: &str) -> Option<u16> {
+    let (host, port) = address.rsplit_once(':')?;
+    if host.is_empty() || host.contains('/') {
+        return None;
+    }
+    port.parse().ok()
+}
+
+fn address(key: &str, text: &Sourced<String>) -> Result<SocketAddr, ConfigError> {
+    text.value
+        .parse()
+        .map_err(|_| text.wrong(key, format_args!("is {:?}, not an IP address and port", text.value)))
+}
+
+fn web_address(key: &str, text: &Sourced<String>) -> Result<String, ConfigError> {
+    let url = text.value.trim_end_matches('/');
+    let host = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => {
+            Ok(url.to_owned())
+        }
+        _ => Err(text.wrong(
+            key,
+            format_args!("is {:?}, not http:// or https:// and a host", text.value),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(folder: &Path) -> NodeConfig {
+        let member = |n: u8| MemberConfig {
+            name: format!("n{n}"),
+            id: NodeId([n; 32]),
+            peer_address: format!("127.0.0.1:{}", 7800 + u16::from(n)),
+            url: format!("http://127.0.0.1:{}", 7700 + u16::from(n)),
+        };
+        NodeConfig {
+            name: "n1".into(),
+            folder: folder.to_owned(),
+            http: HttpConfig {
+                address: "127.0.0.1:7701".parse().unwrap(),
+                tls: None,
+                public_url: "http://127.0.0.1:7701".into(),
+                insecure: false,
+            },
+            peer: PeerConfig {
+                address: "127.0.0.1:7801".parse().unwrap(),
+            },
+            members: vec![member(1), member(2), member(3)],
+        }
+    }
+
+    fn write(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    fn load(path: &Path, overrides: &[(&str, &str)]) -> Result<NodeConfig, ConfigError> {
+        NodeConfig::load_with(path, |name| {
+            let found = overrides.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn sample_text() -> String {
+        sample(Path::new("")).to_toml()
+    }
+
+    fn refused(text: &str, overrides: &[(&str, &str)]) -> String {
+        let (_folder, path) = write(text);
+        load(&path, overrides).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let (folder, path) = write(&sample_text());
+        assert_eq!(load(&path, &[]).unwrap(), sample(folder.path()));
+    }
+
+    #[test]
+    fn tls_paths_are_relative_to_the_file() {
+        let mut config = sample(Path::new("/somewhere"));
+        config.http.tls = Some(TlsConfig {
+            certificate: "/somewhere/identity/http.pem".into(),
+            key: "/somewhere/identity/http-key.pem".into(),
+        });
+        let (folder, path) = write(&config.to_toml());
+        let tls = load(&path, &[]).unwrap().http.tls.unwrap();
+        assert_eq!(tls.certificate, folder.path().join("identity/http.pem"));
+        assert_eq!(tls.key, folder.path().join("identity/http-key.pem"));
+    }
+
+    #[test]
+    fn a_variable_overrides_the_file() {
+        let (_folder, path) = write(&sample_text());
+        let config = load(&path, &[("STARLING_HTTP_ADDRESS", "127.0.0.1:9")]).unwrap();
+        assert_eq!(config.http.address.port(), 9);
+        assert_eq!(config.http.public_url, "http://127.0.0.1:7701");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_file() {
+        let error = refused(&sample_text().replace("[peer]", "[peer]\nadress = 1"), &[]);
+        assert!(error.contains("adress") && error.contains(FILE_NAME), "{error}");
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_key() {
+        let error = refused(&sample_text().replace("127.0.0.1:7802", "nowhere"), &[]);
+        assert!(error.contains("members[1].peer_address"), "{error}");
+        let error = refused(&sample_text(), &[("STARLING_PEER_ADDRESS", "x")]);
+        assert!(error.contains("variable STARLING_PEER_ADDRESS"), "{error}");
+    }
+
+    #[test]
+    fn plain_http_stays_on_loopback_unless_asked_for() {
+        let text = sample_text().replace("address = \"127.0.0.1:7701\"", "address = \"0.0.0.0:7701\"");
+        let error = refused(&text, &[]);
+        assert!(error.contains("http.address") && error.contains("--insecure-http"), "{error}");
+        let (_folder, path) = write(&text);
+        assert!(load(&path, &[("STARLING_HTTP_INSECURE", "true")]).is_ok());
+    }
+
+    #[test]
+    fn a_node_is_among_its_members() {
+        let error = refused(&sample_text().replacen("name = \"n1\"", "name = \"n9\"", 1), &[]);
+        assert!(error.contains("\"n9\""), "{error}");
+        let error = refused(&sample_text().replace("name = \"n3\"", "name = \"n2\""), &[]);
+        assert!(error.contains("twice"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = load(Path::new("nowhere/node.toml"), &[]).expect_err("refused");
+        assert!(error.to_string().contains("nowhere/node.toml"));
+    }
+}

@@ -1,0 +1,418 @@
+//! One call: who makes it, until when it may take, what state it reads, and how a change it asks for is decided.
+//!
+//! Handlers start with [`MayRead`], [`MayWrite`] or [`MayAdmin`]. Authentication and scope come first, so that a
+//! stranger learns nothing, not even that a parameter is misspelt. Then the call waits for the height the client has
+//! seen, so that a client that moves between nodes never goes back in time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Uri};
+use model::codec::Encode as _;
+use model::command::Scope;
+use model::{Digest, Height, LibraryId, Payload, Position, RequestKey, TokenId, limits};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::Api;
+use super::auth::{self, Known, Shown};
+use super::params::Params;
+use super::problem::{Code, Fault, Problem};
+use crate::replica_thread::{Decision, DecisionKind, Request, SubmitError};
+
+/// The client's name for a change, under which it may be repeated.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The height a client has seen.
+pub(crate) const MIN_HEIGHT: HeaderName = HeaderName::from_static("starling-min-height");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// How long a call may take if its client does not say.
+const WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long it may take at most.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The height an answer reflects, shared between a handler and whoever writes the header.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reflected(Arc<AtomicU64>);
+
+impl Reflected {
+    /// What an answer reflects that looks at nothing newer.
+    pub(crate) fn new(height: Height) -> Self {
+        Self(Arc::new(AtomicU64::new(height.0)))
+    }
+
+    /// The answer reflects this height at least.
+    pub(crate) fn raise(&self, height: Height) {
+        self.0.fetch_max(height.0, Ordering::Relaxed);
+    }
+
+    /// What is known so far.
+    pub(crate) fn height(&self) -> Height {
+        Height(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A call by somebody who may make it.
+pub(crate) struct Call {
+    /// The node.
+    pub(crate) api: Arc<Api>,
+    /// Who calls.
+    pub(crate) token: TokenId,
+    /// What they may do.
+    pub(crate) scope: Scope,
+    /// The library it is about.
+    pub(crate) library: LibraryId,
+    /// Query parameters not yet read.
+    pub(crate) params: Params,
+    /// When the client stops waiting.
+    pub(crate) deadline: Instant,
+    reflected: Reflected,
+    key: Option<Key>,
+}
+
+/// An idempotency key and the part of the request that is known before its body.
+struct Key {
+    text: String,
+    request: Sha256,
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// Where the command stands that the answer is of: an earlier one if this was a repeat.
+    pub(crate) position: Position,
+    /// The catalogue's answer.
+    pub(crate) outcome: catalogue::Outcome,
+}
+
+macro_rules! admitted {
+    ($($(#[$doc:meta])* $name:ident: $scope:ident;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name(pub(crate) Call);
+
+        impl FromRequestParts<Arc<Api>> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(
+                parts: &mut Parts,
+                api: &Arc<Api>,
+            ) -> Result<Self, Problem> {
+                Call::admit(parts, api, Scope::$scope).await.map(Self)
+            }
+        }
+    )*};
+}
+
+admitted! {
+    /// A call that looks at things.
+    MayRead: Read;
+    /// A call that changes things.
+    MayWrite: Write;
+    /// A call that changes who may do what.
+    MayAdmin: Admin;
+}
+
+impl Call {
+    async fn admit(parts: &Parts, api: &Arc<Api>, needed: Scope) -> Result<Self, Problem> {
+        let shown = Shown::of(&parts.headers)?;
+        let deadline = Instant::now() + wait(&parts.headers);
+        let min_height = min_height(&parts.headers);
+        let known = match api.known_token(shown.id).await? {
+            // The token may be younger than this node's view: its owner has seen the height that made it.
+            None if min_height.as_ref().is_ok_and(Option::is_some) => {
+                api.wait_for(min_height.clone()?, deadline).await?;
+                api.known_token(shown.id).await?
+            }
+            known => known,
+        };
+        let scope = known.and_then(|known| known.admit(&shown)).ok_or_else(auth::unauthenticated)?;
+        if scope < needed {
+            return Err(forbidden(scope, needed));
+        }
+        let reflected = parts.extensions.get::<Reflected>().cloned().unwrap_or_default();
+        let mut params = Params::of(&parts.uri)?;
+        let library = library(&mut params)?;
+        api.wait_for(min_height?, deadline).await?;
+        match params.take("consistency").as_deref() {
+            None | Some("local") => {}
+            Some("linearizable") => api.linearizable(deadline).await?,
+            Some(_) => return Err(Problem::parameter("consistency", "local or linearizable")),
+        }
+        reflected.raise(api.app.catalogue.height());
+        let key = key(parts)?;
+        Ok(Self {
+            api: Arc::clone(api),
+            token: shown.id,
+            scope,
+            library,
+            params,
+            deadline,
+            reflected,
+            key,
+        })
+    }
+
+    /// Checks that the query had no other parameters.
+    pub(crate) fn no_more_params(&mut self) -> Result<(), Problem> {
+        std::mem::take(&mut self.params).finish()
+    }
+
+    /// The height this call's answer reflects so far.
+    pub(crate) fn height(&self) -> Height {
+        self.reflected.height()
+    }
+
+    /// The answer reflects this height at least.
+    pub(crate) fn reflects(&self, height: Height) {
+        self.reflected.raise(height);
+    }
+
+    /// Asks the catalogue. The height told is not above the one the answer is from.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut catalogue::Reader) -> Result<T, catalogue::ReadError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.reflects(self.api.app.catalogue.height());
+        self.api.read(ask).await
+    }
+
+    /// Has a command decided. `content` is the SHA-256 of the decoded body.
+    pub(crate) async fn decide(&self, payload: Payload, content: Digest) -> Result<Decision, Problem> {
+        let request = Request {
+            library: self.library.clone(),
+            actor: self.token,
+            key: self.key.as_ref().map(|key| key.with(content)),
+            payload,
+        };
+        let decision = self.api.app.replica.submit(request, self.deadline).await.map_err(refusal)?;
+        self.reflects(decision.position.height);
+        match decision.kind {
+            DecisionKind::KeyReused(_) => Err(Problem::new(
+                Code::IdempotencyKeyReused,
+                "another request was made under this Idempotency-Key; use a new key for a new request",
+            )),
+            DecisionKind::Fresh | DecisionKind::Duplicate(_) => Ok(decision),
+        }
+    }
+
+    /// Has a command decided and waits for what this node's catalogue makes of it.
+    pub(crate) async fn apply(&self, payload: Payload, content: Digest) -> Result<Applied, Problem> {
+        check_size(&payload)?;
+        let decision = self.decide(payload, content).await?;
+        let position = answer_of(&decision);
+        let outcome = self.api.app.catalogue.outcome(position, self.deadline).await;
+        let unknown = || {
+            let detail = "decided, but not applied here in time; retry with the same Idempotency-Key";
+            Problem::new(Code::OutcomeUnknown, detail)
+        };
+        let outcome = outcome.ok().flatten().ok_or_else(unknown)?;
+        self.reflects(self.api.app.catalogue.height());
+        Ok(Applied { position, outcome })
+    }
+}
+
+impl Key {
+    fn with(&self, content: Digest) -> RequestKey {
+        let request = self.request.clone().chain_update(content.as_bytes());
+        RequestKey { key: self.text.clone(), request: Digest(request.finalize().into()) }
+    }
+}
+
+impl Api {
+    async fn known_token(&self, id: TokenId) -> Result<Option<Known>, Problem> {
+        // Taken before the lookup: a change in between makes the entry stale at once rather than never.
+        let generation = self.tokens.follow(self.app.catalogue.height(), |height| {
+            changes_tokens(self.app.replica.reader(), height)
+        });
+        if let Some(known) = self.tokens.get(generation, id) {
+            return Ok(Some(known));
+        }
+        let token = self.read(move |reader| reader.token(id)).await?;
+        let known = token
+            .filter(|token| !token.revoked)
+            .map(|token| Known { secret: token.secret, scope: token.scope });
+        if let Some(known) = known {
+            self.tokens.put(generation, id, known);
+        }
+        Ok(known)
+    }
+
+    async fn wait_for(&self, height: Option<Height>, deadline: Instant) -> Result<(), Problem> {
+        let Some(height) = height else { return Ok(()) };
+        self.app.catalogue.applied(height, deadline).await.map_err(|_| {
+            let at = self.app.catalogue.height();
+            Problem::new(Code::Behind, format!("this node has applied height {at}, not {height}"))
+        })
+    }
+
+    async fn linearizable(&self, deadline: Instant) -> Result<(), Problem> {
+        let height = self.app.replica.linearizable(deadline).await.map_err(|error| {
+            Problem::new(Code::NoQuorum, format!("no linearizable read: {error}"))
+        })?;
+        self.wait_for(Some(height), deadline).await
+    }
+}
+
+/// Whether a block may change which tokens are accepted.
+fn changes_tokens(reader: &ledger::Reader, height: Height) -> bool {
+    let Ok(Some(decided)) = reader.block(height) else { return true };
+    let mut commands = decided.block.entries().iter().filter_map(|entry| entry.sealed()?.open().ok());
+    commands.any(|command| {
+        matches!(
+            command.payload,
+            Payload::Genesis { .. } | Payload::CreateToken { .. } | Payload::RevokeToken { .. }
+        )
+    })
+}
+
+/// Where the command stands whose answer a decision gets: an earlier one if it was a repeat.
+pub(crate) fn answer_of(decision: &Decision) -> Position {
+    match decision.kind {
+        DecisionKind::Duplicate(first) => first,
+        DecisionKind::Fresh | DecisionKind::KeyReused(_) => decision.position,
+    }
+}
+
+/// What is wrong if a command was not decided.
+fn refusal(error: SubmitError) -> Problem {
+    let code = match error {
+        SubmitError::NoQuorum => Code::NoQuorum,
+        SubmitError::Unknown => Code::OutcomeUnknown,
+        SubmitError::Busy => Code::Busy,
+        SubmitError::DiskFull => Code::DiskFull,
+        SubmitError::Stopped => Code::Stopped,
+    };
+    Problem::new(code, error.to_string())
+}
+
+/// Metadata can be within every limit of its own and still be too much for one command.
+fn check_size(payload: &Payload) -> Result<(), Problem> {
+    const REST_OF_COMMAND: usize = 1024;
+    let bytes = payload.to_bytes().len();
+    if bytes + REST_OF_COMMAND <= limits::COMMAND_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!("all values together take {bytes} bytes, too much for one change");
+    Err(Problem::at(Code::InvalidBody, vec![Fault::new("", detail)]))
+}
+
+fn forbidden(scope: Scope, needed: Scope) -> Problem {
+    let detail = format!("the token's scope is {}, this call needs {}", word(scope), word(needed));
+    Problem::new(Code::Forbidden, detail)
+}
+
+/// A scope's name in JSON.
+pub(crate) fn word(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Read => "read",
+        Scope::Write => "write",
+        Scope::Admin => "admin",
+    }
+}
+
+/// The library a call is about. A library one may not read and one that does not exist are the same.
+fn library(params: &mut Params) -> Result<LibraryId, Problem> {
+    let home = LibraryId::home();
+    match params.take("library") {
+        Some(name) if name != home.as_str() => Err(Problem::not_found("library")),
+        _ => Ok(home),
+    }
+}
+
+/// `Prefer: wait=<s>` (RFC 7240). What cannot be understood is ignored, as the RFC demands.
+fn wait(headers: &HeaderMap) -> Duration {
+    headers
+        .get_all(PREFER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .filter_map(|preference| preference.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
+        .map_or(WAIT_DEFAULT, |seconds| Duration::from_secs(seconds).min(WAIT_MAX))
+}
+
+fn min_height(headers: &HeaderMap) -> Result<Option<Height>, Problem> {
+    let Some(value) = headers.get(MIN_HEIGHT) else { return Ok(None) };
+    let height = value.to_str().ok().and_then(|text| text.parse().ok());
+    height
+        .map(|height| Some(Height(height)))
+        .ok_or_else(|| Problem::header(&MIN_HEIGHT, "a height is a whole number"))
+}
+
+fn key(parts: &Parts) -> Result<Option<Key>, Problem> {
+    let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value.to_str().ok().filter(|key| (1..=limits::KEY_BYTES_MAX).contains(&key.len()));
+    let text = text.ok_or_else(|| {
+        let detail = format!("1 to {} visible ASCII characters", limits::KEY_BYTES_MAX);
+        Problem::header(&IDEMPOTENCY_KEY, detail)
+    })?;
+    let request = request_digest(parts.method.as_str(), &parts.uri);
+    Ok(Some(Key { text: text.to_owned(), request }))
+}
+
+/// Starts the digest by which a repeat is told from another request. Each part is followed by a line feed, which none
+/// of them can hold.
+fn request_digest(method: &str, uri: &Uri) -> Sha256 {
+    let mut digest = Sha256::new();
+    for part in [method, uri.path(), uri.query().unwrap_or_default()] {
+        digest.update(part);
+        digest.update(b"\n");
+    }
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefer(value: &'static str) -> u64 {
+        wait(&HeaderMap::from_iter([(PREFER, value.parse().unwrap())])).as_secs()
+    }
+
+    #[test]
+    fn a_client_may_say_how_long_it_waits() {
+        assert_eq!(prefer("wait=3"), 3);
+        assert_eq!(prefer("respond-async, wait=5"), 5);
+        assert_eq!(prefer("wait=3600"), 60);
+        assert_eq!(prefer("wait=soon"), 10);
+        assert_eq!(wait(&HeaderMap::new()).as_secs(), 10);
+    }
+
+    #[test]
+    fn a_height_is_a_number() {
+        let headers = |value: &str| HeaderMap::from_iter([(MIN_HEIGHT, value.parse().unwrap())]);
+        assert_eq!(min_height(&headers("17")).unwrap(), Some(Height(17)));
+        assert_eq!(min_height(&headers("-1")).unwrap_err().code(), Code::InvalidHeader);
+        assert_eq!(min_height(&HeaderMap::new()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_request_is_its_method_path_query_and_content() {
+        let digest = |method, uri: &str, content: &[u8]| {
+            let request = request_digest(method, &uri.parse().unwrap());
+            Key { text: "k".into(), request }.with(Digest::of(&[content])).request
+        };
+        let first = digest("POST", "/a?b=c", b"x");
+        assert_eq!(first, digest("POST", "/a?b=c", b"x"));
+        for other in [
+            digest("PUT", "/a?b=c", b"x"),
+            digest("POST", "/ab?=c", b"x"),
+            digest("POST", "/a?b=d", b"x"),
+            digest("POST", "/a?b=c", b"y"),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+
+    #[test]
+    fn only_the_library_that_exists_is_known() {
+        let library = |query: &str| library(&mut Params::of(&query.parse().unwrap()).unwrap());
+        assert_eq!(library("/x").unwrap(), LibraryId::home());
+        assert_eq!(library("/x?library=home").unwrap(), LibraryId::home());
+        assert_eq!(library("/x?library=other").unwrap_err().code(), Code::NotFound);
+    }
+}

@@ -1,0 +1,236 @@
+//! Starting a node in the right order, and stopping it in the reverse one.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use catalogue::Catalogue;
+use model::{Membership, Nonce};
+use replica::{AppliedBlock, Replica};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::catalogue_thread::{self, CatalogueHandle, Feeder};
+use crate::config::NodeConfig;
+use crate::disk::{Faults, FileDisk};
+use crate::identity::Identity;
+use crate::peer::{PeerAddress, Peers};
+use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
+use crate::{disk, http, identity};
+
+/// What the HTTP layer works with. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The node's settings.
+    pub config: Arc<NodeConfig>,
+    /// Who votes.
+    pub membership: Arc<Membership>,
+    /// Gets commands decided.
+    pub replica: ReplicaHandle,
+    /// Answers queries.
+    pub catalogue: CatalogueHandle,
+    /// This node's bytes.
+    pub blobs: blobs::Store,
+    /// The other members.
+    pub peers: Peers,
+}
+
+/// Why a node does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A test hook cannot be read.
+    #[error(transparent)]
+    Faults(#[from] disk::FaultError),
+    /// The identity is missing or damaged.
+    #[error(transparent)]
+    Identity(#[from] identity::LoadError),
+    /// The ledger's folder cannot be opened.
+    #[error(transparent)]
+    Disk(#[from] disk::OpenError),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Replica(#[from] replica::OpenError),
+    /// The ledger belongs to another chain than the identity.
+    #[error("the ledger in {folder} is of chain {ledger}, the identity is of chain {identity}")]
+    ForeignLedger {
+        /// Where.
+        folder: PathBuf,
+        /// The ledger's.
+        ledger: model::ChainId,
+        /// The identity's.
+        identity: model::ChainId,
+    },
+    /// The catalogue cannot be opened.
+    #[error(transparent)]
+    Catalogue(#[from] catalogue::OpenError),
+    /// The catalogue cannot be brought up to the ledger.
+    #[error(transparent)]
+    Apply(#[from] catalogue::ApplyError),
+    /// The blobs cannot be opened.
+    #[error(transparent)]
+    Blobs(#[from] blobs::OpenError),
+    /// The links to the other members cannot be set up.
+    #[error(transparent)]
+    Peers(#[from] crate::peer::StartError),
+    /// The address is taken or not this machine's.
+    #[error("listening on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Certificate or key for HTTPS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] http::TlsError),
+    /// The system gives no thread or no random bytes.
+    #[error("starting the node")]
+    System(#[source] std::io::Error),
+}
+
+/// Runs a node until `shutdown` resolves. Never creates a ledger.
+///
+/// # Errors
+/// If the node cannot start.
+pub async fn serve(
+    config: NodeConfig,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let config = Arc::new(config);
+    let faults = Faults::from_environment()?;
+    let identity = Identity::load(&config.folder.join("identity"))?;
+    let blobs = blobs::Store::open(&config.folder)?;
+    let tls = config.http.tls.as_ref().map(http::load_tls).transpose()?;
+    let address = config.http.address;
+    let listen = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+
+    let (inlet, outlet) = replica_thread::channel();
+    let opening = Opening::new();
+    let catalogue_path = config.folder.join("catalogue.sqlite");
+    let (replica, feeder) =
+        open_replica(&config.folder, &catalogue_path, &identity, faults, &inlet, &opening)?;
+    let membership = Arc::new(replica.membership().clone());
+
+    let stop = CancellationToken::new();
+    let peers = start_peers(&config, &identity, &membership, &blobs, &inlet, &stop).await?;
+    let tip = replica.tip();
+    let catalogue =
+        catalogue_thread::start(feeder, &catalogue_path, tip).map_err(ServeError::System)?;
+    let running =
+        replica_thread::start(replica, opening, (inlet, outlet), peers.clone(), catalogue.feed())
+            .map_err(ServeError::System)?;
+    info!(node = %config.name, %address, height = %tip, "serving");
+
+    let app = App {
+        config,
+        membership,
+        replica: running.handle.clone(),
+        catalogue: catalogue.handle.clone(),
+        blobs,
+        peers,
+    };
+    let closing = CancellationToken::new();
+    let server = http::serve(app, listener, tls, closing.clone());
+    tokio::pin!(server);
+    tokio::select! {
+        () = shutdown => {}
+        () = &mut server => {}
+    }
+    info!("stopping");
+    running.give_turn_away();
+    closing.cancel();
+    server.await;
+    tokio::task::spawn_blocking(move || {
+        running.stop();
+        catalogue.stop();
+    })
+    .await
+    .unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
+    stop.cancel();
+    Ok(())
+}
+
+/// Opens ledger and catalogue in one pass over the chain.
+fn open_replica(
+    folder: &Path,
+    catalogue_path: &Path,
+    identity: &Identity,
+    faults: Faults,
+    inlet: &Inlet,
+    opening: &Opening,
+) -> Result<(Replica<FileDisk>, Feeder), ServeError> {
+    let ledger_folder = folder.join("ledger");
+    let completions = inlet.clone();
+    let disk = FileDisk::open(&ledger_folder, faults, move |done| completions.disk(done))?;
+    let catalogue = Catalogue::open(catalogue_path)?;
+    if let Some(aside) = catalogue.set_aside() {
+        warn!(?aside, "the catalogue could not be used and is rebuilt from the ledger");
+    }
+    let mut feeder = Feeder::new(catalogue);
+    let mut failed = None;
+    let (mut nonce, mut seed) = ([0; 16], [0; 8]);
+    fill(&mut nonce)?;
+    fill(&mut seed)?;
+    let config = replica::Config {
+        me: identity.node(),
+        signatures: Arc::new(identity.key().signatures()),
+        nonce: Nonce(nonce),
+        seed: u64::from_be_bytes(seed),
+    };
+    let replayed = |block: &Arc<AppliedBlock>| {
+        if failed.is_none() {
+            failed = feeder.push(block).err();
+        }
+    };
+    let replica = Replica::open_replaying(disk, config, opening.now(), replayed)?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    feeder.flush()?;
+    let ledger = replica.status(opening.now().instant).chain;
+    if ledger != identity.chain() {
+        let identity = identity.chain();
+        return Err(ServeError::ForeignLedger { folder: ledger_folder, ledger, identity });
+    }
+    Ok((replica, feeder))
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), ServeError> {
+    getrandom::fill(bytes).map_err(|error| ServeError::System(std::io::Error::other(error)))
+}
+
+async fn start_peers(
+    config: &NodeConfig,
+    identity: &Identity,
+    membership: &Membership,
+    blobs: &blobs::Store,
+    inlet: &Inlet,
+    stop: &CancellationToken,
+) -> Result<Peers, ServeError> {
+    let addresses: Vec<PeerAddress> = config
+        .members
+        .iter()
+        .filter(|member| member.id != identity.node())
+        .map(|member| PeerAddress {
+            id: member.id,
+            name: member.name.clone(),
+            address: member.peer_address.clone(),
+        })
+        .collect();
+    let inlet = inlet.clone();
+    let inbound = move |from, message| inlet.peer(from, message);
+    let peers = Peers::start(
+        config.peer.address,
+        identity,
+        membership,
+        addresses,
+        blobs.clone(),
+        inbound,
+        stop.clone(),
+    )
+    .await?;
+    Ok(peers)
+}

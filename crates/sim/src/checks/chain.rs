@@ -1,0 +1,295 @@
+//! Checks on what is reported as decided.
+//!
+//! The first report of a height fixes its block for ever; every later one, by any node in any incarnation, is held
+//! against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{
+    Ballot, Block, BlockHash, ChainId, Command, Digest, Entry, Height, LeafHash, Membership, Payload,
+    Position, Signatures, Turn,
+};
+use replica::{AppliedBlock, CoreState, Disposition};
+
+use super::{Checked, ensure};
+use crate::seat::Seat;
+
+/// Core states are kept at multiples of this height, to compare restarted nodes with.
+const SNAPSHOT_EVERY: u64 = 256;
+
+/// One decided height.
+struct Decision {
+    block: Arc<Block>,
+    /// At which its first reporter has proven it; genesis was never voted on.
+    ballot: Option<Ballot>,
+    dispositions: Vec<Disposition>,
+}
+
+/// The one chain.
+pub(crate) struct Chain {
+    membership: Membership,
+    signatures: Arc<dyn Signatures>,
+    /// Genesis first.
+    decisions: Vec<Decision>,
+    core: CoreState,
+    snapshots: BTreeMap<Height, CoreState>,
+    /// How far each node has reported.
+    tips: BTreeMap<Seat, Height>,
+    /// Where each record body was applied.
+    applied: BTreeMap<Vec<u8>, Position>,
+    /// The request at each position that was applied.
+    requests: BTreeMap<Position, Digest>,
+    leaves: BTreeMap<LeafHash, Position>,
+    dropped: BTreeSet<LeafHash>,
+}
+
+impl Chain {
+    pub(crate) fn new(
+        genesis: Arc<Block>,
+        membership: Membership,
+        signatures: Arc<dyn Signatures>,
+    ) -> Self {
+        let mut core = CoreState::default();
+        let dispositions = core.apply(&genesis);
+        Self {
+            membership,
+            signatures,
+            decisions: vec![Decision {
+                block: genesis,
+                ballot: None,
+                dispositions,
+            }],
+            snapshots: BTreeMap::from([(Height::GENESIS, core.clone())]),
+            core,
+            tips: BTreeMap::new(),
+            applied: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            leaves: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+        }
+    }
+
+    /// The highest height that any node has reported.
+    pub(crate) fn top(&self) -> Height {
+        Height(self.decisions.len() as u64 - 1)
+    }
+
+    /// The block decided at a height.
+    pub(crate) fn block(&self, height: Height) -> Option<&Arc<Block>> {
+        self.decision(height).map(|decision| &decision.block)
+    }
+
+    /// The ballot at which a height was decided.
+    pub(crate) fn ballot(&self, height: Height) -> Option<Ballot> {
+        self.decision(height)?.ballot
+    }
+
+    /// Who has the turn of a height, if the height before it is known.
+    pub(crate) fn turn(&self, height: Height) -> Option<Option<Turn>> {
+        let block = self.block(height.previous()?)?;
+        Some(block.header().hint)
+    }
+
+    fn decision(&self, height: Height) -> Option<&Decision> {
+        self.decisions.get(usize::try_from(height.0).ok()?)
+    }
+
+    fn chain_id(&self) -> ChainId {
+        let genesis = self.decisions.first().expect("genesis is always there");
+        genesis.block.header().chain
+    }
+
+    /// A node reports the next block.
+    pub(crate) fn decided(&mut self, seat: Seat, applied: &AppliedBlock) -> Checked {
+        let height = applied.block.height();
+        self.check_heights_without_gaps(seat, height)?;
+        self.check_certificates(seat, applied)?;
+        if height == self.top().next() {
+            self.check_chain_unbroken(&applied.block)?;
+            let ballot = applied.certificate.as_ref().map(|certificate| certificate.ballot);
+            self.extend(&applied.block, ballot)?;
+        }
+        self.check_agreement(seat, &applied.block)?;
+        self.check_core_state_equal(seat, height, &applied.dispositions)
+    }
+
+    /// A node has started with this tip.
+    pub(crate) fn opened(
+        &mut self,
+        seat: Seat,
+        (height, hash): (Height, BlockHash),
+        core: &CoreState,
+    ) -> Checked {
+        self.tips.insert(seat, height);
+        let known = self.block(height).map(|block| block.hash());
+        ensure(known == Some(hash), "check_agreement", || {
+            format!("{seat} starts at {height} with {hash:?}, decided was {known:?}")
+        })?;
+        let expected = self.core_at(height);
+        ensure(*core == expected, "check_core_state_equal", || {
+            format!("{seat} starts at {height} with another core state than the chain gives")
+        })
+    }
+
+    /// The core state after the block at `height`.
+    pub(crate) fn core_at(&self, height: Height) -> CoreState {
+        if height == self.top() {
+            return self.core.clone();
+        }
+        let (from, snapshot) = self
+            .snapshots
+            .range(..=height)
+            .next_back()
+            .expect("there is a snapshot of genesis");
+        let mut core = snapshot.clone();
+        for above in from.0 + 1..=height.0 {
+            if let Some(block) = self.block(Height(above)) {
+                core.apply(block);
+            }
+        }
+        core
+    }
+
+    /// A node says that these commands will never be decided.
+    pub(crate) fn dropped(&mut self, seat: Seat, leaves: &[LeafHash]) -> Checked {
+        for leaf in leaves {
+            let position = self.leaves.get(leaf);
+            ensure(position.is_none(), "check_dropped_stay_undecided", || {
+                format!("{seat} drops {leaf:?}, which is decided at {position:?}")
+            })?;
+            self.dropped.insert(*leaf);
+        }
+        Ok(())
+    }
+
+    /// A client was told that its request stands at `position`.
+    pub(crate) fn check_acknowledged_survive(
+        &self,
+        seat: Seat,
+        request: Digest,
+        position: Position,
+    ) -> Checked {
+        let stands = self.requests.get(&position);
+        ensure(stands == Some(&request), "check_acknowledged_survive", || {
+            format!("{seat} answers that {request:?} stands at {position:?}, where {stands:?} does")
+        })
+    }
+
+    /// Whether this command is in the chain.
+    pub(crate) fn holds(&self, leaf: LeafHash) -> bool {
+        self.leaves.contains_key(&leaf)
+    }
+
+    fn extend(&mut self, block: &Arc<Block>, ballot: Option<Ballot>) -> Checked {
+        let dispositions = self.core.apply(block);
+        let height = block.height();
+        if height.0.is_multiple_of(SNAPSHOT_EVERY) {
+            self.snapshots.insert(height, self.core.clone());
+        }
+        for ((index, entry), disposition) in (0..).zip(block.entries()).zip(&dispositions) {
+            let position = Position { height, index };
+            self.check_applied_once(position, entry, disposition)?;
+        }
+        self.decisions.push(Decision {
+            block: Arc::clone(block),
+            ballot,
+            dispositions,
+        });
+        Ok(())
+    }
+
+    fn check_heights_without_gaps(&mut self, seat: Seat, height: Height) -> Checked {
+        let tip = self.tips.entry(seat).or_default();
+        let next = tip.next();
+        *tip = height;
+        ensure(height == next, "check_chain_unbroken", || {
+            format!("{seat} reports {height}, its next height is {next}")
+        })
+    }
+
+    fn check_chain_unbroken(&self, block: &Block) -> Checked {
+        let top = self.decisions.last().expect("genesis is always there");
+        let parent = top.block.header();
+        let extends = block.check_extends(parent, top.block.hash(), &self.membership);
+        ensure(extends.is_ok(), "check_chain_unbroken", || format!("{block:?}: {extends:?}"))?;
+        let complete = block.check_complete();
+        ensure(complete.is_ok(), "check_chain_unbroken", || format!("{block:?}: {complete:?}"))
+    }
+
+    fn check_agreement(&self, seat: Seat, block: &Block) -> Checked {
+        let height = block.height();
+        let known = self.block(height).map(|block| block.hash());
+        ensure(known == Some(block.hash()), "check_agreement", || {
+            format!("{seat} decides {block:?}, another node decided {known:?}")
+        })
+    }
+
+    fn check_certificates(&self, seat: Seat, applied: &AppliedBlock) -> Checked {
+        const CHECK: &str = "check_certificates";
+        let block = &applied.block;
+        let Some(certificate) = &applied.certificate else {
+            return ensure(false, CHECK, || format!("{seat} decides {block:?} without proof"));
+        };
+        let fits = certificate.hash == block.hash() && certificate.height == block.height();
+        ensure(fits, CHECK, || format!("{seat} decides {block:?} by the proof of another"))?;
+        let verified =
+            certificate.verify(self.chain_id(), &self.membership, self.signatures.as_ref());
+        ensure(verified.is_ok(), CHECK, || format!("{seat} decides {block:?}: {verified:?}"))
+    }
+
+    fn check_core_state_equal(
+        &self,
+        seat: Seat,
+        height: Height,
+        dispositions: &[Disposition],
+    ) -> Checked {
+        let expected = self.decision(height).map(|decision| decision.dispositions.as_slice());
+        ensure(expected == Some(dispositions), "check_core_state_equal", || {
+            format!("{seat} makes {dispositions:?} of {height}, others {expected:?}")
+        })
+    }
+
+    /// One request, one application, whatever was retried, repeated and pushed about.
+    fn check_applied_once(
+        &mut self,
+        position: Position,
+        entry: &Entry,
+        disposition: &Disposition,
+    ) -> Checked {
+        const CHECK: &str = "check_applied_once";
+        let leaf = entry.leaf();
+        self.leaves.entry(leaf).or_insert(position);
+        match disposition {
+            Disposition::Fresh(command) => {
+                ensure(!self.dropped.contains(&leaf), "check_dropped_stay_undecided", || {
+                    format!("{leaf:?} was dropped and is applied at {position:?}")
+                })?;
+                if let Some(body) = record_body(command) {
+                    let first = *self.applied.entry(body.to_vec()).or_insert(position);
+                    ensure(first == position, CHECK, || {
+                        format!("one record is applied at {first:?} and at {position:?}")
+                    })?;
+                }
+                self.requests.insert(position, command.request_id(leaf));
+                Ok(())
+            }
+            Disposition::Duplicate(first) | Disposition::KeyReused(first) => {
+                ensure(self.requests.contains_key(first), CHECK, || {
+                    format!("{position:?} repeats {first:?}, where nothing was applied")
+                })
+            }
+            Disposition::Expired => Ok(()),
+            Disposition::Erased | Disposition::Malformed => {
+                ensure(false, CHECK, || format!("{position:?} is {disposition:?}"))
+            }
+        }
+    }
+}
+
+fn record_body(command: &Command) -> Option<&[u8]> {
+    match &command.payload {
+        Payload::Record(body) => Some(body),
+        _ => None,
+    }
+}

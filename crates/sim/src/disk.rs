@@ -1,0 +1,348 @@
+//! A disk with a page cache in front of it, which forgets what was not flushed.
+//!
+//! A write passes three places: the *queue* of the disk thread (lost when the process dies), the *page cache*
+//! (survives the process, lost when power fails) and the *platter* (durable). A flush carries all of a batch's files
+//! from the cache to the platter; a file that only an earlier incarnation wrote to is not among them. When power
+//! fails, any subset of the cache's dirty 512-byte sectors has made it, since the cache writes back in any order, and
+//! a new file's name and length may be there or not.
+//!
+//! After a failed flush the sectors that did not make it are *clean* in the cache and wrong on the platter, which is
+//! what Linux does: the next flush succeeds and says nothing about them.
+
+mod file;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use ledger::{Disk, Storage, Write};
+use model::LogSeq;
+
+use crate::rng::{Chance, Rng};
+use file::File;
+
+/// Durable writes kept as evidence for what may be said; at least this many bytes back.
+const EVIDENCE_BYTES: usize = 512 << 10;
+
+/// How much of the dirty cache survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writeback {
+    /// Nothing.
+    None,
+    /// Everything.
+    All,
+    /// Every sector by the toss of a coin.
+    Some,
+}
+
+impl Writeback {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        match rng.below(4) {
+            0 => Self::None,
+            1 => Self::All,
+            _ => Self::Some,
+        }
+    }
+}
+
+/// What the disk thread would do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Sleep: nothing is queued, or a batch is being flushed, or writing has ended.
+    Nothing,
+    /// Write and flush at once.
+    Now,
+    /// Nobody waits: write with whatever comes in the next milliseconds.
+    Later,
+}
+
+/// What became of an attempt to write a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It is in the cache and being flushed.
+    Flushing,
+    /// There is no room for its first write.
+    Full,
+}
+
+/// Files, cache, queue.
+#[derive(Debug, Default)]
+pub(crate) struct Platter {
+    files: BTreeMap<String, File>,
+    queue: VecDeque<Write>,
+    /// The writes being flushed.
+    flight: Vec<Write>,
+    /// Files written to by this incarnation since their last flush.
+    touched: BTreeSet<String>,
+    /// How many more writes fit; none: as many as you like.
+    room: Option<u32>,
+    failed: bool,
+    /// The latest durable writes of this incarnation, newest last, and the very first.
+    evidence: VecDeque<Vec<u8>>,
+    evidence_bytes: usize,
+    first: Option<Vec<u8>>,
+}
+
+impl Platter {
+    /// A platter that holds these files, all durable.
+    pub(crate) fn holding(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let files = files
+            .into_iter()
+            .map(|(name, bytes)| (name, File::durable(bytes)))
+            .collect();
+        Self {
+            files,
+            ..Self::default()
+        }
+    }
+
+    /// What would be found if power failed now and nothing more were written back.
+    pub(crate) fn durable_image(&self) -> Self {
+        Self::holding(
+            self.files
+                .iter()
+                .filter_map(|(name, file)| Some((name.clone(), file.durable_bytes()?.to_vec()))),
+        )
+    }
+
+    /// What the disk thread would do next.
+    pub(crate) fn wish(&self) -> Wish {
+        if self.failed || !self.flight.is_empty() || self.queue.is_empty() {
+            Wish::Nothing
+        } else if self.queue.iter().all(|write| write.lazy) {
+            Wish::Later
+        } else {
+            Wish::Now
+        }
+    }
+
+    /// Moves what is queued into the cache, as far as there is room, and starts its flush.
+    pub(crate) fn begin(&mut self) -> Begun {
+        let queued = self.queue.len();
+        let fitting = self
+            .room
+            .map_or(queued, |room| queued.min(usize::try_from(room).unwrap_or(queued)));
+        if fitting == 0 {
+            return Begun::Full;
+        }
+        if let Some(room) = &mut self.room {
+            *room = room.saturating_sub(u32::try_from(fitting).unwrap_or(u32::MAX));
+        }
+        let batch: Vec<Write> = self.queue.drain(..fitting).collect();
+        for write in &batch {
+            self.cache(write, write.bytes.len());
+        }
+        self.flight = batch;
+        Begun::Flushing
+    }
+
+    /// The flush returns: everything through the sequence number given is durable.
+    pub(crate) fn finish(&mut self) -> Option<LogSeq> {
+        for name in std::mem::take(&mut self.touched) {
+            if let Some(file) = self.files.get_mut(&name) {
+                file.flush();
+            }
+        }
+        let last = self.flight.last().map(|write| write.seq);
+        for write in std::mem::take(&mut self.flight) {
+            self.keep_evidence(write.bytes);
+        }
+        last
+    }
+
+    /// The flush fails. Some sectors made it; the others stay in the cache until it is dropped, and look clean.
+    pub(crate) fn fail(&mut self, rng: &mut Rng) {
+        self.failed = true;
+        self.flight.clear();
+        for name in std::mem::take(&mut self.touched) {
+            if let Some(file) = self.files.get_mut(&name) {
+                file.write_back(rng, Writeback::Some);
+                file.forget_dirty();
+            }
+        }
+    }
+
+    /// Whether a flush has failed in this incarnation.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// From now on only `writes` more writes fit.
+    pub(crate) fn limit_room(&mut self, writes: u32) {
+        self.room = Some(writes);
+    }
+
+    /// Whether at least one more write fits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.room != Some(0)
+    }
+
+    /// There is room again.
+    pub(crate) fn free_room(&mut self) {
+        self.room = None;
+    }
+
+    /// The process dies: a prefix of the queue has reached the cache, the write after it perhaps in part.
+    pub(crate) fn kill(&mut self, rng: &mut Rng) {
+        self.tear_queue(rng);
+        if rng.chance(Chance::percent(25)) {
+            self.files.values_mut().for_each(File::flush);
+        }
+        if self.failed && rng.chance(Chance::HALF) {
+            self.files.values_mut().for_each(File::evict);
+        }
+        self.end_incarnation();
+    }
+
+    /// Power fails.
+    pub(crate) fn cut_power(&mut self, rng: &mut Rng, writeback: Writeback) {
+        self.tear_queue(rng);
+        for file in self.files.values_mut() {
+            file.cut_power(rng, writeback);
+        }
+        self.files.retain(|_, file| file.exists());
+        self.end_incarnation();
+    }
+
+    /// Whether one durable write of this incarnation contains all of `needles`.
+    pub(crate) fn proves(&self, needles: &[&[u8]]) -> bool {
+        self.evidence
+            .iter()
+            .rev()
+            .chain(&self.first)
+            .any(|write| needles.iter().all(|needle| contains(write, needle)))
+    }
+
+    fn tear_queue(&mut self, rng: &mut Rng) {
+        let whole = rng.index(self.queue.len() + 1);
+        let queue = std::mem::take(&mut self.queue);
+        if self.failed || self.room.is_some() {
+            return;
+        }
+        for (at, write) in queue.iter().enumerate().take(whole + 1) {
+            let length = if at < whole {
+                write.bytes.len()
+            } else {
+                rng.index(write.bytes.len() + 1)
+            };
+            self.cache(write, length);
+        }
+    }
+
+    fn end_incarnation(&mut self) {
+        self.queue.clear();
+        self.flight.clear();
+        self.touched.clear();
+        self.failed = false;
+        self.evidence.clear();
+        self.evidence_bytes = 0;
+        self.first = None;
+    }
+
+    /// Writes the first `length` bytes of `write` to the cache.
+    fn cache(&mut self, write: &Write, length: usize) {
+        let bytes = write.bytes.get(..length).unwrap_or(&write.bytes);
+        if write.create {
+            let old = self.files.insert(write.file.clone(), File::default());
+            assert!(old.is_none(), "the ledger creates {}, which exists", write.file);
+        }
+        let file = self
+            .files
+            .get_mut(&write.file)
+            .expect("the ledger writes to files that it has created");
+        file.write(write.offset, bytes);
+        self.touched.insert(write.file.clone());
+    }
+
+    fn keep_evidence(&mut self, mut bytes: Vec<u8>) {
+        let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(length);
+        bytes.shrink_to_fit();
+        if self.first.is_none() {
+            self.first = Some(bytes);
+            return;
+        }
+        self.evidence_bytes += bytes.len();
+        self.evidence.push_back(bytes);
+        while self.evidence_bytes > EVIDENCE_BYTES && self.evidence.len() > 64 {
+            let oldest = self.evidence.pop_front().map_or(0, |bytes| bytes.len());
+            self.evidence_bytes -= oldest;
+        }
+    }
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    let Some(last) = needle.last() else { return true };
+    // Compares the last byte first: ballots begin with many zeros and end with a small counter behind a random key.
+    haystack
+        .windows(needle.len())
+        .any(|window| window.last() == Some(last) && window == needle)
+}
+
+/// The handle that a replica owns.
+#[derive(Debug)]
+pub struct SimDisk {
+    platter: Shared,
+}
+
+/// A platter between the world and the replica that writes to it.
+pub(crate) type Shared = Arc<Mutex<Platter>>;
+
+/// Locks a platter; nobody ever waits, since a world runs on one thread.
+pub(crate) fn lock(platter: &Shared) -> MutexGuard<'_, Platter> {
+    platter.lock().expect("no thread panics while it holds a platter")
+}
+
+impl SimDisk {
+    pub(crate) fn new(platter: Shared) -> Self {
+        Self { platter }
+    }
+}
+
+impl Disk for SimDisk {
+    fn storage(&self) -> Arc<dyn Storage> {
+        Arc::new(SimStorage {
+            platter: Arc::clone(&self.platter),
+        })
+    }
+
+    fn cut(&mut self, file: &str, length: u64) -> io::Result<()> {
+        let mut platter = lock(&self.platter);
+        platter.files.get_mut(file).ok_or_else(|| missing(file))?.cut(length);
+        Ok(())
+    }
+
+    fn submit(&mut self, write: Write) {
+        lock(&self.platter).queue.push_back(write);
+    }
+}
+
+/// The readable side: what the page cache holds.
+struct SimStorage {
+    platter: Shared,
+}
+
+impl Storage for SimStorage {
+    fn files(&self) -> io::Result<Vec<String>> {
+        Ok(lock(&self.platter).files.keys().cloned().collect())
+    }
+
+    fn len(&self, file: &str) -> io::Result<u64> {
+        let platter = lock(&self.platter);
+        let found = platter.files.get(file).ok_or_else(|| missing(file))?;
+        Ok(found.len())
+    }
+
+    fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let platter = lock(&self.platter);
+        let found = platter.files.get(file).ok_or_else(|| missing(file))?;
+        found.read(offset, length)
+    }
+}
+
+fn missing(file: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no file {file}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! One machine: a disk, two clocks, and a process that runs, stands still or is down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus::StopReason;
+use model::{Instant, NodeId, Signatures};
+use replica::Replica;
+
+use crate::clock::Clock;
+use crate::disk::{Shared, SimDisk};
+use crate::seat::Seat;
+use crate::world::Event;
+
+/// Counts a machine's process starts, so that events of an ended one are recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Life(pub(crate) u64);
+
+/// What a running process consists of.
+pub(crate) struct Process {
+    pub(crate) replica: Replica<SimDisk>,
+    /// When its next wake event comes.
+    pub(crate) wake_at: Option<Instant>,
+    pub(crate) voting: bool,
+    pub(crate) stopped: Option<StopReason>,
+}
+
+/// How a machine's disk does just now.
+#[derive(Debug, Clone)]
+pub(crate) struct DiskHealth {
+    pub(crate) flush: Duration,
+    pub(crate) slow: bool,
+    pub(crate) fail_next: bool,
+    /// How long the machine is down once its flush has failed.
+    pub(crate) down: Duration,
+    /// The process has been told that there is no room.
+    pub(crate) told_full: bool,
+    /// A write of lazy records is due.
+    pub(crate) lazy_due: bool,
+    /// A flush has failed once: what had been read from the cache may be gone.
+    pub(crate) spoiled: bool,
+}
+
+/// One machine.
+pub(crate) struct Machine {
+    pub(crate) seat: Seat,
+    pub(crate) id: NodeId,
+    pub(crate) signatures: Arc<dyn Signatures>,
+    pub(crate) platter: Shared,
+    pub(crate) clock: Clock,
+    pub(crate) life: Life,
+    pub(crate) process: Option<Process>,
+    pub(crate) paused: bool,
+    /// What came in while it was paused.
+    pub(crate) held: Vec<Event>,
+    pub(crate) disk: DiskHealth,
+    /// Its disk cannot be opened any more, for a reason that the nemesis has to answer for.
+    pub(crate) broken: bool,
+}
+
+impl Machine {
+    /// The running replica.
+    pub(crate) fn replica(&self) -> Option<&Replica<SimDisk>> {
+        self.process.as_ref().map(|process| &process.replica)
+    }
+
+    /// Whether a process runs and is not paused.
+    pub(crate) fn answers(&self) -> bool {
+        self.process.is_some() && !self.paused
+    }
+}

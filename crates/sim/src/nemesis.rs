@@ -1,0 +1,173 @@
+//! Who breaks things, when, and for how long.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::plan::{Fault, Plan};
+use crate::rng::{Chance, Rng};
+use crate::seat::Seat;
+
+/// A direction of a link.
+pub(crate) type Way = (Seat, Seat);
+
+/// One deed, with all its details drawn.
+#[derive(Debug, Clone)]
+pub(crate) enum Deed {
+    Kill { seat: Seat, down: Duration },
+    PowerCut { seat: Seat, down: Duration },
+    Blackout { downs: Vec<Duration> },
+    Pause { seat: Seat, length: Duration },
+    Block { ways: Vec<Way>, length: Duration },
+    Flap { ways: Vec<Way>, times: u64, length: Duration },
+    Clog { ways: Vec<Way>, length: Duration },
+    SlowDisk { seat: Seat, length: Duration },
+    FullDisk { seat: Seat, room: u32, length: Duration },
+    FailFlush { seat: Seat, down: Duration },
+    ClockJump { seat: Seat, microseconds: i64 },
+    Shutdown { seat: Seat, notice: Duration, down: Duration },
+}
+
+const fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Draws one deed after the other.
+#[derive(Debug)]
+pub(crate) struct Nemesis {
+    rng: Rng,
+    nodes: usize,
+    faults: Vec<Fault>,
+    pause: Range<Duration>,
+    /// Whose disk may lie: never more than a minority, since a flush that failed may cost what had been read back.
+    spoiled: BTreeSet<Seat>,
+}
+
+impl Nemesis {
+    pub(crate) fn new(plan: &Plan, rng: Rng) -> Self {
+        Self {
+            rng,
+            nodes: plan.nodes,
+            faults: plan.faults.iter().copied().collect(),
+            pause: plan.fault_pause.clone(),
+            spoiled: BTreeSet::new(),
+        }
+    }
+
+    /// The time to the next deed; none if there is nothing it may do.
+    pub(crate) fn pause(&mut self) -> Option<Duration> {
+        (!self.faults.is_empty()).then(|| self.rng.duration(self.pause.clone()))
+    }
+
+    /// The next deed; none if the fault drawn does not apply to this cluster.
+    pub(crate) fn deed(&mut self) -> Option<(Fault, Deed)> {
+        let fault = *self.rng.pick(&self.faults)?;
+        let seat = Seat(self.rng.index(self.nodes));
+        let down = self.rng.duration(millis(5)..millis(2_000));
+        let length = self.span();
+        let deed = match fault {
+            Fault::Kill => Deed::Kill { seat, down },
+            Fault::PowerCut => Deed::PowerCut { seat, down },
+            Fault::Blackout => Deed::Blackout {
+                downs: (0..self.nodes)
+                    .map(|_| self.rng.duration(millis(1)..millis(1_500)))
+                    .collect(),
+            },
+            Fault::Pause => Deed::Pause { seat, length },
+            Fault::Split => Deed::Block {
+                ways: self.split(),
+                length,
+            },
+            Fault::OneWay => Deed::Block {
+                ways: vec![self.way()?],
+                length,
+            },
+            Fault::Partial => Deed::Block {
+                ways: both(self.way()?),
+                length,
+            },
+            Fault::Flap => Deed::Flap {
+                ways: both(self.way()?),
+                times: self.rng.range(2..12),
+                length: self.rng.duration(millis(5)..millis(400)),
+            },
+            Fault::Clog => Deed::Clog {
+                ways: vec![self.way()?],
+                length,
+            },
+            Fault::SlowDisk => Deed::SlowDisk { seat, length },
+            Fault::FullDisk => Deed::FullDisk {
+                seat,
+                room: u32::try_from(self.rng.below(4)).unwrap_or(0),
+                length,
+            },
+            Fault::FailedFlush => Deed::FailFlush {
+                seat: self.spoil(seat)?,
+                down,
+            },
+            Fault::ClockJump => Deed::ClockJump {
+                seat,
+                microseconds: self.jump(),
+            },
+            Fault::Shutdown => Deed::Shutdown {
+                seat,
+                notice: self.rng.duration(millis(1)..millis(500)),
+                down,
+            },
+        };
+        Some((fault, deed))
+    }
+
+    /// How long a fault stands: mostly less than a second, sometimes ten.
+    fn span(&mut self) -> Duration {
+        if self.rng.chance(Chance::percent(20)) {
+            self.rng.duration(millis(1_000)..millis(10_000))
+        } else {
+            self.rng.duration(millis(10)..millis(1_000))
+        }
+    }
+
+    fn way(&mut self) -> Option<Way> {
+        if self.nodes < 2 {
+            return None;
+        }
+        let from = self.rng.index(self.nodes);
+        let step = 1 + self.rng.index(self.nodes - 1);
+        Some((Seat(from), Seat((from + step) % self.nodes)))
+    }
+
+    fn split(&mut self) -> Vec<Way> {
+        let sides: Vec<(Seat, bool)> = Seat::all(self.nodes)
+            .map(|seat| (seat, self.rng.chance(Chance::HALF)))
+            .collect();
+        let mut ways = Vec::new();
+        for (from, side) in &sides {
+            let others = sides.iter().filter(|(_, other)| other != side);
+            ways.extend(others.map(|(to, _)| (*from, *to)));
+        }
+        ways
+    }
+
+    /// Clocks are wrong by milliseconds, seconds or an hour, and sometimes right again.
+    fn jump(&mut self) -> i64 {
+        let bound = *self
+            .rng
+            .pick(&[1, 50_000, 3_000_000, 60_000_000, 3_600_000_000])
+            .unwrap_or(&1);
+        let size = i64::try_from(self.rng.below(bound)).unwrap_or(0);
+        if self.rng.chance(Chance::HALF) { size } else { -size }
+    }
+
+    fn spoil(&mut self, seat: Seat) -> Option<Seat> {
+        let minority = (self.nodes - 1) / 2;
+        if !self.spoiled.contains(&seat) && self.spoiled.len() >= minority {
+            return self.spoiled.first().copied();
+        }
+        self.spoiled.insert(seat);
+        Some(seat)
+    }
+}
+
+fn both((from, to): Way) -> Vec<Way> {
+    vec![(from, to), (to, from)]
+}

@@ -1,0 +1,303 @@
+//! What a run consists of, drawn from its seed.
+//!
+//! Swarm testing (Groce et al., ISSTA 2012): each seed leaves a random subset of the faults out, because faults hide
+//! each other. A run in which every node crashes twice a second never gets far enough to show what loss alone does.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::keys::Scheme;
+use crate::rng::{Chance, Rng};
+
+/// Something the nemesis does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// A process dies; its page cache lives on.
+    Kill,
+    /// A machine loses power.
+    PowerCut,
+    /// All machines lose power at once.
+    Blackout,
+    /// A process stands still for a while.
+    Pause,
+    /// The network falls into two parts.
+    Split,
+    /// One direction of one link is dead.
+    OneWay,
+    /// One link is dead, both ways, while both ends reach the others.
+    Partial,
+    /// A link comes and goes.
+    Flap,
+    /// What is sent over a link arrives seconds later.
+    Clog,
+    /// A disk takes up to five seconds for a flush.
+    SlowDisk,
+    /// A disk is full.
+    FullDisk,
+    /// A flush fails.
+    FailedFlush,
+    /// A wall clock jumps.
+    ClockJump,
+    /// A node shuts down in order.
+    Shutdown,
+}
+
+impl Fault {
+    /// Every fault there is.
+    pub const ALL: [Self; 14] = [
+        Self::Kill,
+        Self::PowerCut,
+        Self::Blackout,
+        Self::Pause,
+        Self::Split,
+        Self::OneWay,
+        Self::Partial,
+        Self::Flap,
+        Self::Clog,
+        Self::SlowDisk,
+        Self::FullDisk,
+        Self::FailedFlush,
+        Self::ClockJump,
+        Self::Shutdown,
+    ];
+}
+
+/// In which order messages of one link arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As sent.
+    Fifo,
+    /// As it comes.
+    Any,
+}
+
+/// How the network behaves when it is well.
+#[derive(Debug, Clone)]
+pub struct NetworkPlan {
+    /// From which each link draws its base delay.
+    pub delay: Range<Duration>,
+    /// What each message may take longer.
+    pub jitter: Duration,
+    /// A message is lost.
+    pub loss: Chance,
+    /// A message arrives twice.
+    pub duplicate: Chance,
+    /// A bit of a message is flipped.
+    pub corrupt: Chance,
+    /// Whether messages overtake each other.
+    pub order: Order,
+}
+
+/// How the disks behave when they are well.
+#[derive(Debug, Clone)]
+pub struct DiskPlan {
+    /// From which each machine draws what its flush takes.
+    pub flush: Range<Duration>,
+    /// What each flush may take longer.
+    pub jitter: Duration,
+    /// A flush takes up to five seconds.
+    pub stall: Chance,
+}
+
+/// What clients do.
+#[derive(Debug, Clone)]
+pub struct WorkloadPlan {
+    /// How many there are.
+    pub clients: usize,
+    /// From which a client draws the pause after each burst.
+    pub pause: Range<Duration>,
+    /// How many operations come at once, at most.
+    pub burst: u64,
+    /// Length of a record.
+    pub body: Range<u64>,
+    /// A write carries a request key.
+    pub keyed: Chance,
+    /// An operation is a read.
+    pub reads: Chance,
+    /// A client takes a long rest after a burst.
+    pub rest: Chance,
+    /// After which a client gives up on a node.
+    pub patience: Range<Duration>,
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// From which everything follows.
+    pub seed: u64,
+    /// How many voters.
+    pub nodes: usize,
+    /// Which signatures.
+    pub scheme: Scheme,
+    /// The network.
+    pub network: NetworkPlan,
+    /// The disks.
+    pub disk: DiskPlan,
+    /// The clients.
+    pub workload: WorkloadPlan,
+    /// What the nemesis may do.
+    pub faults: BTreeSet<Fault>,
+    /// From which it draws the time between two deeds.
+    pub fault_pause: Range<Duration>,
+    /// How wrong monotonic clocks run, in millionths.
+    pub drift_ppm: i32,
+    /// The faulty phase ends after this much simulated time.
+    pub length: Duration,
+}
+
+const fn micros(us: u64) -> Duration {
+    Duration::from_micros(us)
+}
+
+const fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+impl Plan {
+    /// A cluster of `nodes` in which nothing ever goes wrong and no client comes by itself: the ground on which
+    /// scenarios stand.
+    pub fn calm(seed: u64, nodes: usize) -> Self {
+        Self {
+            seed,
+            nodes,
+            scheme: Scheme::StandIn,
+            network: NetworkPlan {
+                delay: micros(400)..micros(600),
+                jitter: micros(100),
+                loss: Chance::NEVER,
+                duplicate: Chance::NEVER,
+                corrupt: Chance::NEVER,
+                order: Order::Fifo,
+            },
+            disk: DiskPlan {
+                flush: micros(800)..micros(1_200),
+                jitter: micros(200),
+                stall: Chance::NEVER,
+            },
+            workload: WorkloadPlan {
+                clients: 0,
+                pause: millis(1)..millis(2),
+                burst: 1,
+                body: 16..64,
+                keyed: Chance::HALF,
+                reads: Chance::NEVER,
+                rest: Chance::NEVER,
+                patience: secs(5)..secs(6),
+            },
+            faults: BTreeSet::new(),
+            fault_pause: secs(1)..secs(2),
+            drift_ppm: 0,
+            length: secs(10),
+        }
+    }
+
+    /// The plan of a seed.
+    pub fn swarm(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let nodes = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]).copied().unwrap_or(3);
+        let scheme = if rng.chance(Chance::percent(5)) {
+            Scheme::Ed25519
+        } else {
+            Scheme::StandIn
+        };
+        let network = NetworkPlan::draw(&mut rng);
+        let disk = DiskPlan::draw(&mut rng);
+        let workload = WorkloadPlan::draw(&mut rng);
+        let share = Chance::percent(u32::try_from(rng.range(10..60)).unwrap_or(50));
+        let faults = Fault::ALL.into_iter().filter(|_| rng.chance(share)).collect();
+        let fault_pause = rng
+            .pick(&[millis(20)..millis(400), millis(200)..secs(2), secs(1)..secs(8)])
+            .cloned()
+            .unwrap_or(secs(1)..secs(2));
+        let drift_ppm = if rng.chance(Chance::HALF) { 200 } else { 0 };
+        Self {
+            seed,
+            nodes,
+            scheme,
+            network,
+            disk,
+            workload,
+            faults,
+            fault_pause,
+            drift_ppm,
+            length: rng.duration(secs(10)..secs(120)),
+        }
+    }
+}
+
+/// Zero in half of the seeds, else something up to `percent` in a hundred, more often little than much.
+fn sometimes(rng: &mut Rng, percent: u64) -> Chance {
+    if rng.chance(Chance::HALF) {
+        return Chance::NEVER;
+    }
+    let bound = percent * 10_000;
+    let draw = rng.below(bound).min(rng.below(bound));
+    Chance(u32::try_from(draw).unwrap_or(0))
+}
+
+impl NetworkPlan {
+    fn draw(rng: &mut Rng) -> Self {
+        let scales = [
+            (micros(50)..micros(300), micros(50)),
+            (micros(300)..millis(2), millis(1)),
+            (millis(2)..millis(20), millis(5)),
+            (millis(10)..millis(120), millis(20)),
+        ];
+        let (delay, jitter) = rng.pick(&scales).cloned().unwrap_or((millis(1)..millis(2), millis(1)));
+        Self {
+            delay,
+            jitter,
+            loss: sometimes(rng, 30),
+            duplicate: sometimes(rng, 30),
+            corrupt: sometimes(rng, 5),
+            order: if rng.chance(Chance::HALF) { Order::Fifo } else { Order::Any },
+        }
+    }
+}
+
+impl DiskPlan {
+    fn draw(rng: &mut Rng) -> Self {
+        let scales = [
+            (micros(20)..micros(200), micros(50)),
+            (micros(200)..millis(5), millis(1)),
+            (millis(5)..millis(40), millis(20)),
+        ];
+        let (flush, jitter) = rng.pick(&scales).cloned().unwrap_or((millis(1)..millis(2), millis(1)));
+        Self {
+            flush,
+            jitter,
+            stall: sometimes(rng, 2),
+        }
+    }
+}
+
+impl WorkloadPlan {
+    fn draw(rng: &mut Rng) -> Self {
+        let pauses = [
+            millis(1)..millis(10),
+            millis(10)..millis(200),
+            millis(100)..secs(3),
+        ];
+        Self {
+            clients: 1 + rng.index(8),
+            pause: rng.pick(&pauses).cloned().unwrap_or(millis(10)..millis(200)),
+            burst: rng.pick(&[1, 1, 1, 4, 30]).copied().unwrap_or(1),
+            body: rng.pick(&[16..64, 16..64, 16..1_000, 100..9_000]).cloned().unwrap_or(16..64),
+            keyed: rng
+                .pick(&[Chance::NEVER, Chance::HALF, Chance::percent(100)])
+                .copied()
+                .unwrap_or(Chance::HALF),
+            reads: sometimes(rng, 80),
+            rest: sometimes(rng, 10),
+            patience: rng
+                .pick(&[millis(200)..secs(1), secs(2)..secs(4), secs(5)..secs(15)])
+                .cloned()
+                .unwrap_or(secs(2)..secs(4)),
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! One simulated cluster: machines, links, clients, the nemesis, and the queue of what happens next.
+//!
+//! Time jumps from event to event. Everything that happens is drawn from the plan's seed, in one order, so a seed is
+//! a run. The parts: `process` drives replicas, `disks` their disks, `clients` the operations, `faults` the nemesis;
+//! `script` is what scenarios steer a world with.
+
+mod clients;
+mod disks;
+mod faults;
+mod process;
+pub(crate) mod script;
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use consensus::Message;
+use model::{
+    Block, ChainId, Command, Digest, Height, Instant, LibraryId, Member, Membership, Payload,
+    Signatures, TokenId,
+};
+
+use crate::checks::answers::Answers;
+use crate::checks::chain::Chain;
+use crate::checks::durability::Durability;
+use crate::checks::votes::Votes;
+use crate::checks::{Checked, ensure};
+use crate::clock::{Clock, EPOCH};
+use crate::disk::Platter;
+use crate::keys;
+use crate::machine::{DiskHealth, Life, Machine};
+use crate::nemesis::{Nemesis, Way};
+use crate::network::{Network, Packet};
+use crate::plan::{Fault, Plan};
+use crate::rng::Rng;
+use crate::seat::Seat;
+use crate::trace::{Sink, Trace};
+use crate::workload::{OpId, Workload};
+
+/// More events than this at one instant: a replica keeps itself busy.
+const EVENTS_PER_INSTANT_MAX: u32 = 50_000;
+/// A random disk's image is checked once in this many events.
+const IMAGE_CHECK_EVERY: u64 = 1_024;
+
+/// What a disk thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DiskStep {
+    /// Write what is queued.
+    Begin,
+    /// The flush returns.
+    Finish,
+    /// Tell the process that there is no room.
+    TellFull,
+    /// See whether there is room again.
+    Retry,
+}
+
+/// Something that will happen.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Arrive(Packet),
+    Wake(Seat, Life),
+    Disk(Seat, Life, DiskStep),
+    /// A client's request reaches a node.
+    Reach(Seat, OpId, u32),
+    /// A client's patience ends.
+    TimeOut(OpId, u32),
+    /// A client comes back from its rest.
+    Client(usize),
+    Start(Seat),
+    /// A process told to shut down ends.
+    End(Seat, Life, Duration),
+    Resume(Seat),
+    Unblock(Vec<Way>),
+    Flap(Vec<Way>, u64, Duration),
+    Quicken(Seat),
+    FreeRoom(Seat),
+    Nemesis,
+}
+
+/// An event and its time. Later ones are smaller, for the heap.
+struct Scheduled {
+    at: Instant,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+/// Which part of a run it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Season {
+    /// Faults and new operations come.
+    Storm,
+    /// Neither comes; what is under way has to end well.
+    Calm,
+}
+
+/// What was counted in a run.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    /// Heights decided.
+    pub heights: u64,
+    /// Events.
+    pub events: u64,
+    /// Simulated time.
+    pub time: Duration,
+    /// Operations of clients.
+    pub ops: u64,
+    /// How often each fault was done.
+    pub faults: BTreeMap<String, u64>,
+    /// Why replicas refused messages, and how often.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+impl Stats {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.heights += other.heights;
+        self.events += other.events;
+        self.time += other.time;
+        self.ops += other.ops;
+        for (fault, count) in &other.faults {
+            *self.faults.entry(fault.clone()).or_default() += count;
+        }
+        for (why, count) in &other.refused {
+            *self.refused.entry(why).or_default() += count;
+        }
+    }
+}
+
+/// A message that a scenario holds back.
+struct Hold {
+    from: Seat,
+    to: Seat,
+    matches: fn(&Message) -> bool,
+}
+
+/// A simulated cluster.
+pub struct World<'a> {
+    plan: Plan,
+    now: Instant,
+    queue: BinaryHeap<Scheduled>,
+    order: u64,
+    at_this_instant: u32,
+    rng: Rng,
+    membership: Membership,
+    machines: Vec<Machine>,
+    network: Network,
+    workload: Workload,
+    nemesis: Nemesis,
+    season: Season,
+    votes: Votes,
+    chain: Chain,
+    answers: Answers,
+    durability: Durability,
+    trace: Trace<'a>,
+    stats: Stats,
+    holds: Vec<Hold>,
+    limbo: Vec<Packet>,
+}
+
+impl<'a> World<'a> {
+    /// The cluster of a plan, every machine about to start for the first time. Lines go to `sink`, if there is one.
+    pub fn new(plan: Plan, sink: Option<Sink<'a>>) -> Self {
+        let mut rng = Rng::new(plan.seed);
+        let identities = keys::draw(plan.scheme, plan.nodes, &mut rng);
+        let voters = identities.iter().zip(Seat::all(plan.nodes));
+        let voters = voters
+            .map(|((id, _), seat)| Member {
+                id: *id,
+                name: seat.to_string(),
+            })
+            .collect();
+        let membership = Membership::new(voters).expect("identities are distinct");
+        let genesis = Arc::new(genesis(&membership, &mut rng));
+        let (_, verifier) = identities.first().expect("a cluster has a node");
+        let chain = Chain::new(Arc::clone(&genesis), membership.clone(), Arc::clone(verifier));
+        let machines = identities
+            .into_iter()
+            .zip(Seat::all(plan.nodes))
+            .map(|((id, signatures), seat)| machine(seat, id, signatures, &genesis, &plan, &mut rng))
+            .collect();
+        let mut world = Self {
+            now: Instant::default(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            at_this_instant: 0,
+            machines,
+            network: Network::new(plan.network.clone(), plan.nodes, rng.fork()),
+            workload: Workload::new(plan.workload.clone(), rng.fork()),
+            nemesis: Nemesis::new(&plan, rng.fork()),
+            season: Season::Storm,
+            votes: Votes::default(),
+            chain,
+            answers: Answers::default(),
+            durability: Durability::default(),
+            trace: Trace::new(&membership, sink),
+            stats: Stats::default(),
+            holds: Vec::new(),
+            limbo: Vec::new(),
+            rng,
+            membership,
+            plan,
+        };
+        world.schedule_beginning();
+        world
+    }
+
+    fn schedule_beginning(&mut self) {
+        for seat in Seat::all(self.plan.nodes) {
+            let after = self.rng.duration(Duration::ZERO..Duration::from_millis(200));
+            self.schedule(after, Event::Start(seat));
+        }
+        for client in 0..self.workload.clients() {
+            let after = self.workload.pause();
+            self.schedule(after, Event::Client(client));
+        }
+        if let Some(pause) = self.nemesis.pause() {
+            self.schedule(pause, Event::Nemesis);
+        }
+    }
+
+    /// The simulated time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// A hash over everything that has happened.
+    pub fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        stats.heights = self.chain.top().0;
+        stats.ops = self.workload.count();
+        stats.time = self.now.since(Instant::default());
+        let network = &self.network.tally;
+        for (name, count) in [
+            ("message lost", network.lost),
+            ("message blocked", network.blocked),
+            ("message repeated", network.duplicated),
+            ("message damaged", network.damaged),
+        ] {
+            *stats.faults.entry(name.to_owned()).or_default() += count;
+        }
+        stats
+    }
+
+    fn count_fault(&mut self, fault: Fault) {
+        *self.stats.faults.entry(format!("{fault:?}")).or_default() += 1;
+    }
+
+    fn schedule(&mut self, after: Duration, event: Event) {
+        self.schedule_at(self.now.plus(after), event);
+    }
+
+    fn schedule_at(&mut self, at: Instant, event: Event) {
+        self.order += 1;
+        self.queue.push(Scheduled {
+            at: at.max(self.now),
+            order: self.order,
+            event,
+        });
+    }
+
+    /// Lets the next event happen, if it comes before `deadline`; otherwise the clock moves there. False: none came.
+    pub(crate) fn step(&mut self, deadline: Instant) -> Result<bool, crate::checks::Violation> {
+        if self.queue.peek().is_none_or(|next| next.at > deadline) {
+            self.now = self.now.max(deadline);
+            return Ok(false);
+        }
+        let Some(Scheduled { at, event, .. }) = self.queue.pop() else {
+            return Ok(false);
+        };
+        self.at_this_instant = if at == self.now { self.at_this_instant + 1 } else { 0 };
+        self.now = at;
+        ensure(self.at_this_instant < EVENTS_PER_INSTANT_MAX, "check_time_passes", || {
+            format!("{EVENTS_PER_INSTANT_MAX} events at {at:?}, the last is {event:?}")
+        })?;
+        self.stats.events += 1;
+        self.trace.mix(&[at.0]);
+        self.dispatch(event)?;
+        if self.stats.events.is_multiple_of(IMAGE_CHECK_EVERY) {
+            let seat = Seat(self.rng.index(self.plan.nodes));
+            self.check_image(seat)?;
+        }
+        Ok(true)
+    }
+
+    /// What happens to a paused machine happens when it goes on.
+    fn dispatch(&mut self, event: Event) -> Checked {
+        if let Some(seat) = held_for(&event)
+            && self.machine(seat).paused
+        {
+            self.machine_mut(seat).held.push(event);
+            return Ok(());
+        }
+        match event {
+            Event::Arrive(packet) => self.arrive(packet),
+            Event::Wake(seat, life) => self.wake(seat, life),
+            Event::Disk(seat, life, step) => self.disk_step(seat, life, step),
+            Event::Reach(seat, op, attempt) => self.reach(seat, op, attempt),
+            Event::TimeOut(op, attempt) => self.time_out(op, attempt),
+            Event::Client(client) => self.client(client),
+            Event::Start(seat) => self.start(seat),
+            Event::End(seat, life, down) => self.end(seat, life, down),
+            Event::Resume(seat) => self.resume(seat),
+            Event::Unblock(ways) => self.unblock(&ways),
+            Event::Flap(ways, times, length) => self.flap(ways, times, length),
+            Event::Quicken(seat) => self.quicken(seat),
+            Event::FreeRoom(seat) => self.free_room(seat),
+            Event::Nemesis => self.nemesis_acts(),
+        }
+    }
+
+    fn machine(&self, seat: Seat) -> &Machine {
+        self.machines.get(seat.0).expect("a machine for each seat")
+    }
+
+    fn machine_mut(&mut self, seat: Seat) -> &mut Machine {
+        self.machines.get_mut(seat.0).expect("a machine for each seat")
+    }
+
+    fn line(&mut self, text: impl FnOnce() -> String) {
+        self.trace.line(self.now, text);
+    }
+
+    /// The height a machine has decided, if it runs.
+    fn tip(&self, seat: Seat) -> Option<Height> {
+        let machine = self.machine(seat);
+        let now = machine.clock.read(self.now).instant;
+        Some(machine.replica()?.status(now).tip)
+    }
+}
+
+/// The machine whose process an event is for.
+fn held_for(event: &Event) -> Option<Seat> {
+    match event {
+        Event::Arrive(packet) => Some(packet.to),
+        Event::Wake(seat, _)
+        | Event::Disk(seat, ..)
+        | Event::Reach(seat, ..)
+        | Event::End(seat, ..) => Some(*seat),
+        _ => None,
+    }
+}
+
+fn genesis(membership: &Membership, rng: &mut Rng) -> Block {
+    let command = Command {
+        library: LibraryId::home(),
+        actor: TokenId([0; 8]),
+        key: None,
+        valid_until: EPOCH,
+        payload: Payload::Genesis {
+            voters: membership.voters().to_vec(),
+            admin: TokenId(rng.bytes()),
+            admin_secret: Digest(rng.bytes()),
+            library: LibraryId::home(),
+        },
+    };
+    let sealed = command.seal(rng.bytes());
+    Block::genesis(ChainId(rng.bytes()), membership, EPOCH, sealed)
+}
+
+fn machine(
+    seat: Seat,
+    id: model::NodeId,
+    signatures: Arc<dyn Signatures>,
+    genesis: &Block,
+    plan: &Plan,
+    rng: &mut Rng,
+) -> Machine {
+    let file = ledger::GenesisFile::new(genesis);
+    Machine {
+        seat,
+        id,
+        signatures,
+        platter: Arc::new(Mutex::new(Platter::holding([(file.name, file.bytes)]))),
+        clock: Clock::new(Duration::ZERO, 0),
+        life: Life(0),
+        process: None,
+        paused: false,
+        held: Vec::new(),
+        disk: DiskHealth {
+            flush: rng.duration(plan.disk.flush.clone()),
+            slow: false,
+            fail_next: false,
+            down: Duration::ZERO,
+            told_full: false,
+            lazy_due: false,
+            spoiled: false,
+        },
+        broken: false,
+    }
+}

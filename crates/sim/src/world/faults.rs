@@ -1,0 +1,160 @@
+//! What the nemesis does to a world, and how it ends.
+
+use std::time::Duration;
+
+use replica::Input;
+
+use super::{Event, Season, World};
+use crate::checks::Checked;
+use crate::disk::lock;
+use crate::machine::Life;
+use crate::nemesis::{Deed, Way};
+use crate::seat::Seat;
+
+impl World<'_> {
+    pub(super) fn nemesis_acts(&mut self) -> Checked {
+        if self.season == Season::Calm {
+            return Ok(());
+        }
+        if let Some(pause) = self.nemesis.pause() {
+            self.schedule(pause, Event::Nemesis);
+        }
+        let Some((fault, deed)) = self.nemesis.deed() else {
+            return Ok(());
+        };
+        self.count_fault(fault);
+        self.line(|| format!("nemesis: {deed:?}"));
+        self.inflict(deed)
+    }
+
+    fn inflict(&mut self, deed: Deed) -> Checked {
+        match deed {
+            Deed::Kill { seat, down } => {
+                self.kill(seat);
+                self.schedule(down, Event::Start(seat));
+            }
+            Deed::PowerCut { seat, down } => {
+                self.cut_power(seat)?;
+                self.schedule(down, Event::Start(seat));
+            }
+            Deed::Blackout { downs } => {
+                for (seat, down) in Seat::all(self.plan.nodes).zip(downs) {
+                    self.cut_power(seat)?;
+                    self.schedule(down, Event::Start(seat));
+                }
+            }
+            Deed::Pause { seat, length } => {
+                self.machine_mut(seat).paused = true;
+                self.schedule(length, Event::Resume(seat));
+            }
+            Deed::Block { ways, length } => {
+                self.block(&ways);
+                self.schedule(length, Event::Unblock(ways));
+            }
+            Deed::Flap {
+                ways,
+                times,
+                length,
+            } => return self.flap(ways, times, length),
+            Deed::Clog { ways, length } => {
+                let until = self.now.plus(length);
+                ways.iter().for_each(|(from, to)| self.network.clog(*from, *to, until));
+            }
+            Deed::SlowDisk { seat, length } => {
+                self.machine_mut(seat).disk.slow = true;
+                self.schedule(length, Event::Quicken(seat));
+            }
+            Deed::FullDisk { seat, room, length } => {
+                lock(&self.machine(seat).platter).limit_room(room);
+                self.schedule(length, Event::FreeRoom(seat));
+            }
+            Deed::FailFlush { seat, down } => {
+                let machine = self.machine_mut(seat);
+                machine.disk.fail_next = machine.process.is_some();
+                machine.disk.down = down;
+            }
+            Deed::ClockJump { seat, microseconds } => {
+                self.machine_mut(seat).clock.set_wall_error(microseconds);
+            }
+            Deed::Shutdown { seat, notice, down } => {
+                let life = self.machine(seat).life;
+                self.schedule(notice, Event::End(seat, life, down));
+                return self.feed(seat, Input::Yield);
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, ways: &[Way]) {
+        ways.iter().for_each(|(from, to)| self.network.block(*from, *to));
+    }
+
+    pub(super) fn unblock(&mut self, ways: &[Way]) -> Checked {
+        self.line(|| format!("links are back: {ways:?}"));
+        ways.iter().for_each(|(from, to)| self.network.unblock(*from, *to));
+        Ok(())
+    }
+
+    /// Links go, and come back after `length`, `times` times.
+    pub(super) fn flap(&mut self, ways: Vec<Way>, times: u64, length: Duration) -> Checked {
+        if times > 0 && self.season == Season::Storm {
+            self.block(&ways);
+            self.schedule(length, Event::Unblock(ways.clone()));
+            self.schedule(length * 2, Event::Flap(ways, times - 1, length));
+        }
+        Ok(())
+    }
+
+    /// A process ends on purpose and comes back later.
+    pub(super) fn end(&mut self, seat: Seat, life: Life, down: Duration) -> Checked {
+        if self.machine(seat).life == life {
+            self.kill(seat);
+            self.schedule(down, Event::Start(seat));
+        }
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, seat: Seat) -> Checked {
+        self.line(|| format!("{seat} goes on"));
+        let machine = self.machine_mut(seat);
+        machine.paused = false;
+        for event in std::mem::take(&mut machine.held) {
+            self.schedule(Duration::ZERO, event);
+        }
+        Ok(())
+    }
+
+    pub(super) fn quicken(&mut self, seat: Seat) -> Checked {
+        self.machine_mut(seat).disk.slow = false;
+        Ok(())
+    }
+
+    pub(super) fn free_room(&mut self, seat: Seat) -> Checked {
+        lock(&self.machine(seat).platter).free_room();
+        Ok(())
+    }
+
+    /// Ends every fault and starts what is down, or what stopped voting. Nothing new happens from here on.
+    pub(crate) fn heal(&mut self) -> Checked {
+        self.line(|| "everything is mended".to_owned());
+        self.season = Season::Calm;
+        self.network.heal();
+        self.plan.disk.stall = crate::rng::Chance::NEVER;
+        for seat in Seat::all(self.plan.nodes) {
+            self.free_room(seat)?;
+            let machine = self.machine_mut(seat);
+            machine.disk.slow = false;
+            machine.disk.fail_next = false;
+            machine.clock.set_wall_error(0);
+            if machine.paused {
+                self.resume(seat)?;
+            }
+            let stopped = |process: &crate::machine::Process| process.stopped.is_some();
+            if self.machine(seat).process.as_ref().is_some_and(stopped) {
+                self.kill(seat);
+            }
+            self.schedule(Duration::ZERO, Event::Start(seat));
+        }
+        Ok(())
+    }
+}

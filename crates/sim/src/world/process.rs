@@ -1,0 +1,300 @@
+//! Starting, driving and ending replicas.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus::{Message, StopReason};
+use model::{Decode as _, Encode as _, Instant, Nonce};
+use replica::{Config, Input, Output, Replica};
+
+use super::{Event, World};
+use crate::checks::durability::check_votes_survive;
+use crate::checks::{Checked, Violation, ensure};
+use crate::clock::Clock;
+use crate::disk::{SimDisk, Writeback, lock};
+use crate::machine::{Life, Process};
+use crate::network::{Packet, Shape};
+use crate::seat::Seat;
+
+impl World<'_> {
+    /// A machine's process starts, unless it runs already or never will again.
+    pub(super) fn start(&mut self, seat: Seat) -> Checked {
+        if self.machine(seat).process.is_some() || self.machine(seat).broken {
+            return Ok(());
+        }
+        let drift = i64::from(self.plan.drift_ppm);
+        let drift = self.rng.below(2 * drift.unsigned_abs() + 1).cast_signed() - drift;
+        let offset = self.rng.duration(Duration::ZERO..Duration::from_secs(1_000_000));
+        let wall_error = self.machine(seat).clock.wall_error();
+        let mut clock = Clock::new(offset, i32::try_from(drift).unwrap_or(0));
+        clock.set_wall_error(wall_error);
+        let config = Config {
+            me: self.machine(seat).id,
+            signatures: Arc::clone(&self.machine(seat).signatures),
+            nonce: Nonce(self.rng.bytes()),
+            seed: self.rng.next(),
+        };
+        let disk = SimDisk::new(Arc::clone(&self.machine(seat).platter));
+        let opened = Replica::open(disk, config, clock.read(self.now));
+        let machine = self.machine_mut(seat);
+        machine.clock = clock;
+        machine.life = Life(machine.life.0 + 1);
+        let replica = match opened {
+            Ok(replica) => replica,
+            Err(error) => {
+                machine.broken = true;
+                let excused = machine.disk.spoiled;
+                self.line(|| format!("{seat} cannot start: {error}"));
+                return ensure(excused, "check_disk_opens", || {
+                    format!("{seat} cannot start on a disk that never failed: {error}")
+                });
+            }
+        };
+        let status = replica.status(machine.clock.read(self.now).instant);
+        self.line(|| format!("{seat} starts: tip {} {:?}", status.tip, status.me));
+        self.chain.opened(seat, (status.tip, status.head), replica.core())?;
+        self.machine_mut(seat).process = Some(Process {
+            replica,
+            wake_at: None,
+            voting: false,
+            stopped: None,
+        });
+        self.drain(seat)
+    }
+
+    /// Hands a running replica one input and does what it says.
+    pub(super) fn feed(&mut self, seat: Seat, input: Input) -> Checked {
+        let now = self.now;
+        let machine = self.machine_mut(seat);
+        let reading = machine.clock.read(now);
+        let Some(process) = &mut machine.process else { return Ok(()) };
+        process.replica.handle(reading, input);
+        self.drain(seat)
+    }
+
+    fn drain(&mut self, seat: Seat) -> Checked {
+        let mut outputs = Vec::new();
+        if let Some(process) = &mut self.machine_mut(seat).process {
+            while let Some(output) = process.replica.poll_output() {
+                outputs.push(output);
+            }
+        }
+        // What is decided is looked at first: it says who may have sent the rest.
+        for output in &outputs {
+            if let Output::Decided(applied) = output {
+                let height = applied.block.height();
+                self.line(|| format!("{seat} decides {:?} of {:?}", applied.block, applied.block.header().proposer));
+                self.chain.decided(seat, applied)?;
+                let chosen = self.votes.chosen(height);
+                ensure(chosen.is_none_or(|hash| hash == applied.block.hash()), "check_agreement", || {
+                    format!("{seat} decides {:?}, a quorum accepted {chosen:?}", applied.block)
+                })?;
+                self.trace.mix_bytes(&applied.block.hash().0);
+            }
+        }
+        for output in outputs {
+            self.carry_out(seat, output)?;
+        }
+        self.poke_disk(seat);
+        self.arm(seat);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, seat: Seat, output: Output) -> Checked {
+        match output {
+            Output::Send { to, message } => self.send(seat, Seat::of(to, &self.membership), &message),
+            Output::Decided(applied) => self.tell_clients(seat, &applied),
+            Output::ReadReady { id, height } => self.read_ready(seat, id, height),
+            Output::Dropped(leaves) => {
+                self.line(|| format!("{seat} drops {leaves:?}"));
+                self.chain.dropped(seat, &leaves)?;
+                self.commands_dropped(seat, &leaves);
+                Ok(())
+            }
+            Output::Voting => {
+                self.line(|| format!("{seat} votes"));
+                if let Some(process) = &mut self.machine_mut(seat).process {
+                    process.voting = true;
+                }
+                Ok(())
+            }
+            Output::Stopped(reason) => self.stopped(seat, reason),
+            Output::Refused { from, why } => {
+                let from = Seat::of(from, &self.membership);
+                self.line(|| format!("{seat} refuses a message of {from}: {why}"));
+                *self.stats.refused.entry(why).or_default() += 1;
+                Ok(())
+            }
+            Output::Evidence {
+                node,
+                height,
+                messages,
+            } => ensure(false, "check_nobody_is_accused", || {
+                format!("{seat} accuses {node:?} at {height}: {messages:?}")
+            }),
+        }
+    }
+
+    fn stopped(&mut self, seat: Seat, reason: StopReason) -> Checked {
+        self.line(|| format!("{seat} stops: {reason}"));
+        let machine = self.machine_mut(seat);
+        let justified = match reason {
+            StopReason::FlushFailed => lock(&machine.platter).has_failed(),
+            StopReason::RolledBack => machine.disk.spoiled,
+            StopReason::Forked => false,
+        };
+        if let Some(process) = &mut machine.process {
+            process.voting = false;
+            process.stopped = Some(reason);
+        }
+        ensure(justified, "check_stops_for_cause", || format!("{seat} stops: {reason}"))
+    }
+
+    fn send(&mut self, from: Seat, to: Seat, message: &Message) -> Checked {
+        let chain = &self.chain;
+        self.votes.said(from, message, &self.membership, |height| chain.turn(height))?;
+        let platter = Arc::clone(&self.machine(from).platter);
+        self.durability.check_persist_before_send(from, message, &lock(&platter))?;
+        let packet = Packet {
+            from,
+            to,
+            bytes: message.to_bytes().into(),
+            shape: Shape::Intact,
+        };
+        if self.is_held(&packet, message) {
+            self.line(|| format!("{from} -> {to} held back: {message:?}"));
+            self.limbo.push(packet);
+            return Ok(());
+        }
+        self.dispatch_packet(packet);
+        Ok(())
+    }
+
+    fn is_held(&self, packet: &Packet, message: &Message) -> bool {
+        self.holds
+            .iter()
+            .any(|hold| (hold.from, hold.to) == (packet.from, packet.to) && (hold.matches)(message))
+    }
+
+    pub(super) fn dispatch_packet(&mut self, packet: Packet) {
+        for (at, packet) in self.network.send(self.now, packet) {
+            self.schedule_at(at, Event::Arrive(packet));
+        }
+    }
+
+    /// A message comes out of the network. A damaged one is decoded all the same, and handed on if what it says is
+    /// signed: the receiver must see through it.
+    pub(super) fn arrive(&mut self, packet: Packet) -> Checked {
+        let Packet {
+            from,
+            to,
+            bytes,
+            shape,
+        } = packet;
+        self.network.arrived(from, to);
+        self.trace.mix(&[from.0 as u64, to.0 as u64]);
+        self.trace.mix_bytes(&bytes);
+        let message = match (Message::from_bytes(&bytes), shape) {
+            (Ok(message), Shape::Intact) => message,
+            (Ok(message), Shape::Damaged) if is_signed(&message) => message,
+            (_, Shape::Damaged) => {
+                self.line(|| format!("{from} -> {to} damaged"));
+                return Ok(());
+            }
+            (Err(error), Shape::Intact) => {
+                return Err(Violation {
+                    check: "check_messages_decode",
+                    detail: format!("{from} -> {to}: {error}"),
+                });
+            }
+        };
+        let runs = self.machine(to).process.is_some();
+        self.line(|| {
+            let mark = if shape == Shape::Damaged { " damaged" } else { "" };
+            let lost = if runs { "" } else { " (nobody there)" };
+            format!("{from} -> {to}{mark} {message:?}{lost}")
+        });
+        let from = self.machine(from).id;
+        self.feed(to, Input::Receive { from, message })
+    }
+
+    /// A timer of a process is due, unless it was moved meanwhile.
+    pub(super) fn wake(&mut self, seat: Seat, life: Life) -> Checked {
+        let now = self.now;
+        let machine = self.machine_mut(seat);
+        if machine.life != life {
+            return Ok(());
+        }
+        let local = machine.clock.read(now).instant;
+        let Some(process) = &mut machine.process else { return Ok(()) };
+        if process.wake_at.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        process.wake_at = None;
+        if process.replica.next_wake().is_some_and(|due| due <= local) {
+            self.feed(seat, Input::Wake)
+        } else {
+            self.arm(seat);
+            Ok(())
+        }
+    }
+
+    /// Sets the timer a replica asks for. A timer moved to a later time fires in vain at the earlier one.
+    fn arm(&mut self, seat: Seat) {
+        let now = self.now;
+        let machine = self.machine_mut(seat);
+        let life = machine.life;
+        let clock = machine.clock.clone();
+        let Some(process) = &mut machine.process else { return };
+        let Some(due) = process.replica.next_wake() else { return };
+        let at: Instant = clock.when(due).max(now);
+        if process.wake_at.is_none_or(|armed| at < armed) {
+            process.wake_at = Some(at);
+            self.schedule_at(at, Event::Wake(seat, life));
+        }
+    }
+
+    /// The process dies; what the kernel holds stays.
+    pub(super) fn kill(&mut self, seat: Seat) {
+        self.line(|| format!("{seat} is killed"));
+        lock(&self.machine(seat).platter).kill(&mut self.rng);
+        self.end_process(seat);
+    }
+
+    /// The machine loses power: its disk must still hold everything it has ever said.
+    pub(super) fn cut_power(&mut self, seat: Seat) -> Checked {
+        let writeback = Writeback::draw(&mut self.rng);
+        self.line(|| format!("{seat} loses power, {writeback:?} written back"));
+        lock(&self.machine(seat).platter).cut_power(&mut self.rng, writeback);
+        self.end_process(seat);
+        self.check_image(seat)
+    }
+
+    fn end_process(&mut self, seat: Seat) {
+        let machine = self.machine_mut(seat);
+        machine.process = None;
+        machine.paused = false;
+        machine.held.clear();
+        machine.disk.told_full = false;
+        machine.disk.lazy_due = false;
+        machine.disk.fail_next = false;
+        machine.life = Life(machine.life.0 + 1);
+        self.durability.forget(seat);
+        self.connections_lost(seat);
+    }
+
+    /// Checks what a power cut would leave just now.
+    pub(super) fn check_image(&mut self, seat: Seat) -> Checked {
+        let machine = self.machine(seat);
+        if machine.disk.spoiled || machine.broken {
+            return Ok(());
+        }
+        let image = lock(&machine.platter).durable_image();
+        check_votes_survive(seat, image, &*machine.signatures, &self.votes)
+    }
+}
+
+/// Whether a flipped bit in it is for the receiver to find.
+fn is_signed(message: &Message) -> bool {
+    matches!(message, Message::Accept(_) | Message::Accepted { .. } | Message::Decide { .. })
+}
