@@ -41,7 +41,7 @@ bench: ## the comparison with etcd (needs Debian's etcd-server; about ten minute
 	$(TARGET)/release/starling-bench all $(ARGS)
 
 sim: ## simulated clusters under faults (SEEDS=200)
-	cargo run --locked --release --package sim -- --seeds $(SEEDS) $(ARGS)
+	cargo run --locked --release --package sim -- run --seeds $(SEEDS) $(ARGS)
 
 needs: # what the tests call besides cargo; installed when that can be done without asking
 	@tests/needs.sh

@@ -124,10 +124,8 @@ impl Cluster for Starling {
             .read_line(&mut line)
             .context("reading what the demo announces")?;
         let announced: Announcement = serde_json::from_str(&line).with_context(|| {
-            format!(
-                "the demo announced {line:?}; its log is in {:?}",
-                folder.path()
-            )
+            let log = std::fs::read_to_string(folder.path().join("demo.log")).unwrap_or_default();
+            format!("the demo announced {line:?}; its log says:\n{log}")
         })?;
         let nodes = announced
             .nodes

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::file::{Change, Source};
-use model::{BlobId, Height, LibraryId, Position, Timestamp, TokenId, codec_enum};
+use model::{BlobId, LibraryId, Position, Timestamp, TokenId, codec_enum};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use serde_json::{Value, json};

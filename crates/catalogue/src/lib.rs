@@ -8,6 +8,7 @@ mod history;
 mod index;
 mod key;
 mod outcome;
+pub mod query;
 mod row;
 pub mod rules;
 mod schema;

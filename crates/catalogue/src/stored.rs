@@ -313,8 +313,9 @@ fn by_user_at(taken: TakenAt) -> TakenAt {
     TakenAt { source: Source::User, ..taken }
 }
 
-fn by_user_in(place: Place) -> Place {
-    Place { source: Source::User, ..place }
+fn by_user_in(mut place: Place) -> Place {
+    place.source = Source::User;
+    place
 }
 
 fn camera_text(camera: &Camera) -> String {

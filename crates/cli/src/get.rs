@@ -54,7 +54,7 @@ impl Get {
             None if io::stdout().is_terminal() => Err(Failure::Usage(
                 "the bytes would garble the terminal: name a file with -o, or redirect stdout".to_owned(),
             )),
-            None => Ok(self.fetch(&client, &mut io::stdout().lock()).await?),
+            None => Ok(self.fetch(&client, &mut io::stdout()).await?),
         }
     }
 
@@ -74,7 +74,7 @@ impl Get {
         Ok(())
     }
 
-    async fn fetch(&self, client: &Client, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    async fn fetch(&self, client: &Client, out: &mut dyn Write) -> Result<(), Failure> {
         let mut hasher = Sha256::new();
         let mut received = 0;
         let mut breaks = 0;
@@ -121,7 +121,7 @@ async fn copy(
     answer: Answer,
     hasher: &mut Sha256,
     received: &mut u64,
-    out: &mut (dyn Write + Send),
+    out: &mut dyn Write,
 ) -> io::Result<Copied> {
     let Answer { node, response } = answer;
     let mut chunks = response.bytes_stream();

@@ -25,15 +25,38 @@ pub(crate) struct Preparing {
     /// Who joined, and what each had accepted.
     pub(crate) promises: BTreeMap<NodeId, Option<(Ballot, Arc<Block>)>>,
     pub(crate) refused: BTreeSet<NodeId>,
-    pub(crate) resend_at: Instant,
+    pub(crate) resend: Resend,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Proposing {
     pub(crate) accept: Accept,
     pub(crate) refused: BTreeSet<NodeId>,
-    pub(crate) resend_at: Instant,
-    pub(crate) resends: u32,
+    pub(crate) resend: Resend,
+}
+
+/// Repeats of a request, each after twice the wait of the one before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resend {
+    pub(crate) at: Instant,
+    wait: Duration,
+}
+
+/// The longest wait between two repeats.
+const RESEND_WAIT_MAX: Duration = Duration::from_secs(1);
+
+impl Resend {
+    pub(crate) fn first(now: Instant, wait: Duration) -> Self {
+        Self {
+            at: now.plus(wait),
+            wait,
+        }
+    }
+
+    pub(crate) fn again(&mut self, now: Instant) {
+        self.wait = (self.wait * 2).min(RESEND_WAIT_MAX);
+        self.at = now.plus(self.wait);
+    }
 }
 
 impl Preparing {

@@ -7,7 +7,7 @@ use model::{Ballot, Block, Domain, Height, Instant, LogSeq, NodeId};
 
 use crate::engine::Engine;
 use crate::message::{Accept, Message};
-use crate::proposer::{Attempt, Preparing, Proposing};
+use crate::proposer::{Attempt, Preparing, Proposing, Resend};
 
 /// Doublings of a wait beyond this many say nothing new.
 const DOUBLINGS_MAX: u32 = 8;
@@ -61,7 +61,7 @@ impl Engine {
             ballot,
             promises: BTreeMap::new(),
             refused: BTreeSet::new(),
-            resend_at: self.now.instant.plus(self.pace().resend()),
+            resend: Resend::first(self.now.instant, self.pace().resend()),
         });
         self.broadcast(LogSeq(0), &Message::Prepare { height, ballot });
         self.on_prepare(self.me.node, height, ballot);
@@ -125,8 +125,7 @@ impl Engine {
         self.proposer.attempt = Attempt::Proposing(Proposing {
             accept: accept.clone(),
             refused: BTreeSet::new(),
-            resend_at: self.now.instant.plus(self.pace().resend()),
-            resends: 0,
+            resend: Resend::first(self.now.instant, self.pace().resend()),
         });
         self.broadcast(LogSeq(0), &Message::Accept(accept.clone()));
         self.on_accept(self.me.node, accept);
@@ -164,8 +163,8 @@ impl Engine {
     pub(crate) fn resend_due(&self) -> Option<Instant> {
         match &self.proposer.attempt {
             Attempt::Idle => None,
-            Attempt::Preparing(preparing) => Some(preparing.resend_at),
-            Attempt::Proposing(proposing) => Some(proposing.resend_at),
+            Attempt::Preparing(preparing) => Some(preparing.resend.at),
+            Attempt::Proposing(proposing) => Some(proposing.resend.at),
         }
     }
 
@@ -173,14 +172,14 @@ impl Engine {
         if self.resend_due().is_none_or(|due| self.now.instant < due) {
             return;
         }
-        let again = self.now.instant.plus(self.pace().resend());
+        let now = self.now.instant;
         let height = self.tip.height().next();
         let others = self.peers.ids();
         let (refused, message, silent): (bool, Message, Vec<NodeId>) =
             match &mut self.proposer.attempt {
                 Attempt::Idle => return,
                 Attempt::Preparing(p) => {
-                    p.resend_at = again;
+                    p.resend.again(now);
                     let silent = others
                         .into_iter()
                         .filter(|node| !p.promises.contains_key(node));
@@ -191,12 +190,7 @@ impl Engine {
                     (!p.refused.is_empty(), message, silent.collect())
                 }
                 Attempt::Proposing(p) => {
-                    let wait = again.since(self.now.instant) * (1 << p.resends.min(DOUBLINGS_MAX));
-                    p.resend_at = self
-                        .now
-                        .instant
-                        .plus(wait.min(std::time::Duration::from_secs(1)));
-                    p.resends += 1;
+                    p.resend.again(now);
                     let (ballot, hash) = (p.accept.ballot, p.accept.block.hash());
                     let learner = &self.learner;
                     let silent = others

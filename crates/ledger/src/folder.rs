@@ -48,8 +48,15 @@ pub fn create_in(folder: &Path, genesis: &Block) -> Result<(), CreateError> {
     };
     fs::create_dir_all(folder).map_err(at(folder))?;
     let storage = Folder::new(folder);
-    if storage.files().map_err(at(folder))?.iter().any(|name| file_number(name).is_some()) {
-        return Err(CreateError::Exists { folder: folder.to_owned() });
+    if storage
+        .files()
+        .map_err(at(folder))?
+        .iter()
+        .any(|name| file_number(name).is_some())
+    {
+        return Err(CreateError::Exists {
+            folder: folder.to_owned(),
+        });
     }
     let GenesisFile { name, bytes } = GenesisFile::new(genesis);
     let unfinished = folder.join("genesis.unfinished");
@@ -57,17 +64,27 @@ pub fn create_in(folder: &Path, genesis: &Block) -> Result<(), CreateError> {
     let path = folder.join(name);
     fs::rename(&unfinished, &path).map_err(at(&path))?;
     flush_folder(folder).map_err(at(folder))?;
-    folder.parent().map_or(Ok(()), |parent| flush_folder(parent).map_err(at(parent)))
+    folder
+        .parent()
+        .map_or(Ok(()), |parent| flush_folder(parent).map_err(at(parent)))
 }
 
 fn write_flushed(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
 fn flush_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     File::open(folder)?.sync_all()
 }
 

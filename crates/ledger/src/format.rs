@@ -112,7 +112,9 @@ impl FileHeader {
 
     /// Reads one copy.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, HeaderFault> {
-        let (fields, sum) = bytes.split_at_checked(FILE_HEADER - 4).ok_or(HeaderFault::Damaged)?;
+        let (fields, sum) = bytes
+            .split_at_checked(FILE_HEADER - 4)
+            .ok_or(HeaderFault::Damaged)?;
         if u32::from_bytes(sum) != Ok(crc(&[fields])) {
             return Err(HeaderFault::Damaged);
         }
@@ -204,7 +206,9 @@ impl Head {
         self.flushed.encode(&mut out);
         self.offset.encode(&mut out);
         self.link.encode(&mut out);
-        u32::try_from(self.meta.len()).expect("meta parts are short").encode(&mut out);
+        u32::try_from(self.meta.len())
+            .expect("meta parts are short")
+            .encode(&mut out);
         self.body_length.encode(&mut out);
         self.body_crc.encode(&mut out);
         self.crc(&out, file).encode(&mut out);
@@ -220,7 +224,12 @@ impl Head {
     }
 
     fn crc(&self, fields: &[u8], file: &FileHeader) -> u32 {
-        crc(&[&file.nonce.0, &file.number.to_be_bytes(), fields, &self.meta])
+        crc(&[
+            &file.nonce.0,
+            &file.number.to_be_bytes(),
+            fields,
+            &self.meta,
+        ])
     }
 
     /// How many bytes the head whose fixed part begins `bytes` takes; nothing if this cannot be one.
@@ -249,8 +258,7 @@ impl Head {
         let (offset, link) = Decode::decode(input)?;
         let meta_length: u32 = Decode::decode(input)?;
         let (body_length, body_crc) = Decode::decode(input)?;
-        let valid =
-            magic == RECORD_MAGIC && zero == [0; 3] && meta_length as usize == meta.len();
+        let valid = magic == RECORD_MAGIC && zero == [0; 3] && meta_length as usize == meta.len();
         Ok(kind.filter(|_| valid).map(|kind| Self {
             kind,
             number,

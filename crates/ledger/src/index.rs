@@ -56,7 +56,10 @@ pub(crate) struct Index {
 impl Index {
     /// Of a log that holds these, the first being genesis.
     pub(crate) fn new(entries: Vec<Entry>) -> Self {
-        Self { entries, recent: BTreeMap::new() }
+        Self {
+            entries,
+            recent: BTreeMap::new(),
+        }
     }
 
     /// The last decided block.
@@ -96,7 +99,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(foundation: Foundation, storage: Arc<dyn Storage>, index: Index) -> Self {
-        Self { foundation, storage, index: RwLock::new(index) }
+        Self {
+            foundation,
+            storage,
+            index: RwLock::new(index),
+        }
     }
 
     /// The index, held for a few instructions only. Its methods change it in one step each, so a panic elsewhere

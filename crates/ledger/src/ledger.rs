@@ -47,20 +47,28 @@ impl<D: Disk> Ledger<D> {
     ///
     /// # Errors
     /// An [`OpenError`]: the node must not vote then.
-    pub fn open(
-        mut disk: D,
-        signatures: &dyn Signatures,
-    ) -> Result<(Self, Recovered), OpenError> {
+    pub fn open(mut disk: D, signatures: &dyn Signatures) -> Result<(Self, Recovered), OpenError> {
         let storage = disk.storage();
-        let Recovery { replay, position, report, ends } = recover(&*storage)?;
+        let Recovery {
+            replay,
+            position,
+            report,
+            ends,
+        } = recover(&*storage)?;
         let (boot, nonce) = replay.incarnation();
         let vote = replay.read_vote(&*storage)?;
         let (foundation, index, bodies) = replay.into_parts();
         let (height, _) = index.tip();
         let base = position.number;
-        let file = FileHeader { number: 0, chain: foundation.chain, nonce: Nonce([0; 16]) };
+        let file = FileHeader {
+            number: 0,
+            chain: foundation.chain,
+            nonce: Nonce([0; 16]),
+        };
         let shared = Arc::new(Shared::new(foundation, storage, index));
-        let tip = Reader::new(shared.clone()).block(height)?.expect("the tip is decided");
+        let tip = Reader::new(shared.clone())
+            .block(height)?
+            .expect("the tip is decided");
         let membership = shared.foundation.membership.clone();
         if let Some(certificate) = &tip.certificate {
             certificate
@@ -68,7 +76,8 @@ impl<D: Disk> Ledger<D> {
                 .map_err(|source| OpenError::Certificate { height, source })?;
         }
         for (file, length) in ends {
-            disk.cut(&file, length).map_err(|source| OpenError::Io { file, source })?;
+            disk.cut(&file, length)
+                .map_err(|source| OpenError::Io { file, source })?;
         }
         let recovered = Recovered {
             chain: shared.foundation.chain,
@@ -116,7 +125,10 @@ impl<D: Disk> Ledger<D> {
         if let (Some(block), Some(place)) = (block, written.body) {
             self.bodies.insert(block.hash(), place);
         }
-        if let Record::Decided { block, certificate, .. } = record {
+        if let Record::Decided {
+            block, certificate, ..
+        } = record
+        {
             let decided = Decided {
                 block: block.clone(),
                 certificate: Some(certificate.clone()),
@@ -136,27 +148,58 @@ impl<D: Disk> Ledger<D> {
     fn check_order(&self, seq: LogSeq, record: &Record) {
         let (tip, tip_hash) = self.tip();
         let starts = matches!(record, Record::Start { .. });
-        assert_eq!(seq == LogSeq(1), starts, "the first record of an incarnation is its start");
+        assert_eq!(
+            seq == LogSeq(1),
+            starts,
+            "the first record of an incarnation is its start"
+        );
         match record {
-            Record::Start { boot, tip: mark, .. } => {
+            Record::Start {
+                boot, tip: mark, ..
+            } => {
                 assert!(*boot > self.boot, "every start has a higher boot");
-                assert_eq!((mark.height, mark.hash), (tip, tip_hash), "a start names the tip");
+                assert_eq!(
+                    (mark.height, mark.hash),
+                    (tip, tip_hash),
+                    "a start names the tip"
+                );
             }
             Record::Vote { vote, .. } => {
-                assert_eq!(vote.height, tip.next(), "a vote comes above the last decided block");
+                assert_eq!(
+                    vote.height,
+                    tip.next(),
+                    "a vote comes above the last decided block"
+                );
             }
-            Record::Decided { block, certificate, .. } => {
+            Record::Decided {
+                block, certificate, ..
+            } => {
                 assert_eq!(block.height(), tip.next(), "blocks are decided in order");
-                assert_eq!(block.header().parent, Some(tip_hash), "a block extends the tip");
-                assert_eq!(certificate.hash, block.hash(), "the certificate is the block's");
+                assert_eq!(
+                    block.header().parent,
+                    Some(tip_hash),
+                    "a block extends the tip"
+                );
+                assert_eq!(
+                    certificate.hash,
+                    block.hash(),
+                    "the certificate is the block's"
+                );
             }
         }
     }
 
     fn decide(&mut self, seq: LogSeq, decided: Decided, certificate: Place) {
         let (hash, height) = (decided.block.hash(), decided.block.height());
-        let body = *self.bodies.get(&hash).expect("the body was written if it was not known");
-        let entry = Entry { hash, body, certificate: Some(certificate) };
+        let body = *self
+            .bodies
+            .get(&hash)
+            .expect("the body was written if it was not known");
+        let entry = Entry {
+            hash,
+            body,
+            certificate: Some(certificate),
+        };
         self.shared.index_mut().push(entry, decided);
         self.bodies.clear();
         self.unwritten.push_back((seq, height));
@@ -188,16 +231,15 @@ impl<D: Disk> Ledger<D> {
     pub fn reader(&self) -> Reader {
         Reader::new(self.shared.clone())
     }
-
-    /// The number of the next record in the whole log.
-    pub fn records(&self) -> u64 {
-        self.writer.number()
-    }
 }
 
 impl<D> std::fmt::Debug for Ledger<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (height, hash) = self.shared.index().tip();
-        write!(f, "ledger at {height} {hash:?}, record {} of boot {}", self.last, self.boot)
+        write!(
+            f,
+            "ledger at {height} {hash:?}, record {} of boot {}",
+            self.last, self.boot
+        )
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use model::{Block, BlockHash, Certificate, ChainId, Decode, Decided, Height, Membership};
+use model::{Block, BlockHash, Certificate, ChainId, Decided, Decode, Height, Membership};
 
 use crate::disk::Storage;
 use crate::format::{crc, file_name};
@@ -63,8 +63,8 @@ impl Reader {
         &self.shared.foundation.genesis
     }
 
-    /// The voters of `height`.
-    pub fn membership(&self, _height: Height) -> &Membership {
+    /// The voters.
+    pub fn membership(&self) -> &Membership {
         &self.shared.foundation.membership
     }
 
@@ -93,17 +93,32 @@ impl Reader {
         let Some(entry) = entry else { return Ok(None) };
         let storage = &*self.shared.storage;
         let block = read_block(storage, height, entry.body, entry.hash)?;
-        let certificate = entry.certificate.map(|place| read_certificate(storage, height, place));
+        let certificate = entry
+            .certificate
+            .map(|place| read_certificate(storage, height, place));
         let certificate = certificate.transpose()?;
-        if certificate.as_ref().is_some_and(|certificate| certificate.hash != entry.hash) {
-            return Err(damaged(height, entry.body, "its certificate is of another block"));
+        if certificate
+            .as_ref()
+            .is_some_and(|certificate| certificate.hash != entry.hash)
+        {
+            return Err(damaged(
+                height,
+                entry.body,
+                "its certificate is of another block",
+            ));
         }
-        Ok(Some(Decided { block: Arc::new(block), certificate }))
+        Ok(Some(Decided {
+            block: Arc::new(block),
+            certificate,
+        }))
     }
 
     /// The decided blocks from `height` on, up to the tip of the moment at which it is reached.
     pub fn blocks(&self, height: Height) -> Blocks {
-        Blocks { reader: self.clone(), next: Some(height) }
+        Blocks {
+            reader: self.clone(),
+            next: Some(height),
+        }
     }
 
     pub(crate) fn foundation(&self) -> &Foundation {
@@ -134,7 +149,11 @@ impl Iterator for Blocks {
 }
 
 fn damaged(height: Height, place: Place, what: &'static str) -> ReadError {
-    ReadError::Damaged { height, file: file_name(place.file), what }
+    ReadError::Damaged {
+        height,
+        file: file_name(place.file),
+        what,
+    }
 }
 
 /// The bytes at a place, if they are still those that were written.
@@ -146,7 +165,13 @@ pub(crate) fn read_place(
     let file = file_name(place.file);
     let bytes = match storage.read(&file, place.offset.into(), place.length as usize) {
         Ok(bytes) => bytes,
-        Err(source) => return Err(ReadError::Io { height, file, source }),
+        Err(source) => {
+            return Err(ReadError::Io {
+                height,
+                file,
+                source,
+            });
+        }
     };
     if crc(&[&bytes]) == place.crc {
         Ok(bytes)
@@ -181,5 +206,6 @@ pub(crate) fn read_certificate(
     place: Place,
 ) -> Result<Certificate, ReadError> {
     let bytes = read_place(storage, height, place)?;
-    Certificate::from_bytes(&bytes).map_err(|_| damaged(height, place, "its certificate is malformed"))
+    Certificate::from_bytes(&bytes)
+        .map_err(|_| damaged(height, place, "its certificate is malformed"))
 }

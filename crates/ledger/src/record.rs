@@ -17,7 +17,11 @@ pub(crate) struct VoteMeta {
     pub(crate) accepted: Option<(Ballot, BlockHash)>,
 }
 
-codec_struct!(VoteMeta { height, promised, accepted });
+codec_struct!(VoteMeta {
+    height,
+    promised,
+    accepted
+});
 
 impl VoteMeta {
     fn of(vote: &Vote) -> Self {
@@ -50,7 +54,10 @@ impl VoteMeta {
     /// Restores `promised` ≥ the accepted ballot.
     pub(crate) fn normal(self) -> Self {
         let accepted = self.accepted.map_or(Ballot::NONE, |(ballot, _)| ballot);
-        Self { promised: self.promised.max(accepted), ..self }
+        Self {
+            promised: self.promised.max(accepted),
+            ..self
+        }
     }
 }
 
@@ -63,7 +70,12 @@ pub(crate) struct StartMeta {
     pub(crate) vote: Option<VoteMeta>,
 }
 
-codec_struct!(StartMeta { boot, nonce, tip, vote });
+codec_struct!(StartMeta {
+    boot,
+    nonce,
+    tip,
+    vote
+});
 
 /// What a record's head says, by kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +94,12 @@ impl Meta {
     /// What `record` says.
     pub(crate) fn of(record: &Record) -> Self {
         match record {
-            Record::Start { boot, nonce, tip, vote } => Self::Start(StartMeta {
+            Record::Start {
+                boot,
+                nonce,
+                tip,
+                vote,
+            } => Self::Start(StartMeta {
                 boot: *boot,
                 nonce: *nonce,
                 tip: (tip.height, tip.hash),

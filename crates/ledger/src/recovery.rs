@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use model::{
     Block, BlockHash, Boot, CertificateError, ChainId, Decided, Header, Height, Membership, Nonce,
-    Signatures, Vote,
+    Vote,
 };
 
 use crate::disk::Storage;
-use crate::format::{FIRST_RECORD, FileHeader, Kind};
+use crate::format::{FIRST_RECORD, Kind};
 use crate::index::{Entry, Foundation, Index, Place};
 use crate::reader::{ReadError, read_block};
 use crate::record::{Meta, StartMeta, VoteMeta};
@@ -28,7 +28,7 @@ pub enum OpenError {
     #[error("there is no ledger here; only creating a cluster or joining one makes a ledger")]
     NoLedger,
     /// A file of another chain lies in the folder.
-    #[error("{file} belongs to chain {found}, the genesis block to {expected}")]
+    #[error("{file} belongs to chain {found}, the genesis file to {expected}")]
     Foreign {
         /// The file.
         file: String,
@@ -77,7 +77,9 @@ pub enum OpenError {
         what: &'static str,
     },
     /// Records are intact and contradict each other, which no crash explains: somebody changed the log.
-    #[error("{file} at byte {offset}: the record at height {height} does not fit what is before it: {what}")]
+    #[error(
+        "{file} at byte {offset}: the record at height {height} does not fit what is before it: {what}"
+    )]
     Inconsistent {
         /// The file.
         file: String,
@@ -116,6 +118,15 @@ impl From<ScanError> for OpenError {
         match error {
             ScanError::Io { file, source } => Self::Io { file, source },
             ScanError::Version { file, version } => Self::Version { file, version },
+            ScanError::Foreign {
+                file,
+                found,
+                expected,
+            } => Self::Foreign {
+                file,
+                found,
+                expected,
+            },
         }
     }
 }
@@ -192,7 +203,11 @@ pub(crate) struct Replay {
 impl Replay {
     fn new(genesis: Arc<Block>, body: Place) -> Option<Self> {
         let tip = (genesis.header().clone(), genesis.hash());
-        let entry = Entry { hash: genesis.hash(), body, certificate: None };
+        let entry = Entry {
+            hash: genesis.hash(),
+            body,
+            certificate: None,
+        };
         Some(Self {
             foundation: Foundation::of(genesis)?,
             entries: vec![entry],
@@ -252,7 +267,10 @@ impl Replay {
         (height, hash): (Height, BlockHash),
         certificate: Place,
     ) -> Result<(), &'static str> {
-        let body = self.bodies.get(&hash).ok_or("the decided block is nowhere in the log")?;
+        let body = self
+            .bodies
+            .get(&hash)
+            .ok_or("the decided block is nowhere in the log")?;
         let (header, (tip, tip_hash)) = (&body.header, &self.tip);
         if header.height != height || height != tip.height.next() {
             return Err("heights are missing or repeated");
@@ -266,7 +284,11 @@ impl Replay {
         if header.time <= tip.time {
             return Err("the block is not later than its parent");
         }
-        self.entries.push(Entry { hash, body: body.place, certificate: Some(certificate) });
+        self.entries.push(Entry {
+            hash,
+            body: body.place,
+            certificate: Some(certificate),
+        });
         self.tip = (header.clone(), hash);
         self.bodies.retain(|_, body| body.header.height > height);
         self.vote.take_if(|vote| vote.height <= height);
@@ -290,64 +312,85 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
         return Err(OpenError::NoLedger);
     }
     let mut scanner = Scanner::new(storage, &files);
-    let mut replay = found(storage, &files, &mut scanner)?;
+    let (mut replay, repaired) = found(storage, &files, &mut scanner)?;
     let mut report = Report {
         files: files.len(),
         bytes: files.iter().map(|file| file.length).sum(),
-        ..Report::default()
+        repaired: repaired.into_iter().collect(),
+        cut: Vec::new(),
     };
     // Where records end in each file, and the first file with a record that was not known to be flushed.
-    let mut ends: BTreeMap<usize, u64> = BTreeMap::from([(0, files.first().map_or(0, |f| f.length))]);
+    let mut ends: BTreeMap<usize, u64> =
+        BTreeMap::from([(0, files.first().map_or(0, |f| f.length))]);
     let mut numbers: Vec<(u64, usize)> = vec![(0, 0)];
     let mut flushed = 0;
-    loop {
+    let torn = loop {
         match scanner.step()? {
-            Step::End => break,
+            Step::End => break false,
             Step::Break(broken) => {
                 judge(&scanner, &files, &broken, replay.tip.0.height)?;
-                break;
+                break true;
             }
             Step::Record(record) => {
                 let at = Site::of(&files, record.file, record.offset);
-                check_chain(&at, scanner.header(), &replay.foundation)?;
-                report.repaired.extend(record.repaired.map(|what| at.repair(what)));
+                report
+                    .repaired
+                    .extend(record.repaired.map(|what| at.repair(what)));
                 if ends.insert(record.file, record.end).is_none() {
                     numbers.push((record.head.number, record.file));
                 }
                 flushed = record.head.flushed;
                 let height = height_of(&record.meta);
-                replay.take(*record).map_err(|what| at.inconsistent(height, what))?;
+                replay
+                    .take(*record)
+                    .map_err(|what| at.inconsistent(height, what))?;
             }
         }
-    }
+    };
     let first = numbers.iter().rev().find(|(number, _)| *number <= flushed);
     let first = first.map_or(0, |(_, file)| *file);
     let (number, link) = scanner.expected();
-    let ends = cuts(&files, &ends, first, &mut report);
+    let cuts = cuts(&files, &ends, first);
+    let ends = cuts
+        .iter()
+        .map(|cut| (cut.file.clone(), cut.keep))
+        .collect();
+    if torn {
+        report
+            .cut
+            .extend(cuts.into_iter().filter(|cut| cut.lost > 0));
+    }
     let next_file = files.last().map_or(0, |file| file.number + 1);
-    Ok(Recovery { replay, position: Position { number, link, next_file }, report, ends })
+    Ok(Recovery {
+        replay,
+        position: Position {
+            number,
+            link,
+            next_file,
+        },
+        report,
+        ends,
+    })
 }
 
 /// The files from `first` on with the lengths they keep, last file first: were the power to fail between two cuts, the
 /// log would still end at the same record.
-fn cuts(
-    files: &[LogFile],
-    ends: &BTreeMap<usize, u64>,
-    first: usize,
-    report: &mut Report,
-) -> Vec<(String, u64)> {
-    let mut cuts = Vec::new();
-    for (index, file) in files.iter().enumerate().skip(first).rev() {
+fn cuts(files: &[LogFile], ends: &BTreeMap<usize, u64>, first: usize) -> Vec<Cut> {
+    let used = files
+        .iter()
+        .enumerate()
+        .skip(first)
+        .filter(|(_, file)| file.length > 0);
+    let cut = used.map(|(index, file)| {
         let keep = ends.get(&index).copied().unwrap_or(0).min(file.length);
-        if file.length == 0 {
-            continue;
+        Cut {
+            file: file.name.clone(),
+            keep,
+            lost: file.length - keep,
         }
-        let lost = file.length - keep;
-        if lost > 0 {
-            report.cut.push(Cut { file: file.name.clone(), keep, lost });
-        }
-        cuts.push((file.name.clone(), keep));
-    }
+    });
+    let mut cuts: Vec<Cut> = cut.collect();
+    cuts.reverse();
     cuts
 }
 
@@ -356,36 +399,22 @@ fn found(
     storage: &dyn Storage,
     files: &[LogFile],
     scanner: &mut Scanner<'_>,
-) -> Result<Replay, OpenError> {
+) -> Result<(Replay, Option<Repair>), OpenError> {
     let at = Site::of(files, 0, FIRST_RECORD);
     let damaged = |what| at.damaged_block(Height::GENESIS, what);
     match scanner.step()? {
         Step::Record(record) if record.head.kind == Kind::Genesis && record.file == 0 => {
-            let body = record.body.ok_or_else(|| damaged("the record has no block"))?;
+            let body = record
+                .body
+                .ok_or_else(|| damaged("the record has no block"))?;
             let genesis = read_block(storage, Height::GENESIS, body.place, body.hash)?;
             let replay = Replay::new(Arc::new(genesis), body.place);
             let replay = replay.ok_or_else(|| damaged("it does not found a chain"))?;
-            check_chain(&at, scanner.header(), &replay.foundation)?;
-            Ok(replay)
+            Ok((replay, record.repaired.map(|what| at.repair(what))))
         }
         Step::Break(broken) => Err(damaged(broken.what)),
         Step::Record(_) => Err(damaged("the first record is not a genesis block")),
         Step::End => Err(damaged("the file is empty")),
-    }
-}
-
-fn check_chain(
-    at: &Site<'_>,
-    header: Option<FileHeader>,
-    foundation: &Foundation,
-) -> Result<(), OpenError> {
-    match header {
-        Some(header) if header.chain != foundation.chain => Err(OpenError::Foreign {
-            file: at.file.to_owned(),
-            found: header.chain,
-            expected: foundation.chain,
-        }),
-        _ => Ok(()),
     }
 }
 
@@ -430,40 +459,72 @@ impl<'a> Site<'a> {
     }
 
     fn repair(&self, what: &'static str) -> Repair {
-        Repair { file: self.file.to_owned(), offset: self.offset, what }
+        Repair {
+            file: self.file.to_owned(),
+            offset: self.offset,
+            what,
+        }
     }
 
     fn inconsistent(&self, height: Height, what: &'static str) -> OpenError {
-        OpenError::Inconsistent { file: self.file.to_owned(), offset: self.offset, height, what }
+        OpenError::Inconsistent {
+            file: self.file.to_owned(),
+            offset: self.offset,
+            height,
+            what,
+        }
     }
 
     fn damaged_block(&self, height: Height, what: &'static str) -> OpenError {
-        OpenError::DamagedBlock { file: self.file.to_owned(), offset: self.offset, height, what }
+        OpenError::DamagedBlock {
+            file: self.file.to_owned(),
+            offset: self.offset,
+            height,
+            what,
+        }
     }
 
     fn damaged_votes(&self, height: Height, what: &'static str) -> OpenError {
-        OpenError::DamagedVotes { file: self.file.to_owned(), offset: self.offset, height, what }
+        OpenError::DamagedVotes {
+            file: self.file.to_owned(),
+            offset: self.offset,
+            height,
+            what,
+        }
     }
 }
 
 impl Replay {
     /// The memory of the undecided height, with its block.
     pub(crate) fn read_vote(&self, storage: &dyn Storage) -> Result<Option<Vote>, ReadError> {
-        let Some(vote) = &self.vote else { return Ok(None) };
+        let Some(vote) = &self.vote else {
+            return Ok(None);
+        };
         let accepted = match vote.accepted {
             None => None,
             Some((ballot, hash)) => {
-                let body = self.bodies.get(&hash).expect("checked when the vote was read");
+                let body = self
+                    .bodies
+                    .get(&hash)
+                    .expect("checked when the vote was read");
                 let block = read_block(storage, vote.height, body.place, hash)?;
                 Some((ballot, Arc::new(block)))
             }
         };
-        Ok(Some(Vote { height: vote.height, promised: vote.promised, accepted }))
+        Ok(Some(Vote {
+            height: vote.height,
+            promised: vote.promised,
+            accepted,
+        }))
     }
 
     /// Takes the replay apart: foundation, index, blocks not yet decided.
     pub(crate) fn into_parts(self) -> (Foundation, Index, BTreeMap<BlockHash, Place>) {
-        let bodies = self.bodies.into_iter().map(|(hash, body)| (hash, body.place)).collect();
+        let bodies = self
+            .bodies
+            .into_iter()
+            .map(|(hash, body)| (hash, body.place))
+            .collect();
         (self.foundation, Index::new(self.entries), bodies)
     }
 
@@ -482,6 +543,6 @@ pub fn read_genesis(storage: &dyn Storage) -> Result<Arc<Block>, OpenError> {
     if files.first().is_none_or(|file| file.number != 0) {
         return Err(OpenError::NoLedger);
     }
-    let replay = found(storage, &files, &mut Scanner::new(storage, &files))?;
+    let (replay, _) = found(storage, &files, &mut Scanner::new(storage, &files))?;
     Ok(replay.foundation.genesis)
 }

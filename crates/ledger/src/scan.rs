@@ -3,7 +3,7 @@
 use std::io;
 
 use model::codec::Decode;
-use model::{BlockHash, Header, Nonce, Reader as Bytes};
+use model::{BlockHash, ChainId, Header, Nonce, Reader as Bytes};
 
 use crate::disk::Storage;
 use crate::format::{
@@ -27,6 +27,12 @@ pub(crate) enum ScanError {
     },
     #[error("{file} is of format version {version}")]
     Version { file: String, version: u32 },
+    #[error("{file} belongs to chain {found}, the first file to {expected}")]
+    Foreign {
+        file: String,
+        found: ChainId,
+        expected: ChainId,
+    },
 }
 
 /// One file of the log.
@@ -41,15 +47,23 @@ pub(crate) struct LogFile {
 pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<LogFile>, ScanError> {
     let names = match storage.files() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        names => names.map_err(|source| ScanError::Io { file: "the folder".to_owned(), source })?,
+        names => names.map_err(|source| ScanError::Io {
+            file: "the folder".to_owned(),
+            source,
+        })?,
     };
     let mut files = Vec::new();
     for name in names {
         if let Some(number) = file_number(&name) {
-            let length = storage
-                .len(&name)
-                .map_err(|source| ScanError::Io { file: name.clone(), source })?;
-            files.push(LogFile { number, name, length });
+            let length = storage.len(&name).map_err(|source| ScanError::Io {
+                file: name.clone(),
+                source,
+            })?;
+            files.push(LogFile {
+                number,
+                name,
+                length,
+            });
         }
     }
     files.sort_by_key(|file| file.number);
@@ -66,25 +80,41 @@ struct Window<'a> {
 
 impl<'a> Window<'a> {
     fn new(storage: &'a dyn Storage, file: &'a LogFile) -> Self {
-        Self { storage, file, start: 0, bytes: Vec::new() }
+        Self {
+            storage,
+            file,
+            start: 0,
+            bytes: Vec::new(),
+        }
     }
 
     /// The bytes from `offset`, at most `length` of them: fewer only at the end of the file.
     fn get(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError> {
         let rest = self.file.length.saturating_sub(offset);
         let length = length.min(usize::try_from(rest).unwrap_or(usize::MAX));
-        let covered = offset >= self.start
-            && offset + length as u64 <= self.start + self.bytes.len() as u64;
+        if length == 0 {
+            return Ok(&[]);
+        }
+        let covered =
+            offset >= self.start && offset + length as u64 <= self.start + self.bytes.len() as u64;
         if !covered {
-            let chunk = CHUNK.max(length).min(usize::try_from(rest).unwrap_or(CHUNK));
+            let chunk = CHUNK
+                .max(length)
+                .min(usize::try_from(rest).unwrap_or(CHUNK));
             self.bytes = self
                 .storage
                 .read(&self.file.name, offset, chunk)
-                .map_err(|source| ScanError::Io { file: self.file.name.clone(), source })?;
+                .map_err(|source| ScanError::Io {
+                    file: self.file.name.clone(),
+                    source,
+                })?;
             self.start = offset;
         }
         let at = usize::try_from(offset - self.start).expect("inside the chunk");
-        Ok(self.bytes.get(at..at + length).expect("the chunk was read in full"))
+        Ok(self
+            .bytes
+            .get(at..at + length)
+            .expect("the chunk was read in full"))
     }
 
     fn all(&mut self, range: std::ops::Range<u64>, byte: u8) -> Result<bool, ScanError> {
@@ -92,7 +122,8 @@ impl<'a> Window<'a> {
         while at < range.end.min(self.file.length) {
             let length = (range.end - at).min(SECTOR);
             let bytes = self.get(at, usize::try_from(length).expect("a sector is small"))?;
-            if bytes.iter().any(|b| *b != byte) {
+            // A comparison of slices is one call of `memcmp`, also in builds without optimisation.
+            if Some(bytes) != [byte; SECTOR as usize].get(..bytes.len()) {
                 return Ok(false);
             }
             at += bytes.len() as u64;
@@ -106,7 +137,9 @@ impl<'a> Window<'a> {
 
     fn head(&mut self, offset: u64, header: &FileHeader) -> Result<Option<Head>, ScanError> {
         let length = Head::length(self.get(offset, HEAD)?);
-        let Some(length) = length else { return Ok(None) };
+        let Some(length) = length else {
+            return Ok(None);
+        };
         Ok(Head::parse(self.get(offset, length)?, header))
     }
 }
@@ -150,6 +183,8 @@ pub(crate) struct Break {
     pub(crate) what: &'static str,
     /// The file ends within it.
     pub(crate) short: bool,
+    /// It is intact, but not what belongs there. No interrupted write explains that.
+    pub(crate) intact: bool,
 }
 
 /// The next thing in the log.
@@ -193,6 +228,8 @@ pub(crate) struct Scanner<'a> {
     tail: (usize, u64),
     /// What the next record must say; nothing if any will do.
     expected: Option<(u64, u32)>,
+    /// Of the first file, so of all.
+    chain: Option<ChainId>,
     nonce: Nonce,
     /// Files whose header was read from its second copy.
     repaired: Option<&'static str>,
@@ -210,6 +247,7 @@ impl<'a> Scanner<'a> {
             offset: 0,
             tail: (0, 0),
             expected: Some((0, 0)),
+            chain: None,
             nonce: Nonce([0; 16]),
             repaired: None,
         }
@@ -220,15 +258,12 @@ impl<'a> Scanner<'a> {
         self.expected.unwrap_or_default()
     }
 
-    /// The header of the file being read.
-    pub(crate) fn header(&self) -> Option<FileHeader> {
-        self.header
-    }
-
     /// The next record.
     pub(crate) fn step(&mut self) -> Result<Step, ScanError> {
         loop {
-            let Some(file) = self.files.get(self.file) else { return Ok(Step::End) };
+            let Some(file) = self.files.get(self.file) else {
+                return Ok(Step::End);
+            };
             if file.length > 0 {
                 if self.header.is_none() && !self.open(file)? {
                     let short = file.length < FIRST_RECORD;
@@ -248,7 +283,9 @@ impl<'a> Scanner<'a> {
 
     /// Goes on behind a break, wherever an intact head was found.
     pub(crate) fn resume(&mut self, (file, offset): (usize, u64)) -> Result<(), ScanError> {
-        let Some(log) = self.files.get(file) else { return Ok(()) };
+        let Some(log) = self.files.get(file) else {
+            return Ok(());
+        };
         self.file = file;
         if !self.open(log)? {
             self.header = self.guesses(file)?.into_iter().next();
@@ -277,12 +314,24 @@ impl<'a> Scanner<'a> {
                 second
             }
             [Err(HeaderFault::Version(version)), _] | [_, Err(HeaderFault::Version(version))] => {
-                return Err(ScanError::Version { file: file.name.clone(), version });
+                return Err(ScanError::Version {
+                    file: file.name.clone(),
+                    version,
+                });
             }
             _ => return Ok(false),
         };
         if file_name(header.number) != file.name {
             return Ok(false);
+        }
+        let expected = *self.chain.get_or_insert(header.chain);
+        if header.chain != expected {
+            let (file, found) = (file.name.clone(), header.chain);
+            return Err(ScanError::Foreign {
+                file,
+                found,
+                expected,
+            });
         }
         self.header = Some(header);
         self.nonce = header.nonce;
@@ -300,7 +349,7 @@ impl<'a> Scanner<'a> {
                 return Ok(self.broken(self.tail, Fault::new("records are missing")));
             }
             if found.head.number != number || found.head.link != link {
-                let fault = Fault::new("the record is out of place").of(found.meta);
+                let fault = Fault::out_of_place(found.meta);
                 return Ok(self.broken(at, fault));
             }
         }
@@ -312,8 +361,22 @@ impl<'a> Scanner<'a> {
     }
 
     fn broken(&self, suspect: (usize, u64), fault: Fault) -> Step {
-        let Fault { meta, kind, what, short } = fault;
-        Step::Break(Box::new(Break { tail: self.tail, suspect, meta, kind, what, short }))
+        let Fault {
+            meta,
+            kind,
+            what,
+            short,
+            intact,
+        } = fault;
+        Step::Break(Box::new(Break {
+            tail: self.tail,
+            suspect,
+            meta,
+            kind,
+            what,
+            short,
+            intact,
+        }))
     }
 
     /// Reads the record at `offset` of the open file.
@@ -325,18 +388,29 @@ impl<'a> Scanner<'a> {
         let Some(head) = heads.head else {
             let bytes = window.get(offset, HEAD)?;
             let fault = Fault::new("the record's head is damaged").short(bytes.len() < HEAD);
-            return Ok(Err(Fault { kind: Kind::claimed(bytes), ..fault }));
+            return Ok(Err(Fault {
+                kind: Kind::claimed(bytes),
+                ..fault
+            }));
         };
         let Ok(meta) = Meta::parse(head.kind, &head.meta) else {
             let fault = Fault::new("the record's head is malformed");
-            return Ok(Err(Fault { kind: Some(head.kind), ..fault }));
+            return Ok(Err(Fault {
+                kind: Some(head.kind),
+                ..fault
+            }));
         };
         let bytes = window.get(heads.body, head.body_length as usize)?;
         let Some(body) = body(header.number, heads.body, bytes, &head) else {
             let short = bytes.len() < head.body_length as usize;
-            return Ok(Err(Fault::new("the record's block is damaged").of(meta).short(short)));
+            return Ok(Err(Fault::new("the record's block is damaged")
+                .of(meta)
+                .short(short)));
         };
-        if body.as_ref().is_some_and(|body| Some(body.hash) != meta.block()) {
+        if body
+            .as_ref()
+            .is_some_and(|body| Some(body.hash) != meta.block())
+        {
             return Ok(Err(Fault::new("the record's block is another one").of(meta)));
         }
         let meta_length = head.meta.len();
@@ -356,7 +430,18 @@ impl<'a> Scanner<'a> {
     pub(crate) fn evidence(&self, broken: &Break) -> Result<Evidence, ScanError> {
         let number = self.expected.map_or(0, |(number, _)| number);
         let (suspect, offset) = broken.suspect;
-        let mut evidence = Evidence { behind: None, flushed: false, hole: false };
+        if broken.intact {
+            return Ok(Evidence {
+                behind: Some(broken.suspect),
+                flushed: true,
+                hole: false,
+            });
+        }
+        let mut evidence = Evidence {
+            behind: None,
+            flushed: false,
+            hole: false,
+        };
         for (index, file) in self.files.iter().enumerate().skip(suspect) {
             let from = if index == suspect { offset } else { 0 };
             for header in self.guesses(index)? {
@@ -364,14 +449,18 @@ impl<'a> Scanner<'a> {
                     if let Some(head) = window.head(at, &header)?
                         && head.number > number
                     {
-                        evidence.behind.get_or_insert((index, u64::from(head.offset)));
+                        evidence
+                            .behind
+                            .get_or_insert((index, u64::from(head.offset)));
                         evidence.flushed |= head.flushed > number;
                     }
                     Ok(())
                 })?;
             }
         }
-        let Some(file) = self.files.get(suspect) else { return Ok(evidence) };
+        let Some(file) = self.files.get(suspect) else {
+            return Ok(evidence);
+        };
         let end = match evidence.behind {
             Some((index, at)) if index == suspect => at.max(offset),
             _ => file.length,
@@ -382,15 +471,21 @@ impl<'a> Scanner<'a> {
 
     /// The headers a file may have had: its own, else one with the nonce of the file before it or of a start in it.
     fn guesses(&self, index: usize) -> Result<Vec<FileHeader>, ScanError> {
-        let Some(file) = self.files.get(index) else { return Ok(Vec::new()) };
+        let Some(file) = self.files.get(index) else {
+            return Ok(Vec::new());
+        };
         let mut window = Window::new(self.storage, file);
         for copy in [0, SECTOR] {
             if let Ok(header) = window.header(copy)? {
                 return Ok(vec![header]);
             }
         }
-        let chain = self.chain()?;
-        let guess = |nonce| FileHeader { number: file.number, chain, nonce };
+        let chain = self.chain.unwrap_or(ChainId([0; 16]));
+        let guess = |nonce| FileHeader {
+            number: file.number,
+            chain,
+            nonce,
+        };
         let mut guesses = vec![guess(self.nonce)];
         search(&mut window, 0, |window, at| {
             let length = Head::length(window.get(at, HEAD)?).unwrap_or(HEAD);
@@ -405,12 +500,6 @@ impl<'a> Scanner<'a> {
         })?;
         Ok(guesses)
     }
-
-    fn chain(&self) -> Result<model::ChainId, ScanError> {
-        let first = self.files.first();
-        let header = first.map(|file| Window::new(self.storage, file).header(0)).transpose()?;
-        Ok(header.and_then(Result::ok).map_or(model::ChainId([0; 16]), |header| header.chain))
-    }
 }
 
 /// Why a record cannot be read.
@@ -419,15 +508,33 @@ struct Fault {
     kind: Option<Kind>,
     what: &'static str,
     short: bool,
+    intact: bool,
 }
 
 impl Fault {
     fn new(what: &'static str) -> Self {
-        Self { meta: None, kind: None, what, short: false }
+        Self {
+            meta: None,
+            kind: None,
+            what,
+            short: false,
+            intact: false,
+        }
+    }
+
+    fn out_of_place(meta: Meta) -> Self {
+        Self {
+            intact: true,
+            ..Self::new("the record is out of place").of(meta)
+        }
     }
 
     fn of(self, meta: Meta) -> Self {
-        Self { kind: Some(meta.kind()), meta: Some(meta), ..self }
+        Self {
+            kind: Some(meta.kind()),
+            meta: Some(meta),
+            ..self
+        }
     }
 
     fn short(self, short: bool) -> Self {
@@ -451,7 +558,11 @@ impl Heads {
             && !head.kind.doubled()
         {
             let body = offset + (HEAD + head.meta.len()) as u64;
-            return Ok(Self { head: first, body, repaired: None });
+            return Ok(Self {
+                head: first,
+                body,
+                repaired: None,
+            });
         }
         let at = second_copy(offset);
         let doubled = |head: &Head| here(head) && head.kind.doubled();
@@ -468,7 +579,11 @@ impl Heads {
         };
         let head = first.or(second);
         let body = at + head.as_ref().map_or(0, length);
-        Ok(Self { head, body, repaired })
+        Ok(Self {
+            head,
+            body,
+            repaired,
+        })
     }
 }
 
@@ -483,7 +598,11 @@ fn body(file: u32, offset: u64, bytes: &[u8], head: &Head) -> Option<Option<Body
     }
     let header = Header::decode(&mut Bytes::new(bytes)).ok()?;
     let place = place(file, offset, bytes);
-    Some(Some(Body { place, hash: header.hash(), header }))
+    Some(Some(Body {
+        place,
+        hash: header.hash(),
+        header,
+    }))
 }
 
 fn place(file: u32, offset: u64, bytes: &[u8]) -> Place {

@@ -72,8 +72,15 @@ pub fn verify_storage(
     }
     let mut survey = Survey::new(storage, &files);
     survey.walk()?;
-    let Survey { blocks, faults, notes, .. } = survey;
-    let to = blocks.last_key_value().map_or(Height::GENESIS, |(height, _)| *height);
+    let Survey {
+        blocks,
+        faults,
+        notes,
+        ..
+    } = survey;
+    let to = blocks
+        .last_key_value()
+        .map_or(Height::GENESIS, |(height, _)| *height);
     let foundation = read_foundation(storage, &files, blocks.get(&Height::GENESIS))?;
     let mut check = Check::new(storage, &foundation, signatures, Height::GENESIS);
     check.report.faults = faults;
@@ -91,7 +98,10 @@ fn read_foundation(
     files: &[LogFile],
     genesis: Option<&Entry>,
 ) -> Result<Foundation, OpenError> {
-    let file = files.first().map(|file| file.name.clone()).unwrap_or_default();
+    let file = files
+        .first()
+        .map(|file| file.name.clone())
+        .unwrap_or_default();
     let damaged = |what| OpenError::DamagedBlock {
         file: file.clone(),
         offset: 0,
@@ -136,15 +146,21 @@ impl<'a> Survey<'a> {
                     let evidence = self.scanner.evidence(&broken)?;
                     let at = self.site(broken.suspect);
                     if evidence.torn() && !self.blocks.is_empty() {
-                        self.notes.push(format!("{at}: an unfinished end ({})", broken.what));
+                        self.notes
+                            .push(format!("{at}: an unfinished end ({})", broken.what));
                         return Ok(());
                     }
                     let height = match broken.kind {
                         Some(Kind::Genesis) => Height::GENESIS,
                         _ => self.tip.next(),
                     };
-                    self.faults.push(Fault { height, what: format!("{at}: {}", broken.what) });
-                    let Some(behind) = evidence.behind else { return Ok(()) };
+                    self.faults.push(Fault {
+                        height,
+                        what: format!("{at}: {}", broken.what),
+                    });
+                    let Some(behind) = evidence.behind else {
+                        return Ok(());
+                    };
                     self.scanner.resume(behind)?;
                 }
             }
@@ -162,7 +178,8 @@ impl<'a> Survey<'a> {
             self.notes.push(format!("{at}: {what}"));
         }
         if let Some(body) = &found.body {
-            self.bodies.insert(body.hash, (body.header.height, body.place));
+            self.bodies
+                .insert(body.hash, (body.header.height, body.place));
         }
         let (height, hash, certificate) = match found.meta {
             Meta::Genesis { height, hash } => (height, hash, None),
@@ -174,7 +191,14 @@ impl<'a> Survey<'a> {
         self.tip = self.tip.max(height);
         match self.bodies.get(&hash) {
             Some((_, body)) => {
-                self.blocks.insert(height, Entry { hash, body: *body, certificate });
+                self.blocks.insert(
+                    height,
+                    Entry {
+                        hash,
+                        body: *body,
+                        certificate,
+                    },
+                );
             }
             None => self.faults.push(Fault {
                 height,
@@ -210,7 +234,13 @@ impl<'a> Check<'a> {
             faults: Vec::new(),
             notes: Vec::new(),
         };
-        Self { storage, foundation, signatures, below: None, report }
+        Self {
+            storage,
+            foundation,
+            signatures,
+            below: None,
+            report,
+        }
     }
 
     /// Reads a block where the log says it is.
@@ -223,7 +253,10 @@ impl<'a> Check<'a> {
             let block = read_block(self.storage, height, entry.body, entry.hash)?;
             let place = entry.certificate;
             let certificate = place.map(|place| read_certificate(self.storage, height, place));
-            Ok(Decided { block: Arc::new(block), certificate: certificate.transpose()? })
+            Ok(Decided {
+                block: Arc::new(block),
+                certificate: certificate.transpose()?,
+            })
         };
         match read() {
             Ok(decided) => self.block(height, &decided),
@@ -249,7 +282,9 @@ impl<'a> Check<'a> {
             self.report.blocks += 1;
             self.report.commands += u64::from(block.header().commands);
         }
-        self.report.faults.extend(wrong.into_iter().map(|what| Fault { height, what }));
+        self.report
+            .faults
+            .extend(wrong.into_iter().map(|what| Fault { height, what }));
         self.below = Some((block.header().clone(), block.hash()));
     }
 
@@ -274,12 +309,18 @@ impl<'a> Check<'a> {
     fn certificate(&self, height: Height, decided: &Decided) -> Result<(), String> {
         let Some(certificate) = &decided.certificate else {
             let genesis = decided.block.hash() == self.foundation.genesis.hash();
-            return if genesis { Ok(()) } else { Err("there is no certificate".to_owned()) };
+            return if genesis {
+                Ok(())
+            } else {
+                Err("there is no certificate".to_owned())
+            };
         };
         if (certificate.height, certificate.hash) != (height, decided.block.hash()) {
             return Err("the certificate is of another block".to_owned());
         }
-        let Foundation { chain, membership, .. } = self.foundation;
+        let Foundation {
+            chain, membership, ..
+        } = self.foundation;
         let verified = certificate.verify(*chain, membership, self.signatures);
         verified.map_err(|error| format!("the certificate is not valid: {error}"))
     }
@@ -314,6 +355,8 @@ impl Reader {
         from: Height,
         to: Height,
     ) -> impl Iterator<Item = (Height, Result<Option<Decided>, crate::ReadError>)> {
-        (from.0..=to.0).map(Height).map(|height| (height, self.block(height)))
+        (from.0..=to.0)
+            .map(Height)
+            .map(|height| (height, self.block(height)))
     }
 }

@@ -47,12 +47,12 @@ pub(crate) struct Written {
 impl Writer {
     /// Goes on at `position`, in a new file with the header's chain and nonce.
     pub(crate) fn new(position: Position, file: FileHeader) -> Self {
-        Self { position, file, offset: u64::MAX, zeroed: 0 }
-    }
-
-    /// The next record's number.
-    pub(crate) fn number(&self) -> u64 {
-        self.position.number
+        Self {
+            position,
+            file,
+            offset: u64::MAX,
+            zeroed: 0,
+        }
     }
 
     /// The next record begins a new file, and a new incarnation.
@@ -63,7 +63,11 @@ impl Writer {
 
     /// Formats the next record. All records below `flushed` are known to be on the disk.
     pub(crate) fn write(&mut self, meta: &Meta, body: &[u8], flushed: u64) -> Written {
-        assert!(body.len() <= BODY_MAX, "a block of {} bytes is beyond the limits", body.len());
+        assert!(
+            body.len() <= BODY_MAX,
+            "a block of {} bytes is beyond the limits",
+            body.len()
+        );
         let create = self.offset >= FILE_BYTES;
         let mut bytes = Vec::new();
         if create {
@@ -89,7 +93,14 @@ impl Writer {
         self.position.number += 1;
         self.position.link = head.link_for_next(&self.file);
         self.zero_ahead(create, &mut bytes);
-        Written { file: file_name(self.file.number), create, offset: start, bytes, meta, body }
+        Written {
+            file: file_name(self.file.number),
+            create,
+            offset: start,
+            bytes,
+            meta,
+            body,
+        }
     }
 
     fn head(&self, meta: &Meta, body: &[u8], flushed: u64, offset: u64) -> Head {
@@ -142,12 +153,29 @@ pub struct GenesisFile {
 impl GenesisFile {
     /// Of the chain that begins with this block.
     pub fn new(genesis: &Block) -> Self {
-        let position = Position { number: 0, link: 0, next_file: 0 };
+        let position = Position {
+            number: 0,
+            link: 0,
+            next_file: 0,
+        };
         let nonce = Nonce([0; 16]);
-        let file = FileHeader { number: 0, chain: genesis.header().chain, nonce };
-        let meta = Meta::Genesis { height: genesis.height(), hash: genesis.hash() };
+        let file = FileHeader {
+            number: 0,
+            chain: genesis.header().chain,
+            nonce,
+        };
+        let meta = Meta::Genesis {
+            height: genesis.height(),
+            hash: genesis.hash(),
+        };
         let written = Writer::new(position, file).write(&meta, &genesis.to_bytes(), 0);
-        debug_assert_eq!(u64::from(written.meta.offset), FIRST_RECORD + crate::format::HEAD as u64);
-        Self { name: written.file, bytes: written.bytes }
+        debug_assert_eq!(
+            u64::from(written.meta.offset),
+            FIRST_RECORD + crate::format::HEAD as u64
+        );
+        Self {
+            name: written.file,
+            bytes: written.bytes,
+        }
     }
 }

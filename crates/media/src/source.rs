@@ -51,10 +51,13 @@ impl Source {
     /// Opens a file for reading.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let size = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         Ok(Self {
             file,
-            size,
+            size: metadata.len(),
             budget: BUDGET_BYTES,
         })
     }

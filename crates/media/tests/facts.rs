@@ -25,13 +25,13 @@ fn dated(original: &str) -> Exif {
 #[test]
 fn tags_written_by_others_are_read_from_every_container() {
     for (name, orientation) in [
-        ("exif.jpg", 6),
-        ("exif.png", 8),
-        ("exif.webp", 3),
-        ("exif.avif", 1),
+        ("exif.jpg", Some(6)),
+        ("exif.png", Some(8)),
+        ("exif.webp", Some(3)),
+        ("exif.avif", None),
     ] {
         let facts = media::examine(&fixture(name)).facts;
-        assert_eq!(facts.orientation, Some(orientation), "{name}");
+        assert_eq!(facts.orientation, orientation, "{name}");
         let taken = facts.taken_at.unwrap();
         assert_eq!(taken.local.micros(), HARBOUR + 123_000, "{name}");
         assert_eq!((taken.offset_min, taken.source), (Some(60), Source::Exif));
@@ -55,7 +55,12 @@ fn tags_written_by_others_are_read_from_every_container() {
         assert_eq!(facts.exposure, Some(exposure));
     }
     let avif = media::examine(&fixture("exif.avif"));
-    assert_eq!((avif.facts.width, avif.facts.height), (Some(48), Some(32)));
+    let shown = (avif.facts.width, avif.facts.height);
+    assert_eq!(
+        shown,
+        (Some(32), Some(48)),
+        "turned by its rotation property"
+    );
     assert_eq!(
         (avif.facts.kind, avif.facts.undecodable),
         (Kind::Photo, true)
@@ -282,5 +287,8 @@ fn what_cannot_be_opened_is_still_answered() {
     let examined = media::examine(std::path::Path::new("/nowhere/at/all"));
     assert_eq!(examined.facts.media_type, "application/octet-stream");
     assert_noted(&examined.facts, "could not be read");
-    assert_noted(&media::examine(&std::env::temp_dir()).facts, "");
+    assert_noted(
+        &media::examine(&std::env::temp_dir()).facts,
+        "could not be read",
+    );
 }

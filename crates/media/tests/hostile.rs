@@ -224,8 +224,6 @@ fn boxes_without_end_or_size_end() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn random_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         check(&examine(&bytes));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use consensus::ReadId;
 use model::{
-    Command, Digest, Height, Instant, LeafHash, LibraryId, Payload, Position, RequestKey,
+    Command, Digest, Height, LeafHash, LibraryId, Payload, Position, RequestKey,
     SealedCommand, TokenId,
 };
 use replica::{AppliedBlock, CoreState, Disposition};
@@ -52,7 +52,7 @@ pub(crate) struct Op {
     pub(crate) placed: bool,
     /// What a read of the present try must see.
     pub(crate) floor: Height,
-    pub(crate) begun: Instant,
+    
 }
 
 /// What to do with an operation that has reached a node.
@@ -116,9 +116,9 @@ impl Workload {
     }
 
     /// A client's next burst of new operations.
-    pub(crate) fn burst(&mut self, now: Instant) -> Vec<OpId> {
+    pub(crate) fn burst(&mut self) -> Vec<OpId> {
         let count = 1 + self.rng.below(self.plan.burst);
-        (0..count).map(|_| self.new_op(now)).collect()
+        (0..count).map(|_| self.new_op()).collect()
     }
 
     /// How long a client rests after a burst.
@@ -136,16 +136,16 @@ impl Workload {
         self.rng.duration(self.plan.patience.clone())
     }
 
-    fn new_op(&mut self, now: Instant) -> OpId {
+    fn new_op(&mut self) -> OpId {
         if self.rng.chance(self.plan.reads) {
-            return self.add(Ask::Read, now);
+            return self.add(Ask::Read);
         }
         let keyed = self.rng.chance(self.plan.keyed);
-        self.new_write(now, keyed.then_some(()))
+        self.new_write(keyed.then_some(()))
     }
 
     /// A write of a body that no other write has, with a request key if asked for.
-    pub(crate) fn new_write(&mut self, now: Instant, key: Option<()>) -> OpId {
+    pub(crate) fn new_write(&mut self, key: Option<()>) -> OpId {
         let id = self.ops.len() as u64;
         let length = self.rng.range(self.plan.body.clone());
         let mut body = id.to_be_bytes().to_vec();
@@ -154,15 +154,15 @@ impl Workload {
             key: format!("key-{id}"),
             request: Digest::of(&[&body]),
         });
-        self.add(Ask::Write { body, key }, now)
+        self.add(Ask::Write { body, key })
     }
 
     /// A linearizable read.
-    pub(crate) fn new_read(&mut self, now: Instant) -> OpId {
-        self.add(Ask::Read, now)
+    pub(crate) fn new_read(&mut self) -> OpId {
+        self.add(Ask::Read)
     }
 
-    fn add(&mut self, ask: Ask, begun: Instant) -> OpId {
+    fn add(&mut self, ask: Ask) -> OpId {
         let id = OpId(self.ops.len() as u64);
         self.waiting.insert(id);
         self.ops.insert(
@@ -173,7 +173,6 @@ impl Workload {
                 attempt: 0,
                 placed: false,
                 floor: Height::GENESIS,
-                begun,
             },
         );
         id

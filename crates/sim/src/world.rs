@@ -27,7 +27,7 @@ use crate::checks::durability::Durability;
 use crate::checks::votes::Votes;
 use crate::checks::{Checked, ensure};
 use crate::clock::{Clock, EPOCH};
-use crate::disk::Platter;
+use crate::disk::{Platter, Shared};
 use crate::keys;
 use crate::machine::{DiskHealth, Life, Machine};
 use crate::nemesis::{Nemesis, Way};
@@ -341,6 +341,10 @@ impl<'a> World<'a> {
 
     fn machine_mut(&mut self, seat: Seat) -> &mut Machine {
         self.machines.get_mut(seat.0).expect("a machine for each seat")
+    }
+
+    fn platter(&self, seat: Seat) -> Shared {
+        Arc::clone(&self.machine(seat).platter)
     }
 
     fn line(&mut self, text: impl FnOnce() -> String) {

@@ -31,7 +31,7 @@ pub(super) struct Children {
     pids: BTreeMap<String, u32>,
     /// Dropping one asks its node to stop.
     pipes: Vec<ChildStdin>,
-    kill: watch::Sender<bool>,
+    kill: watch::Sender<()>,
     ends: JoinSet<End>,
 }
 
@@ -47,7 +47,7 @@ impl Children {
         let mut children = Self {
             pids: BTreeMap::new(),
             pipes: Vec::new(),
-            kill: watch::Sender::new(false),
+            kill: watch::Sender::new(()),
             ends: JoinSet::new(),
         };
         for node in &cluster.nodes {
@@ -65,7 +65,7 @@ impl Children {
         self.ends.spawn(async move {
             let status = tokio::select! {
                 status = process.wait() => status,
-                _ = kill.wait_for(|kill| *kill) => match process.start_kill() {
+                _ = kill.changed() => match process.start_kill() {
                     Ok(()) => process.wait().await,
                     Err(error) => Err(error),
                 },
@@ -116,7 +116,7 @@ impl Children {
         let all_ended = async { while self.ends.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
             output::note("a node does not stop by itself and is killed");
-            self.kill.send_replace(true);
+            self.kill.send_replace(());
             while self.ends.join_next().await.is_some() {}
         }
     }

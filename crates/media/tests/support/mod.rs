@@ -9,24 +9,24 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use media::Examined;
 
 /// Writes the bytes to a file without a telling name and examines it.
-pub fn examine(bytes: &[u8]) -> Examined {
+pub(crate) fn examine(bytes: &[u8]) -> Examined {
     let file = file(bytes);
     media::examine(file.path())
 }
 
-pub fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+pub(crate) fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     file
 }
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
         .join(name)
 }
 
-pub fn fixture_names() -> Vec<String> {
+pub(crate) fn fixture_names() -> Vec<String> {
     let folder = std::fs::read_dir(fixture("")).unwrap();
     let mut names: Vec<String> = folder
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -36,13 +36,13 @@ pub fn fixture_names() -> Vec<String> {
     names
 }
 
-pub const RED: [u8; 3] = [200, 30, 30];
-pub const GREEN: [u8; 3] = [30, 160, 40];
-pub const BLUE: [u8; 3] = [30, 60, 200];
-pub const YELLOW: [u8; 3] = [230, 200, 40];
+pub(crate) const RED: [u8; 3] = [200, 30, 30];
+pub(crate) const GREEN: [u8; 3] = [30, 160, 40];
+pub(crate) const BLUE: [u8; 3] = [30, 60, 200];
+pub(crate) const YELLOW: [u8; 3] = [230, 200, 40];
 
 /// Four quadrants in reading order.
-pub fn quadrants(width: u32, height: u32, [a, b, c, d]: [[u8; 3]; 4]) -> DynamicImage {
+pub(crate) fn quadrants(width: u32, height: u32, [a, b, c, d]: [[u8; 3]; 4]) -> DynamicImage {
     RgbImage::from_fn(width, height, |x, y| {
         Rgb(match (x < width / 2, y < height / 2) {
             (true, true) => a,
@@ -55,20 +55,20 @@ pub fn quadrants(width: u32, height: u32, [a, b, c, d]: [[u8; 3]; 4]) -> Dynamic
 }
 
 /// The colours in the middle of the four quadrants of an encoded picture, in reading order.
-pub fn read_quadrants(encoded: &[u8]) -> [[u8; 3]; 4] {
+pub(crate) fn read_quadrants(encoded: &[u8]) -> [[u8; 3]; 4] {
     let picture = image::load_from_memory(encoded).unwrap().into_rgb8();
     let (width, height) = picture.dimensions();
     let at = |x, y| picture.get_pixel(x * width / 4, y * height / 4).0;
     [at(1, 1), at(3, 1), at(1, 3), at(3, 3)]
 }
 
-pub fn is_near(left: [u8; 3], right: [u8; 3]) -> bool {
+pub(crate) fn is_near(left: [u8; 3], right: [u8; 3]) -> bool {
     left.iter()
         .zip(right)
         .all(|(&left, right)| left.abs_diff(right) < 24)
 }
 
-pub fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+pub(crate) fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
@@ -76,22 +76,22 @@ pub fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 
 /// A value of a tag: its format number, its count and its bytes, big-endian.
 #[derive(Clone)]
-pub struct Value(pub u16, pub u32, pub Vec<u8>);
+pub(crate) struct Value(pub(crate) u16, pub(crate) u32, pub(crate) Vec<u8>);
 
-pub fn text(text: &str) -> Value {
+pub(crate) fn text(text: &str) -> Value {
     let bytes = [text.as_bytes(), b"\0"].concat();
     Value(2, bytes.len() as u32, bytes)
 }
 
-pub fn short(number: u16) -> Value {
+pub(crate) fn short(number: u16) -> Value {
     Value(3, 1, number.to_be_bytes().to_vec())
 }
 
-pub fn byte(number: u8) -> Value {
+pub(crate) fn byte(number: u8) -> Value {
     Value(1, 1, vec![number])
 }
 
-pub fn rationals(fractions: &[(u32, u32)]) -> Value {
+pub(crate) fn rationals(fractions: &[(u32, u32)]) -> Value {
     let words = fractions.iter().flat_map(|&(over, under)| [over, under]);
     Value(
         5,
@@ -102,36 +102,36 @@ pub fn rationals(fractions: &[(u32, u32)]) -> Value {
 
 /// An EXIF block with its three directories.
 #[derive(Default, Clone)]
-pub struct Exif {
-    pub main: Vec<(u16, Value)>,
-    pub exif: Vec<(u16, Value)>,
-    pub gps: Vec<(u16, Value)>,
+pub(crate) struct Exif {
+    pub(crate) main: Vec<(u16, Value)>,
+    pub(crate) exif: Vec<(u16, Value)>,
+    pub(crate) gps: Vec<(u16, Value)>,
 }
 
 impl Exif {
-    pub fn main(mut self, tag: u16, value: Value) -> Self {
+    pub(crate) fn main(mut self, tag: u16, value: Value) -> Self {
         self.main.push((tag, value));
         self
     }
 
-    pub fn exif(mut self, tag: u16, value: Value) -> Self {
+    pub(crate) fn exif(mut self, tag: u16, value: Value) -> Self {
         self.exif.push((tag, value));
         self
     }
 
-    pub fn gps(mut self, tag: u16, value: Value) -> Self {
+    pub(crate) fn gps(mut self, tag: u16, value: Value) -> Self {
         self.gps.push((tag, value));
         self
     }
 
-    pub fn position(self, latitude: &[(u32, u32)], longitude: &[(u32, u32)]) -> Self {
+    pub(crate) fn position(self, latitude: &[(u32, u32)], longitude: &[(u32, u32)]) -> Self {
         self.gps(1, text("N"))
             .gps(2, rationals(latitude))
             .gps(3, text("E"))
             .gps(4, rationals(longitude))
     }
 
-    pub fn block(&self) -> Vec<u8> {
+    pub(crate) fn block(&self) -> Vec<u8> {
         let pointer = |at: usize| Value(4, 1, (at as u32).to_be_bytes().to_vec());
         let size = |entries: usize, values: &[(u16, Value)]| {
             6 + 12 * entries + values.iter().map(|(_, value)| value.2.len()).sum::<usize>()
@@ -150,18 +150,18 @@ impl Exif {
     }
 
     /// A JPEG that carries the block.
-    pub fn jpeg(&self, picture: &DynamicImage) -> Vec<u8> {
+    pub(crate) fn jpeg(&self, picture: &DynamicImage) -> Vec<u8> {
         with_block(&encode(picture, ImageFormat::Jpeg), &self.block())
     }
 
     /// What is read from a small JPEG that carries the block.
-    pub fn examine(&self) -> Examined {
+    pub(crate) fn examine(&self) -> Examined {
         examine(&self.jpeg(&DynamicImage::new_rgb8(8, 6)))
     }
 }
 
 /// Puts an EXIF segment at the head of a JPEG.
-pub fn with_block(jpeg: &[u8], block: &[u8]) -> Vec<u8> {
+pub(crate) fn with_block(jpeg: &[u8], block: &[u8]) -> Vec<u8> {
     let size = u16::try_from(block.len() + 8).unwrap();
     [
         &jpeg[..2],

@@ -176,11 +176,6 @@ impl Chain {
         })
     }
 
-    /// Whether this command is in the chain.
-    pub(crate) fn holds(&self, leaf: LeafHash) -> bool {
-        self.leaves.contains_key(&leaf)
-    }
-
     fn extend(&mut self, block: &Arc<Block>, ballot: Option<Ballot>) -> Checked {
         let dispositions = self.core.apply(block);
         let height = block.height();

@@ -21,7 +21,7 @@ impl World<'_> {
             return Ok(());
         }
         let seat = self.any_seat();
-        for op in self.workload.burst(self.now) {
+        for op in self.workload.burst() {
             self.send_op(seat, op, CLIENT_DELAY);
         }
         let pause = self.workload.pause();

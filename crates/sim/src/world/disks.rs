@@ -101,7 +101,8 @@ impl World<'_> {
         machine.disk.fail_next = false;
         machine.disk.spoiled = true;
         let (down, life) = (machine.disk.down, machine.life);
-        lock(&self.machine(seat).platter).fail(&mut self.rng);
+        let platter = self.platter(seat);
+        lock(&platter).fail(&mut self.rng);
         let failed = Completion::Failed(io::Error::other("simulated"));
         self.feed(seat, Input::Disk(failed))?;
         self.schedule(down, Event::End(seat, life, down));

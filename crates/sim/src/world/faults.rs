@@ -48,7 +48,7 @@ impl World<'_> {
                 self.schedule(length, Event::Resume(seat));
             }
             Deed::Block { ways, length } => {
-                self.block(&ways);
+                self.block_ways(&ways);
                 self.schedule(length, Event::Unblock(ways));
             }
             Deed::Flap {
@@ -85,7 +85,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn block(&mut self, ways: &[Way]) {
+    fn block_ways(&mut self, ways: &[Way]) {
         ways.iter().for_each(|(from, to)| self.network.block(*from, *to));
     }
 
@@ -98,7 +98,7 @@ impl World<'_> {
     /// Links go, and come back after `length`, `times` times.
     pub(super) fn flap(&mut self, ways: Vec<Way>, times: u64, length: Duration) -> Checked {
         if times > 0 && self.season == Season::Storm {
-            self.block(&ways);
+            self.block_ways(&ways);
             self.schedule(length, Event::Unblock(ways.clone()));
             self.schedule(length * 2, Event::Flap(ways, times - 1, length));
         }

@@ -34,8 +34,9 @@ impl World<'_> {
             nonce: Nonce(self.rng.bytes()),
             seed: self.rng.next(),
         };
-        let disk = SimDisk::new(Arc::clone(&self.machine(seat).platter));
-        let opened = Replica::open(disk, config, clock.read(self.now));
+        let disk = SimDisk::new(self.platter(seat));
+        let reading = clock.read(self.now);
+        let opened = Replica::open(disk, config, reading);
         let machine = self.machine_mut(seat);
         machine.clock = clock;
         machine.life = Life(machine.life.0 + 1);
@@ -50,7 +51,7 @@ impl World<'_> {
                 });
             }
         };
-        let status = replica.status(machine.clock.read(self.now).instant);
+        let status = replica.status(reading.instant);
         self.line(|| format!("{seat} starts: tip {} {:?}", status.tip, status.me));
         self.chain.opened(seat, (status.tip, status.head), replica.core())?;
         self.machine_mut(seat).process = Some(Process {
@@ -153,7 +154,7 @@ impl World<'_> {
     fn send(&mut self, from: Seat, to: Seat, message: &Message) -> Checked {
         let chain = &self.chain;
         self.votes.said(from, message, &self.membership, |height| chain.turn(height))?;
-        let platter = Arc::clone(&self.machine(from).platter);
+        let platter = self.platter(from);
         self.durability.check_persist_before_send(from, message, &lock(&platter))?;
         let packet = Packet {
             from,
@@ -257,7 +258,8 @@ impl World<'_> {
     /// The process dies; what the kernel holds stays.
     pub(super) fn kill(&mut self, seat: Seat) {
         self.line(|| format!("{seat} is killed"));
-        lock(&self.machine(seat).platter).kill(&mut self.rng);
+        let platter = self.platter(seat);
+        lock(&platter).kill(&mut self.rng);
         self.end_process(seat);
     }
 
@@ -265,7 +267,8 @@ impl World<'_> {
     pub(super) fn cut_power(&mut self, seat: Seat) -> Checked {
         let writeback = Writeback::draw(&mut self.rng);
         self.line(|| format!("{seat} loses power, {writeback:?} written back"));
-        lock(&self.machine(seat).platter).cut_power(&mut self.rng, writeback);
+        let platter = self.platter(seat);
+        lock(&platter).cut_power(&mut self.rng, writeback);
         self.end_process(seat);
         self.check_image(seat)
     }

@@ -119,14 +119,14 @@ impl World<'_> {
 
     /// A client writes a record under a request key through this node.
     pub fn write(&mut self, seat: Seat) -> OpId {
-        let op = self.workload.new_write(self.now, Some(()));
+        let op = self.workload.new_write(Some(()));
         self.send_op(seat, op, AT_ONCE);
         op
     }
 
     /// A client reads through this node.
     pub fn read(&mut self, seat: Seat) -> OpId {
-        let op = self.workload.new_read(self.now);
+        let op = self.workload.new_read();
         self.send_op(seat, op, AT_ONCE);
         op
     }

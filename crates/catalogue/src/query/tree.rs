@@ -1,0 +1,259 @@
+//! A query as a tree.
+
+use model::LibraryId;
+use model::file::Kind;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::field::Field;
+use crate::file::{Word, text, words};
+use crate::time::{DateRange, PartialDate};
+
+/// What to find, where, and in which order.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Query {
+    /// The condition; none means everything.
+    pub filter: Option<Expr>,
+    /// Where to look.
+    #[serde(rename = "in", with = "words")]
+    pub within: Within,
+    /// The library, if the query names one.
+    #[serde(serialize_with = "maybe_text")]
+    pub library: Option<LibraryId>,
+    /// The order, if the query names one.
+    #[serde(serialize_with = "maybe_text")]
+    pub sort: Option<Sort>,
+}
+
+/// A condition.
+///
+/// Invariant: `And` and `Or` have at least two parts, none of them of the same kind; `Not` holds no `Not`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Expr {
+    /// All of them.
+    And(Vec<Expr>),
+    /// Any of them.
+    Or(Vec<Expr>),
+    /// Everything else.
+    Not(Box<Expr>),
+    /// A single condition.
+    #[serde(untagged)]
+    Term(Term),
+}
+
+/// A single condition. A file without a value meets none about that value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Term {
+    /// A word or phrase in a name, title, description, tag, place or camera.
+    Text(Pattern),
+    /// A tag, or one below it.
+    Tag(Pattern),
+    /// A word or phrase in make, model or lens.
+    Camera(Pattern),
+    /// A word or phrase in one of the file's names.
+    Name(Pattern),
+    /// A word or phrase in the title.
+    Title(Pattern),
+    /// A kind of file.
+    #[serde(with = "words")]
+    Type(Kind),
+    /// Taken within a range, its ends included.
+    #[serde(with = "text")]
+    Taken(DateRange),
+    /// Taken then or later.
+    #[serde(with = "text")]
+    After(PartialDate),
+    /// Taken earlier.
+    #[serde(with = "text")]
+    Before(PartialDate),
+    /// Taken near a point.
+    Near(Circle),
+    /// Taken in a box.
+    Bbox(BoundingBox),
+    /// A field has a value.
+    #[serde(with = "words")]
+    Has(Field),
+    /// A field has no value.
+    #[serde(with = "words")]
+    Missing(Field),
+    /// The rating compares so.
+    Rating {
+        /// How.
+        #[serde(with = "words")]
+        is: Comparison,
+        /// With what, 0 to 5.
+        value: u8,
+    },
+    /// Marked or not.
+    Favourite(bool),
+}
+
+/// Text, whole or as a beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// The text.
+    pub text: String,
+    /// How it is meant.
+    pub extent: Extent,
+}
+
+/// How far a pattern's text goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// It is all.
+    Whole,
+    /// Anything may follow.
+    Prefix,
+}
+
+impl Serialize for Pattern {
+    /// A string, or `{"prefix": …}`.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.extent {
+            Extent::Whole => to.serialize_str(&self.text),
+            Extent::Prefix => {
+                let mut map = to.serialize_map(Some(1))?;
+                map.serialize_entry("prefix", &self.text)?;
+                map.end()
+            }
+        }
+    }
+}
+
+/// Everything within a great-circle distance of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Circle {
+    /// Degrees north.
+    pub lat: f64,
+    /// Degrees east.
+    pub lon: f64,
+    /// In metres.
+    pub radius_m: f64,
+}
+
+/// Everything between two parallels and two meridians, which are included. West of the date line to east of it if
+/// `west` > `east`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundingBox {
+    /// Degrees east.
+    pub west: f64,
+    /// Degrees north.
+    pub south: f64,
+    /// Degrees east.
+    pub east: f64,
+    /// Degrees north.
+    pub north: f64,
+}
+
+/// How two numbers compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// The same.
+    Equal,
+    /// Lower.
+    Less,
+    /// Lower or the same.
+    AtMost,
+    /// Higher.
+    More,
+    /// Higher or the same.
+    AtLeast,
+}
+
+impl Word for Comparison {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("=", Self::Equal),
+        ("<=", Self::AtMost),
+        (">=", Self::AtLeast),
+        ("<", Self::Less),
+        (">", Self::More),
+    ];
+}
+
+/// Where a search looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Within {
+    /// Among what is neither archived nor in the trash.
+    #[default]
+    Live,
+    /// In the trash.
+    Trash,
+    /// In the archive.
+    Archive,
+    /// Everywhere.
+    All,
+}
+
+impl Word for Within {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("live", Self::Live),
+        ("trash", Self::Trash),
+        ("archive", Self::Archive),
+        ("all", Self::All),
+    ];
+}
+
+/// An order. Files without the value come last in both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub key: SortKey,
+    /// Which way.
+    pub direction: Direction,
+}
+
+impl Default for Sort {
+    /// Newest first.
+    fn default() -> Self {
+        Self { key: SortKey::Taken, direction: Direction::Descending }
+    }
+}
+
+/// What files are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortKey {
+    /// Capture time, on the camera's clock.
+    Taken,
+    /// When they were added.
+    Added,
+    /// Name, without regard to case.
+    Name,
+    /// Length in bytes.
+    Size,
+    /// Rating.
+    Rating,
+}
+
+impl Word for SortKey {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("taken", Self::Taken),
+        ("added", Self::Added),
+        ("name", Self::Name),
+        ("size", Self::Size),
+        ("rating", Self::Rating),
+    ];
+}
+
+/// Which way an order goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Lowest first.
+    Ascending,
+    /// Highest first: a `-` in front.
+    Descending,
+}
+
+fn maybe_text<T: std::fmt::Display, S: Serializer>(
+    value: &Option<T>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
+}

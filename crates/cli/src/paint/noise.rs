@@ -1,0 +1,113 @@
+//! Chance that repeats: the same seed paints the same picture on every machine.
+
+/// A small generator of numbers that look random (SplitMix64).
+#[derive(Debug, Clone)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    /// Dice that fall the same way for the same seed.
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 up to 1.
+    pub(super) fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1_u32 << 24) as f32
+    }
+
+    /// A number between two others.
+    pub(super) fn between(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.unit()
+    }
+
+    /// True with the given probability.
+    pub(super) fn chance(&mut self, probability: f32) -> bool {
+        self.unit() < probability
+    }
+
+    /// One of several.
+    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
+        let index = (self.unit() * choices.len() as f32) as usize;
+        choices.get(index).copied()
+    }
+}
+
+/// Smooth noise over the plane, between 0 and 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Noise(u32);
+
+impl Noise {
+    /// The noise that belongs to a seed.
+    pub(super) fn new(seed: u64) -> Self {
+        Self((seed as u32).wrapping_mul(0x9e37_79b1) ^ 0x85eb_ca6b)
+    }
+
+    /// The value at a point of the grid.
+    fn corner(self, x: i32, y: i32) -> f32 {
+        let mut mixed = self.0 ^ (x as u32).wrapping_mul(0x27d4_eb2d) ^ (y as u32).wrapping_mul(0x1656_67b1);
+        mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x2c1b_3c6d);
+        mixed = (mixed ^ (mixed >> 12)).wrapping_mul(0x297a_2d39);
+        (mixed ^ (mixed >> 15)) as f32 * (1.0 / u32::MAX as f32)
+    }
+
+    /// Independent noise for one pixel.
+    pub(super) fn speck(self, x: usize, y: usize) -> f32 {
+        self.corner(x as i32, y as i32)
+    }
+
+    /// One octave: bumps about one unit wide.
+    pub(super) fn at(self, x: f32, y: f32) -> f32 {
+        let (left, top) = (x.floor(), y.floor());
+        let (fx, fy) = (x - left, y - top);
+        let (sx, sy) = (fx * fx * (3.0 - 2.0 * fx), fy * fy * (3.0 - 2.0 * fy));
+        let (left, top) = (left as i32, top as i32);
+        let upper = lerp(self.corner(left, top), self.corner(left + 1, top), sx);
+        let lower = lerp(self.corner(left, top + 1), self.corner(left + 1, top + 1), sx);
+        lerp(upper, lower, sy)
+    }
+
+    /// Several octaves, each half as high and twice as fine as the one before: clouds, rock, foliage.
+    pub(super) fn rough(self, x: f32, y: f32, octaves: u32) -> f32 {
+        let (mut sum, mut height, mut total, mut scale) = (0.0, 0.5, 0.0, 1.0);
+        for octave in 0..octaves {
+            let shift = octave as f32 * 17.31;
+            sum += height * self.at(x * scale + shift, y * scale - shift);
+            total += height;
+            height *= 0.5;
+            scale *= 2.03;
+        }
+        sum / total
+    }
+
+    /// Like `rough`, but with sharp crests.
+    pub(super) fn crests(self, x: f32, y: f32, octaves: u32) -> f32 {
+        let (mut sum, mut height, mut total, mut scale) = (0.0, 0.5, 0.0, 1.0);
+        for octave in 0..octaves {
+            let shift = octave as f32 * 11.17;
+            let value = self.at(x * scale + shift, y * scale + shift);
+            sum += height * (1.0 - (2.0 * value - 1.0).abs());
+            total += height;
+            height *= 0.5;
+            scale *= 2.07;
+        }
+        sum / total
+    }
+}
+
+/// The point a fraction of the way from one number to another.
+pub(super) fn lerp(from: f32, to: f32, part: f32) -> f32 {
+    from + (to - from) * part
+}
+
+/// 0 below `low`, 1 above `high`, smooth between. Works downwards too.
+pub(super) fn smooth(low: f32, high: f32, value: f32) -> f32 {
+    let part = ((value - low) / (high - low)).clamp(0.0, 1.0);
+    part * part * (3.0 - 2.0 * part)
+}

@@ -1,0 +1,123 @@
+//! Protocol tests as data: one scenario a file in `tests/scripts`, its name is the claim, its recorded output the
+//! specification. `UPDATE_GOLDENFILES=1 cargo test -p consensus` records; read the difference before committing it.
+//!
+//! A script types the lines above `---`; below stands what the cluster did: messages sent, blocks decided. Beacons,
+//! pings and start-up questions are carried at once and not shown. Disks flush at once unless held.
+
+mod harness;
+
+use std::error::Error;
+use std::path::Path;
+
+use harness::{Cluster, Filter};
+
+test_each_file::test_each_path! { in "crates/consensus/tests/scripts" => run }
+
+fn run(path: &Path) {
+    goldenscript::run(&mut Runner::default(), path).expect("the script's output differs");
+}
+
+#[derive(Default)]
+struct Runner {
+    cluster: Option<Cluster>,
+}
+
+#[derive(goldenscript::Command)]
+enum Command {
+    /// Starts a cluster of so many nodes.
+    Cluster { nodes: usize },
+    /// A client of a node wants a command decided.
+    Submit { node: String, names: String },
+    /// A client of a node wants a linearizable read.
+    Read { node: String },
+    /// Delivers messages until nothing is under way, or only those that match, once each.
+    Deliver {
+        #[arg(key)]
+        from: Option<String>,
+        #[arg(key)]
+        to: Option<String>,
+        #[arg(key)]
+        kind: Option<String>,
+    },
+    /// Loses the messages under way that match.
+    Drop {
+        #[arg(key)]
+        from: Option<String>,
+        #[arg(key)]
+        to: Option<String>,
+        #[arg(key)]
+        kind: Option<String>,
+    },
+    /// From now on nothing passes between two nodes.
+    Cut { one: String, other: String },
+    /// Everything passes again.
+    Heal,
+    /// A node's flushes do not return until `flush`.
+    Hold { node: String },
+    /// A node's flushes return.
+    Flush { node: String },
+    /// A node's next flush fails.
+    FailFlush { node: String },
+    /// A node dies and loses what was not flushed.
+    Crash { node: String },
+    /// A dead node starts again from its disk.
+    Restart { node: String },
+    /// A dead node's disk is put back to how it was when it last started.
+    RollBack { node: String },
+    /// A node gives its turn away.
+    Yield { node: String },
+    /// So many milliseconds pass.
+    Wait { ms: u64 },
+    /// Shows every node.
+    Status,
+}
+
+impl goldenscript::Runner for Runner {
+    type Command = Command;
+
+    fn run(
+        &mut self,
+        command: &Command,
+        _: &goldenscript::Context,
+    ) -> Result<String, Box<dyn Error>> {
+        if let Command::Cluster { nodes } = command {
+            self.cluster = Some(Cluster::start(*nodes));
+            return Ok(self.cluster.as_mut().ok_or("no cluster")?.take_output());
+        }
+        let cluster = self
+            .cluster
+            .as_mut()
+            .ok_or("the first command is `cluster`")?;
+        match command {
+            Command::Cluster { .. } => {}
+            Command::Submit { node, names } => cluster.submit(node, names)?,
+            Command::Read { node } => cluster.read(node)?,
+            Command::Deliver { from, to, kind } => {
+                cluster.deliver(&Filter::new(
+                    from.as_deref(),
+                    to.as_deref(),
+                    kind.as_deref(),
+                ));
+            }
+            Command::Drop { from, to, kind } => {
+                cluster.lose(&Filter::new(
+                    from.as_deref(),
+                    to.as_deref(),
+                    kind.as_deref(),
+                ));
+            }
+            Command::Cut { one, other } => cluster.cut(one, other)?,
+            Command::Heal => cluster.heal(),
+            Command::Hold { node } => cluster.hold(node)?,
+            Command::Flush { node } => cluster.flush(node)?,
+            Command::FailFlush { node } => cluster.fail_flush(node)?,
+            Command::Crash { node } => cluster.crash(node)?,
+            Command::Restart { node } => cluster.restart(node)?,
+            Command::RollBack { node } => cluster.roll_back(node)?,
+            Command::Yield { node } => cluster.give_away(node)?,
+            Command::Wait { ms } => cluster.wait(*ms),
+            Command::Status => cluster.status(),
+        }
+        Ok(cluster.take_output())
+    }
+}

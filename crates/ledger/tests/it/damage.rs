@@ -1,0 +1,315 @@
+//! Flushed bytes go bad: one copy is made good, two are an error, and nobody votes on what is left.
+
+use ledger::{Ledger, OpenError};
+use model::Height;
+
+use crate::chain::{Memory, Node, Trusting, keys, record};
+use crate::memory_disk::MemoryDisk;
+
+/// The offset of the last record appended to a node's log.
+fn last_offset(node: &Node) -> (String, usize) {
+    let state = node.disk.state();
+    let write = state.pending.last().expect("not yet flushed");
+    (write.file.clone(), usize::try_from(write.offset).unwrap())
+}
+
+fn second_copy(offset: usize) -> usize {
+    (offset + 256).next_multiple_of(4096)
+}
+
+fn rot(disk: &MemoryDisk, file: &str, at: usize) {
+    disk.edit(file, |bytes| bytes[at] ^= 0x10);
+}
+
+fn opened(disk: &MemoryDisk) -> Result<Memory, OpenError> {
+    let (_, recovered) = Ledger::open(disk.clone(), &Trusting)?;
+    Ok(Memory::of(&recovered))
+}
+
+/// A log whose vote at height 3 is flushed, with or without a flushed record behind it.
+fn voted(behind: u64) -> (Node, String, usize) {
+    let mut node = Node::started();
+    node.write_blocks(2);
+    node.accept(2, vec![record(b"precious")]);
+    let (file, offset) = last_offset(&node);
+    node.flush();
+    for k in 0..behind {
+        node.promise(3 + k);
+        node.flush();
+    }
+    (node, file, offset)
+}
+
+#[test]
+fn one_bad_copy_of_a_vote_is_made_good_by_the_other() {
+    for behind in [0, 1] {
+        let (node, file, offset) = voted(behind);
+        for copy in [offset, second_copy(offset)] {
+            let disk = MemoryDisk::holding(node.disk.files());
+            disk.edit(&file, |bytes| bytes[copy..copy + 180].fill(0xee));
+            let (_, recovered) = Ledger::open(disk, &Trusting).unwrap();
+            assert_eq!(Memory::of(&recovered), node.memory);
+            let repaired = &recovered.report.repaired[0];
+            assert_eq!((&repaired.file, repaired.offset), (&file, offset as u64));
+        }
+    }
+}
+
+#[test]
+fn two_bad_copies_with_a_flushed_record_behind_are_an_error() {
+    let (node, file, offset) = voted(1);
+    rot(&node.disk, &file, offset + 50);
+    rot(&node.disk, &file, second_copy(offset) + 60);
+    let before = node.disk.files();
+    let error = opened(&node.disk).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("must not vote again under its identity")
+    );
+    let OpenError::DamagedVotes {
+        file: named,
+        offset: at,
+        height,
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((named, at, height), (file, offset as u64, Height(3)));
+    assert_eq!(node.disk.files(), before, "nothing is cut");
+}
+
+#[test]
+fn two_bad_copies_with_a_later_incarnation_behind_are_an_error() {
+    let (node, file, offset) = voted(0);
+    let mut node = Node::open(&node.disk).unwrap();
+    node.start();
+    node.flush();
+    rot(&node.disk, &file, offset + 50);
+    rot(&node.disk, &file, second_copy(offset) + 60);
+    assert!(matches!(
+        opened(&node.disk),
+        Err(OpenError::DamagedVotes { .. })
+    ));
+}
+
+#[test]
+fn two_bad_copies_at_the_end_are_a_torn_end() {
+    let (node, file, offset) = voted(0);
+    rot(&node.disk, &file, offset + 50);
+    rot(&node.disk, &file, second_copy(offset) + 60);
+    let memory = opened(&node.disk).unwrap();
+    assert_eq!((memory.tip, memory.vote), (node.memory.tip, None));
+    assert_eq!(node.disk.state().durable[&file].len(), offset);
+}
+
+#[test]
+fn one_rotten_sector_among_the_last_writes_is_not_taken_for_a_torn_end() {
+    let mut node = Node::started();
+    node.write_blocks(1);
+    node.accept(1, vec![record(b"one")]);
+    node.flush();
+    // Two records in one flush, nothing behind them says that it succeeded.
+    node.decide();
+    let (file, mark) = last_offset(&node);
+    node.accept(1, vec![record(b"two")]);
+    node.flush();
+    rot(&node.disk, &file, mark + 70);
+    let error = opened(&node.disk).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            OpenError::DamagedBlock {
+                height: Height(2),
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_damaged_block_is_an_error_that_names_its_height() {
+    let (node, file, offset) = voted(1);
+    let body = second_copy(offset) + 300;
+    rot(&node.disk, &file, body);
+    let error = opened(&node.disk).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            OpenError::DamagedBlock {
+                height: Height(3),
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_damaged_mark_is_an_error_that_names_its_height() {
+    let mut node = Node::started();
+    node.accept(1, vec![record(b"one")]);
+    node.flush();
+    node.decide();
+    let (file, mark) = last_offset(&node);
+    node.flush();
+    node.promise(2);
+    node.flush();
+    for at in [mark + 20, mark + 100] {
+        let disk = MemoryDisk::holding(node.disk.files());
+        rot(&disk, &file, at);
+        let error = opened(&disk).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                OpenError::DamagedBlock {
+                    height: Height(1),
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_file_is_an_error() {
+    let mut node = Node::started();
+    node.write_blocks(2);
+    for _ in 0..2 {
+        node = Node::open(&node.disk).unwrap();
+        node.start();
+        node.write_blocks(1);
+    }
+    for lost in ["00000001.log", "00000002.log"] {
+        let mut files = node.disk.files();
+        files.remove(lost);
+        let error = opened(&MemoryDisk::holding(files)).unwrap_err();
+        assert!(matches!(error, OpenError::DamagedVotes { .. }), "{error}");
+    }
+    let mut files = node.disk.files();
+    files.remove("00000000.log");
+    assert!(matches!(
+        opened(&MemoryDisk::holding(files)),
+        Err(OpenError::NoLedger)
+    ));
+}
+
+#[test]
+fn a_file_cut_short_with_a_later_one_behind_is_an_error() {
+    let mut node = Node::started();
+    node.write_blocks(2);
+    let mut node = Node::open(&node.disk).unwrap();
+    node.start();
+    node.flush();
+    for keep in [0, 4000, 9000, 13000] {
+        let disk = MemoryDisk::holding(node.disk.files());
+        disk.edit("00000001.log", |bytes| bytes.truncate(keep));
+        assert!(opened(&disk).is_err(), "{keep}");
+    }
+}
+
+#[test]
+fn both_headers_of_a_file_lost_are_an_error_when_votes_are_behind_them() {
+    let (node, file, _) = voted(1);
+    let disk = MemoryDisk::holding(node.disk.files());
+    disk.edit(&file, |bytes| {
+        bytes[..64].fill(0);
+        bytes[4096..4160].fill(0);
+    });
+    assert!(matches!(
+        opened(&disk),
+        Err(OpenError::DamagedVotes { offset: 0, .. })
+    ));
+    let disk = MemoryDisk::holding(node.disk.files());
+    disk.edit(&file, |bytes| bytes[..64].fill(0));
+    assert_eq!(opened(&disk).unwrap(), node.memory);
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let node = Node::started();
+    node.disk.edit("00000001.log", |bytes| {
+        for copy in [0, 4096] {
+            bytes[copy + 11] = 2;
+            let sum = crc32fast::hash(&bytes[copy..copy + 60]);
+            bytes[copy + 60..copy + 64].copy_from_slice(&sum.to_be_bytes());
+        }
+    });
+    assert!(matches!(
+        opened(&node.disk),
+        Err(OpenError::Version { version: 2, .. })
+    ));
+}
+
+#[test]
+fn bytes_a_client_chose_do_not_pass_for_a_record() {
+    let mut node = Node::started();
+    node.write_blocks(1);
+    node.promise(9);
+    let copy = node.disk.state().pending[0].bytes[..185].to_vec();
+    // A later incarnation has another nonce, so the same bytes mean nothing in its files.
+    let mut node = Node::open(&node.disk).unwrap();
+    node.start();
+    node.flush();
+    node.accept(10, vec![record(&copy)]);
+    let torn = node
+        .disk
+        .crash(|write, at| at > write.offset + 512 && at < write.offset + 8192);
+    assert!(Node::open(&torn).is_ok());
+}
+
+#[test]
+fn a_block_that_rots_while_the_node_runs_is_not_served() {
+    let (node, file, offset) = voted(0);
+    let disk = node.disk.clone();
+    let mut node = node;
+    node.decide();
+    node.flush();
+    rot(&disk, &file, second_copy(offset) + 300);
+    let reader = node.ledger.reader();
+    assert!(reader.block(Height(3)).is_err());
+    assert!(reader.block(Height(2)).is_ok());
+    let report = reader.verify(Height(0), Height(3), &keys()[0]);
+    let faults: Vec<u64> = report.faults.iter().map(|fault| fault.height.0).collect();
+    assert_eq!(faults, [3]);
+    let report = ledger::verify_storage(&disk, &keys()[0]).unwrap();
+    assert!(
+        report.faults.iter().all(|fault| fault.height == Height(3)),
+        "{report:?}"
+    );
+    assert_eq!((report.ok(), report.blocks), (false, 3));
+}
+
+#[test]
+fn a_swapped_block_is_found_although_every_checksum_fits() {
+    // Somebody rewrites the log of a stopped node with a block of their own: all sums are right, no quorum signed.
+    let mut forged = Node::started();
+    forged.write_blocks(1);
+    forged.learn(vec![record(b"forged")]);
+    forged.flush();
+    let mut node = Node::started();
+    node.write_blocks(2);
+    let (head, _) = (node.memory.tip.clone(), ());
+    let mut certificate = head.certificate.unwrap();
+    let block = forged.memory.tip.block.clone();
+    certificate.hash = block.hash();
+    let mut liar = Node::started();
+    liar.write_blocks(1);
+    liar.append(&model::Record::Decided {
+        block,
+        certificate,
+        body: true,
+    });
+    liar.flush();
+    let opened = Ledger::open(liar.disk.clone(), &keys()[0]);
+    assert!(matches!(
+        opened,
+        Err(OpenError::Certificate {
+            height: Height(2),
+            ..
+        })
+    ));
+}

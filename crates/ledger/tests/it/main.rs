@@ -1,0 +1,12 @@
+//! The ledger through its public face: on a disk that loses what was not flushed, on one that rots, and on files
+//! written by earlier versions.
+
+mod chain;
+mod crash;
+mod damage;
+mod flips;
+mod formats;
+mod ledger;
+mod memory_disk;
+mod python;
+mod random_crashes;

@@ -1,0 +1,156 @@
+//! A disk in memory that knows what was flushed and what was not.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use ledger::{Disk, GenesisFile, Storage, Write};
+use model::{Block, LogSeq};
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// What survives a power cut for certain.
+    pub(crate) durable: Files,
+    /// What a read sees.
+    pub(crate) seen: Files,
+    /// Submitted since the last flush.
+    pub(crate) pending: Vec<Write>,
+    /// Files cut while opening.
+    pub(crate) cuts: Vec<(String, u64)>,
+}
+
+/// Cheap to clone; all clones are the same disk.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryDisk {
+    state: Arc<Mutex<State>>,
+}
+
+impl MemoryDisk {
+    pub(crate) fn new(genesis: &Block) -> Self {
+        let file = GenesisFile::new(genesis);
+        Self::holding(BTreeMap::from([(file.name, file.bytes)]))
+    }
+
+    pub(crate) fn holding(files: Files) -> Self {
+        let state = State {
+            durable: files.clone(),
+            seen: files,
+            ..State::default()
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics while holding it")
+    }
+
+    pub(crate) fn files(&self) -> Files {
+        self.state().seen.clone()
+    }
+
+    /// Changes a file behind the ledger's back.
+    pub(crate) fn edit(&self, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        change(state.seen.get_mut(file).expect("the file exists"));
+        let bytes = state.seen[file].clone();
+        state.durable.insert(file.to_owned(), bytes);
+    }
+
+    /// Everything submitted is flushed; the last record is returned.
+    pub(crate) fn flush(&self) -> Option<LogSeq> {
+        let mut state = self.state();
+        state.durable = state.seen.clone();
+        state.pending.drain(..).map(|write| write.seq).max()
+    }
+
+    /// The power fails: of every pending write, the pieces within one sector that `survives` picks arrive.
+    pub(crate) fn crash(&self, mut survives: impl FnMut(&Write, u64) -> bool) -> Self {
+        const ATOM: usize = 512;
+        let state = self.state();
+        let mut files = state.durable.clone();
+        for write in &state.pending {
+            let mut at = 0;
+            while at < write.bytes.len() {
+                let offset = usize::try_from(write.offset).unwrap() + at;
+                let length = (ATOM - offset % ATOM).min(write.bytes.len() - at);
+                if survives(write, offset as u64) {
+                    let file = files.entry(write.file.clone()).or_default();
+                    put(file, offset, &write.bytes[at..at + length]);
+                }
+                at += length;
+            }
+        }
+        Self::holding(files)
+    }
+
+    pub(crate) fn save(&self, folder: &Path) {
+        for (name, bytes) in &self.state().seen {
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+}
+
+pub(crate) fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if file.len() < offset + bytes.len() {
+        file.resize(offset + bytes.len(), 0);
+    }
+    file[offset..offset + bytes.len()].copy_from_slice(bytes);
+}
+
+impl Storage for MemoryDisk {
+    fn files(&self) -> io::Result<Vec<String>> {
+        Ok(self.state().seen.keys().cloned().collect())
+    }
+
+    fn len(&self, file: &str) -> io::Result<u64> {
+        let state = self.state();
+        let bytes = state.seen.get(file).ok_or(io::ErrorKind::NotFound)?;
+        Ok(bytes.len() as u64)
+    }
+
+    fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let state = self.state();
+        let bytes = state.seen.get(file).ok_or(io::ErrorKind::NotFound)?;
+        let offset = usize::try_from(offset).unwrap();
+        let read = bytes.get(offset..offset + length);
+        Ok(read.ok_or(io::ErrorKind::UnexpectedEof)?.to_vec())
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn storage(&self) -> Arc<dyn Storage> {
+        Arc::new(self.clone())
+    }
+
+    fn cut(&mut self, file: &str, length: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let bytes = state.seen.get_mut(file).ok_or(io::ErrorKind::NotFound)?;
+        bytes.truncate(usize::try_from(length).unwrap());
+        let bytes = bytes.clone();
+        state.durable.insert(file.to_owned(), bytes);
+        state.cuts.push((file.to_owned(), length));
+        Ok(())
+    }
+
+    fn submit(&mut self, write: Write) {
+        let mut state = self.state();
+        assert_ne!(
+            state.seen.contains_key(&write.file),
+            write.create,
+            "{}",
+            write.file
+        );
+        let offset = usize::try_from(write.offset).unwrap();
+        put(
+            state.seen.entry(write.file.clone()).or_default(),
+            offset,
+            &write.bytes,
+        );
+        state.pending.push(write);
+    }
+}

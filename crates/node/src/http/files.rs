@@ -1,0 +1,261 @@
+//! What is known about a file, and how it is changed.
+//!
+//! A change names the version its author saw. Whether that was still the last one is decided where the change is
+//! applied, on every node alike, never from what this node happens to know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Request};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use catalogue::{File, Outcome, Refusal};
+use model::codec::Encode as _;
+use model::file::State as FileState;
+use model::{BlobId, Digest, Payload};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::call::{Call, MayRead, MayWrite};
+use super::conditional::{self, Expected};
+use super::limits::JSON_BYTES_MAX;
+use super::problem::{Code, Fault, ItemProblems, Problem, VersionProblems};
+use super::reply::{self, Page};
+use super::{Api, body, json, metadata};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(read, edit, trash))
+        .routes(routes!(restore))
+        .routes(routes!(history))
+}
+
+/// Read a file
+///
+/// What is known about it. With `If-None-Match`, only if that has changed.
+#[utoipa::path(
+    get, path = "/api/v1/files/{id}", tag = "files",
+    params(
+        ("id" = String, Path, description = "The file's id: the SHA-256 of its bytes"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
+        ("consistency" = Option<String>, Query, description = "`local` (the default) or `linearizable`"),
+        ("Starling-Min-Height" = Option<u64>, Header, description = "Wait until this height is applied"),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of what the client has"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = FileDocument, headers(("ETag" = String))),
+        (status = 304, description = "The client has it"),
+        ItemProblems,
+    ),
+)]
+async fn read(
+    MayRead(mut call): MayRead,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let file = find(&call, &id).await?;
+    let etag = conditional::version_tag(file.version);
+    if conditional::client_has(&headers, etag.to_str().unwrap_or_default()) {
+        return Ok(reply::not_modified(etag));
+    }
+    Ok(answer(StatusCode::OK, &file))
+}
+
+/// Edit a file
+///
+/// A merge patch (RFC 7396) of `name title description tags rating favourite takenAt place state`: null clears, what is
+/// absent stays. What a user says wins over what the file says, for ever.
+#[utoipa::path(
+    patch, path = "/api/v1/files/{id}", tag = "files",
+    params(
+        ("id" = String, Path, description = "The file's id"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
+        ("If-Match" = String, Header, description = "The ETag of the version to change, or `*`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
+    ),
+    request_body(content(
+        (FilePatch = "application/merge-patch+json"),
+        (FilePatch = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "The file as it is now", body = FileDocument, headers(("ETag" = String))),
+        VersionProblems,
+    ),
+)]
+async fn edit(
+    MayWrite(mut call): MayWrite,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let expected = Expected::required(request.headers())?;
+    let media_types = ["application/merge-patch+json", "application/json"];
+    let bytes = body::json(request, &media_types, JSON_BYTES_MAX).await?;
+    let mut patch = json::parse(&bytes)?;
+    if metadata::needs_current(&patch) {
+        let current = find(&call, &id).await?;
+        let current = serde_json::to_value(&current)
+            .map_err(|error| Problem::internal("reading a file", &error))?;
+        metadata::merge_objects(&mut patch, &current);
+    }
+    let changes = metadata::patch(&patch)?;
+    let file = file_id(&id)?;
+    let payload = Payload::EditFile { file, expected: expected.version(), changes };
+    change(&call, payload, content_digest(expected, &bytes)).await
+}
+
+/// Trash a file
+///
+/// It can be restored. With `If-Match`, only if it is still the version named.
+#[utoipa::path(
+    delete, path = "/api/v1/files/{id}", tag = "files",
+    params(
+        ("id" = String, Path, description = "The file's id"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the version to trash"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
+    ),
+    responses(
+        (status = 200, description = "The file, now in the trash", body = FileDocument, headers(("ETag" = String))),
+        VersionProblems,
+    ),
+)]
+async fn trash(
+    MayWrite(call): MayWrite,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    move_to(call, &id, &headers, FileState::Trashed).await
+}
+
+/// Restore a file
+///
+/// Takes it out of the trash or the archive.
+#[utoipa::path(
+    post, path = "/api/v1/files/{id}/restore", tag = "files",
+    params(
+        ("id" = String, Path, description = "The file's id"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of the version to restore"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
+    ),
+    responses(
+        (status = 200, description = "The file, live again", body = FileDocument, headers(("ETag" = String))),
+        VersionProblems,
+    ),
+)]
+async fn restore(
+    MayWrite(call): MayWrite,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    move_to(call, &id, &headers, FileState::Live).await
+}
+
+async fn move_to(
+    mut call: Call,
+    id: &str,
+    headers: &HeaderMap,
+    state: FileState,
+) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let expected = Expected::given(headers)?.unwrap_or(Expected::Any);
+    let payload = Payload::SetState { file: file_id(id)?, expected: expected.version(), state };
+    change(&call, payload, content_digest(expected, &[])).await
+}
+
+/// A file's history
+///
+/// Every change: height, time, who, what, and whose word each value is.
+#[utoipa::path(
+    get, path = "/api/v1/files/{id}/history", tag = "files",
+    params(
+        ("id" = String, Path, description = "The file's id"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
+    ),
+    responses((status = 200, description = "All changes, first to last", body = Page<HistoryDocument>), ItemProblems),
+)]
+async fn history(MayRead(mut call): MayRead, Path(id): Path<String>) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let file = find(&call, &id).await?.id;
+    let library = call.library.clone();
+    let entries = call.read(move |reader| reader.history(&library, file)).await?;
+    Ok(reply::json(StatusCode::OK, &Page::whole(entries, call.height())))
+}
+
+async fn change(call: &Call, payload: Payload, content: Digest) -> Result<Response, Problem> {
+    match call.apply(payload, content).await?.outcome {
+        Outcome::FileEdited { file } => Ok(answer(StatusCode::OK, &file)),
+        other => Err(declined(other)),
+    }
+}
+
+/// A changed precondition makes another request, although it stands in a header.
+fn content_digest(expected: Expected, body: &[u8]) -> Digest {
+    Digest::of(&[&expected.version().to_bytes(), body])
+}
+
+/// The file called `id` in the call's library.
+pub(super) async fn find(call: &Call, id: &str) -> Result<File, Problem> {
+    let id = file_id(id)?;
+    let library = call.library.clone();
+    let file = call.read(move |reader| reader.file(&library, id)).await?;
+    file.ok_or_else(|| Problem::not_found("file"))
+}
+
+/// No file has an id of another form.
+fn file_id(text: &str) -> Result<BlobId, Problem> {
+    text.parse().map_err(|_| Problem::not_found("file"))
+}
+
+/// A file with its entity tag.
+pub(super) fn answer(status: StatusCode, file: &File) -> Response {
+    reply::tagged(reply::json(status, file), conditional::version_tag(file.version))
+}
+
+/// The problem that an outcome is which is not the one hoped for.
+pub(super) fn declined(outcome: Outcome) -> Problem {
+    match outcome {
+        Outcome::Stale { current } => {
+            let detail = format!("the file is at version {current} meanwhile");
+            Problem::new(Code::StaleVersion, detail)
+        }
+        Outcome::Refused { code, detail } => match code {
+            Refusal::FileNotFound => Problem::not_found("file"),
+            Refusal::LibraryNotFound => Problem::not_found("library"),
+            Refusal::TokenNotFound => Problem::not_found("token"),
+            Refusal::InvalidMetadata => {
+                Problem::at(Code::InvalidBody, vec![Fault::new("", detail)])
+            }
+            Refusal::TokenExists | Refusal::LastAdmin | Refusal::MisplacedGenesis => {
+                Problem::new(Code::Refused, detail)
+            }
+        },
+        other => Problem::internal("matching a command with its outcome", &format_args!("{other:?}")),
+    }
+}
+
+macro_rules! documented {
+    ($($(#[$meta:meta])* $name:ident as $shown:literal {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+    })*) => {$(
+        $(#[$meta])*
+        #[derive(ToSchema)]
+        #[schema(as = $shown)]
+        #[serde(rename_all = "camelCase")]
+        #[expect(dead_code, reason = "documents JSON that is made or read elsewhere")]
+        pub(crate) struct $name { $($(#[$field_meta])* $field: $type,)* }
+    )*};
+}
+
+/// A file in a library. Absent values are null.
+#[derive(ToSchema)]
+#[schema(as = File)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "documents the catalogue's File")]
+pub(crate) struct FileDocument {
+    /// SHA-256 of its bytes.
+    id: String,
+}

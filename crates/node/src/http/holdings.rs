@@ -1,0 +1,455 @@
+//! Files' bytes, on this node and on its peers.
+//!
+//! In: bytes are written to disk while they are hashed, flushed, given their name, and copied to as many other nodes
+//! as may crash. Out: bytes are held against their name before the first of them leaves. A blob that was checked is
+//! not read again as long as its file has not been touched since; one that is missing or damaged is fetched from a
+//! peer, checked, kept, and only then given out. So a client never sees a wrong byte, at the price that the first
+//! reader of a large film waits until it is here.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ::blobs::{BlobWriter, ReadError, Staged, Store, Verdict, WriteError};
+use axum::body::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use model::{BlobId, NodeId};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::problem::{Code, Problem};
+use crate::peer::Peers;
+use crate::serve::App;
+
+/// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
+const CHUNK_BYTES: usize = 512 << 10;
+/// A peer that has not stored a copy after this time, and the time its size takes, is asked no longer alone.
+const HEDGE: Duration = Duration::from_millis(500);
+/// What a peer stores at least, in bytes per second.
+const SLOW_PEER_RATE: u64 = 20 << 20;
+/// A peer that stores a copy slower than this has failed, in bytes per second.
+const DEAD_PEER_RATE: u64 = 1 << 20;
+/// Time for a copy on top of what its size takes.
+const COPY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pictures decoded at one time: each may take a gigabyte.
+const EXAMINERS: usize = 2;
+/// Blobs remembered as checked.
+const SOUND_MAX: usize = 1 << 16;
+
+/// All bytes that can be had. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Holdings(Arc<Shared>);
+
+struct Shared {
+    store: Store,
+    peers: Peers,
+    others: Vec<NodeId>,
+    /// How many nodes beside this one must hold a blob: as many as may crash.
+    copies: usize,
+    examiners: Semaphore,
+    sound: Mutex<HashMap<BlobId, Stamp>>,
+    fetches: Mutex<HashMap<BlobId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// By which a file is known to be untouched since it was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// A blob on this node's disk that hashes to its name.
+#[derive(Debug)]
+pub(crate) struct Sound {
+    /// Its bytes.
+    pub(crate) file: File,
+    /// How many.
+    pub(crate) size: u64,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+}
+
+/// A blob on its way in. Dropped unfinished, it leaves nothing behind.
+pub(crate) struct Incoming {
+    buffer: Vec<u8>,
+    size: u64,
+    limit: u64,
+    /// Writes the chunk before, while the next one arrives.
+    writer: JoinHandle<Result<BlobWriter, WriteError>>,
+}
+
+impl Incoming {
+    /// Takes more bytes.
+    pub(crate) async fn write(&mut self, chunk: &[u8]) -> Result<(), Problem> {
+        self.size += chunk.len() as u64;
+        if self.size > self.limit {
+            return Err(super::body::too_large(self.limit));
+        }
+        self.buffer.extend_from_slice(chunk);
+        if self.buffer.len() >= CHUNK_BYTES {
+            let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK_BYTES));
+            let mut writer = self.idle_writer().await?;
+            self.writer = tokio::task::spawn_blocking(move || {
+                writer.write(&full)?;
+                Ok(writer)
+            });
+        }
+        Ok(())
+    }
+
+    /// Flushes everything to the disk.
+    pub(crate) async fn finish(mut self) -> Result<Staged, Problem> {
+        let mut writer = self.idle_writer().await?;
+        let rest = std::mem::take(&mut self.buffer);
+        let staged = blocking(move || {
+            writer.write(&rest)?;
+            writer.finish()
+        });
+        staged.await?.map_err(|error| unwritten(&error))
+    }
+
+    async fn idle_writer(&mut self) -> Result<BlobWriter, Problem> {
+        let writer = (&mut self.writer).await;
+        let writer = writer.map_err(|error| Problem::internal("writing a blob", &error))?;
+        writer.map_err(|error| unwritten(&error))
+    }
+}
+
+impl Holdings {
+    /// Of a node.
+    pub(crate) fn new(app: &App) -> Self {
+        let me = app.config.me().id;
+        let others = app.membership.voters().iter().map(|member| member.id);
+        Self(Arc::new(Shared {
+            store: app.blobs.clone(),
+            peers: app.peers.clone(),
+            others: others.filter(|id| *id != me).collect(),
+            copies: app.membership.faults(),
+            examiners: Semaphore::new(EXAMINERS),
+            sound: Mutex::default(),
+            fetches: Mutex::default(),
+        }))
+    }
+
+    /// Starts a blob of at most `limit` bytes.
+    pub(crate) fn begin(&self, limit: u64) -> Incoming {
+        let store = self.0.store.clone();
+        let writer = tokio::task::spawn_blocking(move || store.writer());
+        Incoming { buffer: Vec::new(), size: 0, limit, writer }
+    }
+
+    /// Gives a blob its name here and copies it to as many other nodes as may crash. On return no f losses take it
+    /// away.
+    pub(crate) async fn keep(&self, staged: Staged) -> Result<(), Problem> {
+        let (id, size) = (staged.id(), staged.size());
+        self.commit(staged).await?;
+        self.replicate(id, size).await
+    }
+
+    /// Gives a blob its name here.
+    pub(crate) async fn commit(&self, staged: Staged) -> Result<(), Problem> {
+        let committed = blocking(move || staged.commit()).await?;
+        let error = match committed {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if is_full(&error.source) {
+            return Err(disk_full());
+        }
+        Err(Problem::internal("storing a blob", &format_args!("{error}: {}", error.source)))
+    }
+
+    /// Copies a blob that is here to as many other nodes as may crash. A peer that is slow is not waited for alone.
+    pub(crate) async fn replicate(&self, id: BlobId, size: u64) -> Result<(), Problem> {
+        let hedge = HEDGE + seconds(size, SLOW_PEER_RATE);
+        let mut candidates = self.candidates(id).into_iter();
+        let mut wanted = self.0.copies;
+        let mut held = 0;
+        let mut running = FuturesUnordered::new();
+        while held < self.0.copies {
+            let room = wanted.saturating_sub(held + running.len());
+            running.extend(candidates.by_ref().take(room).map(|peer| self.copy(peer, id, size)));
+            match tokio::time::timeout(hedge, running.next()).await {
+                Ok(Some(true)) => held += 1,
+                Ok(Some(false)) => {}
+                Ok(None) if candidates.len() == 0 => return Err(too_few(held, self.0.copies)),
+                Ok(None) => {}
+                Err(_) => wanted += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Has one peer store a blob.
+    async fn copy(&self, peer: NodeId, id: BlobId, size: u64) -> bool {
+        let limit = COPY_TIMEOUT + seconds(size, DEAD_PEER_RATE);
+        let put = self.0.peers.put_blob(peer, id, size, self.0.store.path(id));
+        match tokio::time::timeout(limit, put).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%peer, blob = %id, %error, "a peer did not take a copy");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(%peer, blob = %id, "a peer took too long over a copy");
+                false
+            }
+        }
+    }
+
+    /// The other voters, those that are connected first; where the turn begins depends on the blob, so that copies
+    /// are spread.
+    fn candidates(&self, id: BlobId) -> Vec<NodeId> {
+        let mut others = self.0.others.clone();
+        if !others.is_empty() {
+            let [first, ..] = id.0;
+            let start = usize::from(first) % others.len();
+            others.rotate_left(start);
+        }
+        let connected = self.0.peers.connected();
+        others.sort_by_key(|peer| !connected.contains(peer));
+        others
+    }
+
+    /// A blob's bytes, from a peer if they are not here intact.
+    pub(crate) async fn open(&self, id: BlobId) -> Result<Sound, Problem> {
+        if let Some(sound) = self.check(id, Trust::Stamp).await? {
+            return Ok(sound);
+        }
+        // On its own, so that it goes on if this client leaves: the next one finds the bytes here.
+        let fetching = tokio::spawn(self.clone().fetch_once(id));
+        let fetched = fetching.await;
+        fetched.map_err(|error| Problem::internal("fetching a blob", &error))?
+    }
+
+    /// Opens a blob that is here and intact.
+    async fn check(&self, id: BlobId, trust: Trust) -> Result<Option<Sound>, Problem> {
+        let shared = Arc::clone(&self.0);
+        let checked = blocking(move || shared.check(id, trust)).await?;
+        checked.map_err(|error| Problem::internal("reading a blob", &Chain(&error)))
+    }
+
+    async fn fetch_once(self, id: BlobId) -> Result<Sound, Problem> {
+        let gate = self.gate(id);
+        let turn = gate.lock().await;
+        let result = match self.check(id, Trust::Bytes).await {
+            Ok(Some(sound)) => Ok(sound),
+            Ok(None) => self.fetch(id).await,
+            Err(problem) => Err(problem),
+        };
+        drop(turn);
+        let mut fetches = self.0.fetches.lock().expect("nothing panics while it holds the gates");
+        // Ours and the map's: nobody else waits.
+        if Arc::strong_count(&gate) == 2 {
+            fetches.remove(&id);
+        }
+        result
+    }
+
+    fn gate(&self, id: BlobId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut fetches = self.0.fetches.lock().expect("see fetch_once");
+        Arc::clone(fetches.entry(id).or_default())
+    }
+
+    /// Fetches a blob from the first peer that has it intact, and keeps it.
+    async fn fetch(&self, id: BlobId) -> Result<Sound, Problem> {
+        for peer in self.candidates(id) {
+            match self.fetch_from(peer, id).await {
+                Ok(true) => {
+                    tracing::info!(%peer, blob = %id, "fetched a blob");
+                    if let Some(sound) = self.check(id, Trust::Bytes).await? {
+                        return Ok(sound);
+                    }
+                }
+                Ok(false) => {}
+                Err(problem) if problem.code() == Code::DiskFull => return Err(problem),
+                Err(problem) => tracing::warn!(%peer, blob = %id, %problem, "fetching a blob"),
+            }
+        }
+        let detail = "no node that can be reached has these bytes intact; try again";
+        Err(Problem::new(Code::BytesUnavailable, detail))
+    }
+
+    async fn fetch_from(&self, peer: NodeId, id: BlobId) -> Result<bool, Problem> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Problem::new(Code::BytesUnavailable, format!("the peer failed: {error}"))
+        };
+        let stream = self.0.peers.get_blob(peer, id).await.map_err(|error| failed(&error))?;
+        let mut stream = std::pin::pin!(stream);
+        let mut incoming = self.begin(u64::MAX);
+        while let Some(chunk) = stream.next().await {
+            let chunk: Bytes = chunk.map_err(|error| failed(&error))?;
+            incoming.write(&chunk).await?;
+        }
+        let staged = incoming.finish().await?;
+        if staged.id() != id {
+            let detail = format!("the peer's bytes hash to {}", staged.id());
+            return Err(Problem::new(Code::BytesUnavailable, detail));
+        }
+        self.commit(staged).await?;
+        Ok(true)
+    }
+
+    /// What a blob's bytes say of themselves; keeps the thumbnail.
+    pub(crate) async fn examine(&self, id: BlobId) -> Result<model::file::Facts, Problem> {
+        let shared = Arc::clone(&self.0);
+        let permit = self.0.examiners.acquire().await;
+        let facts = blocking(move || {
+            let examined = media::examine(&shared.store.path(id));
+            if let Some(thumbnail) = &examined.thumbnail {
+                shared.keep_derived(id, media::THUMBNAIL_PX, thumbnail);
+            }
+            examined.facts
+        });
+        let facts = facts.await;
+        drop(permit);
+        facts
+    }
+
+    /// A JPEG of at most `px` on its longest side; nothing if the blob is no picture that can be decoded.
+    pub(crate) async fn thumbnail(&self, id: BlobId, px: u32) -> Result<Option<Vec<u8>>, Problem> {
+        let shared = Arc::clone(&self.0);
+        let kept = blocking(move || shared.store.derived(id, &derived_name(px))).await?;
+        match kept {
+            Ok(Some(kept)) => return Ok(Some(kept)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(blob = %id, %error, "a thumbnail is made again"),
+        }
+        let path = self.open(id).await?.path;
+        let shared = Arc::clone(&self.0);
+        let permit = self.0.examiners.acquire().await;
+        let made = blocking(move || {
+            let made = media::thumbnail(&path, px);
+            if let Ok(thumbnail) = &made {
+                shared.keep_derived(id, px, thumbnail);
+            }
+            made
+        });
+        let made = made.await;
+        drop(permit);
+        Ok(made?.inspect_err(|error| tracing::debug!(blob = %id, %error, "no thumbnail")).ok())
+    }
+}
+
+/// What it takes to believe that a file is what its name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It was checked, and not touched since.
+    Stamp,
+    /// Every byte is read.
+    Bytes,
+}
+
+impl Shared {
+    fn check(&self, id: BlobId, trust: Trust) -> Result<Option<Sound>, ReadError> {
+        let failed = |source| ReadError::Read { id, source };
+        let Some((file, size)) = self.store.open_blob(id)? else { return Ok(None) };
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        let sound = Sound { file, size, path: self.store.path(id) };
+        if trust == Trust::Stamp && self.remembered(id) == Some(stamp) {
+            return Ok(Some(sound));
+        }
+        match self.store.verify(id)? {
+            Verdict::Sound => {
+                self.remember(id, stamp);
+                Ok(Some(sound))
+            }
+            Verdict::Absent => Ok(None),
+            Verdict::Damaged { found, quarantine } => {
+                tracing::error!(blob = %id, %found, ?quarantine, "a blob is damaged and was moved aside");
+                Ok(None)
+            }
+        }
+    }
+
+    fn remembered(&self, id: BlobId) -> Option<Stamp> {
+        self.sound.lock().expect("nothing panics while it holds the stamps").get(&id).copied()
+    }
+
+    fn remember(&self, id: BlobId, stamp: Stamp) {
+        let mut sound = self.sound.lock().expect("see remembered");
+        if sound.len() >= SOUND_MAX {
+            sound.clear();
+        }
+        sound.insert(id, stamp);
+    }
+
+    /// Keeps a thumbnail. One that cannot be kept is made again when it is asked for.
+    fn keep_derived(&self, id: BlobId, px: u32, thumbnail: &[u8]) {
+        if let Err(error) = self.store.put_derived(id, &derived_name(px), thumbnail) {
+            tracing::warn!(blob = %id, %error, "a thumbnail was not kept");
+        }
+    }
+}
+
+fn derived_name(px: u32) -> String {
+    format!("thumb-{px}")
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Problem::internal("working on a blob", &error))
+}
+
+fn seconds(bytes: u64, rate: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1000) / rate)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn disk_full() -> Problem {
+    Problem::new(Code::DiskFull, "the node's disk is full; another node may have room")
+}
+
+fn unwritten(error: &WriteError) -> Problem {
+    match error {
+        WriteError::Full { .. } => disk_full(),
+        WriteError::Io { .. } => Problem::internal("writing a blob", &Chain(error)),
+    }
+}
+
+fn too_few(held: usize, wanted: usize) -> Problem {
+    let detail = format!(
+        "the bytes are safe on {} of {} nodes; nothing was decided",
+        held + 1,
+        wanted + 1
+    );
+    Problem::new(Code::TooFewCopies, detail)
+}
+
+/// An error with what it rests on.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! What people and programs see of a node: the HTTP contract under `/api/v1`.
+//!
+//! A request travels like this. `server` accepts the connection and bounds it. The outermost layer here guards the
+//! body and writes the headers every answer has: which node spoke, and which height the answer reflects. A handler
+//! begins with a `call`: it knows the caller, has checked the scope, and has waited until this node has seen what the
+//! client has seen. Reads go to the catalogue, the ledger or the bytes; changes become commands, are decided by the
+//! replica, and are answered with what the catalogue made of them. Whatever goes wrong is a `problem` with a stable
+//! code.
+//!
+//! Files come in through `upload`: streamed to disk while they are hashed, put on as many nodes as must hold them,
+//! looked at by `media`, and only then named in a command. They go out through `content`: from this node if it has
+//! them intact, else fetched from a peer first. `holdings` does both and never gives out a byte that was not checked.
+//!
+//! Routes and their documentation are declared together, and the OpenAPI document is made from them.
+//!
+//! Deliberately not here: any decision about agreement, any SQL, and any knowledge of a file's format.
+
+mod auth;
+mod blobs;
+mod body;
+
+mod call;
+mod cluster;
+mod conditional;
+mod content;
+mod disposition;
+mod docs;
+mod files;
+mod holdings;
+mod json;
+mod ledger;
+mod limits;
+mod metadata;
+mod once;
+mod params;
+mod problem;
+mod range;
+mod records;
+mod reply;
+mod search;
+mod server;
+mod tokens;
+mod upload;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::X_CONTENT_TYPE_OPTIONS;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use self::auth::TokenCache;
+use self::holdings::Holdings;
+use self::call::{MayRead, Reflected};
+use self::once::Places;
+use self::problem::Problem;
+use crate::serve::App;
+
+pub use self::problem::{Code, Fault};
+pub use self::server::{TlsError, load_tls};
+
+const STARLING_NODE: HeaderName = HeaderName::from_static("starling-node");
+const STARLING_HEIGHT: HeaderName = HeaderName::from_static("starling-height");
+
+/// What all handlers share.
+pub(crate) struct Api {
+    /// The node.
+    pub(crate) app: App,
+    /// Tokens met lately.
+    pub(crate) tokens: TokenCache,
+    /// Files' bytes, here and on the peers.
+    pub(crate) holdings: Holdings,
+    /// Where listings of records stopped.
+    pub(crate) places: Places,
+    /// Checks of the whole ledger go one by one.
+    pub(crate) verifying: Semaphore,
+    node: HeaderValue,
+}
+
+impl Api {
+    fn new(app: App) -> Self {
+        let node = HeaderValue::try_from(app.config.name.as_str())
+            .unwrap_or(HeaderValue::from_static("unnamed"));
+        Self {
+            holdings: Holdings::new(&app),
+            app,
+            tokens: TokenCache::default(),
+            places: Places::default(),
+            verifying: Semaphore::new(1),
+            node,
+        }
+    }
+
+    /// Asks the catalogue.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut catalogue::Reader) -> Result<T, catalogue::ReadError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let answer = self.app.catalogue.read(ask).await;
+        answer.map_err(|error| Problem::internal("asking the catalogue", &error))
+    }
+
+    /// Runs what may block on a thread where it may.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Problem::internal("working", &error))
+    }
+}
+
+/// Serves the API of a node until `stop` is cancelled, then lets requests under way finish.
+pub async fn serve(
+    app: App,
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    stop: CancellationToken,
+) {
+    server::run(router(app), listener, tls, stop).await;
+}
+
+/// The API as a service, without a listener.
+pub fn router(app: App) -> Router {
+    let api = Arc::new(Api::new(app));
+    let (router, document) = routes().split_for_parts();
+    router
+        .merge(docs::pages(document))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), frame))
+        .with_state(api)
+}
+
+/// Every route with its documentation.
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(docs::frame())
+        .merge(docs::routes())
+        .merge(limits::routes())
+        .merge(cluster::routes())
+        .merge(ledger::routes())
+        .merge(records::routes())
+        .merge(upload::routes())
+        .merge(search::routes())
+        .merge(files::routes())
+        .merge(content::routes())
+        .merge(blobs::routes())
+        .merge(tokens::routes())
+}
+
+/// What every request and every answer has in common.
+async fn frame(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let reflected = Reflected::new(api.app.catalogue.height());
+    let mut request = body::Guarded::guard(request, body::IDLE);
+    request.extensions_mut().insert(reflected.clone());
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(STARLING_NODE, api.node.clone());
+    headers.insert(STARLING_HEIGHT, HeaderValue::from(reflected.height().0));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A path that does not exist. Strangers are not told so.
+async fn nowhere(_: MayRead) -> Problem {
+    Problem::not_found("path")
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Problem::internal("answering", &text.unwrap_or("a handler panicked")).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Connections: accepted, perhaps encrypted, bounded in number, in time and in what a head may hold, and brought to a
+//! good end when the node stops.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::config::TlsConfig;
+
+/// Connections at one time; further ones wait in the system's queue.
+const CONNECTIONS_MAX: usize = 4096;
+/// A client has so long to send the head of a request, so that slow ones cannot use up the connections.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// A client has so long for the handshake of TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The head of a request, in bytes.
+pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Headers of a request.
+pub(crate) const HEADERS_MAX: usize = 100;
+/// Requests under way when the node stops may take so long.
+const GRACE: Duration = Duration::from_secs(10);
+/// When the system gives no connection (out of file descriptors, say), the next try waits.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why HTTPS cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("reading {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path} holds no {what} in PEM")]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+        /// What the parser says.
+        #[source]
+        source: rustls_pki_types::pem::Error,
+    },
+    /// Key and certificate do not go together, or are of an unknown kind.
+    #[error("the certificate in {path} cannot be used")]
+    Unusable {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What rustls says.
+        #[source]
+        source: rustls::Error,
+    },
+}
+
+/// Reads certificate and key for HTTPS.
+///
+/// # Errors
+/// If a file is missing, is not PEM, or the two do not go together.
+pub fn load_tls(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates(&config.certificate)?;
+    let pem = read(&config.key)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::Pem {
+        path: config.key.clone(),
+        what: "private key",
+        source,
+    })?;
+    let unusable = |source| TlsError::Unusable { path: config.certificate.clone(), source };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(unusable)?;
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(tls))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let fault = |source| TlsError::Pem { path: path.to_owned(), what: "certificate", source };
+    let chain = chain.map_err(fault)?;
+    if chain.is_empty() {
+        return Err(fault(rustls_pki_types::pem::Error::NoItemsFound));
+    }
+    Ok(chain)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
+/// Serves `router` until `stop` is cancelled, then lets requests under way finish for a while.
+pub(super) async fn run(
+    router: Router,
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    stop: CancellationToken,
+) {
+    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = TaskTracker::new();
+    let tls = tls.map(TlsAcceptor::from);
+    while let Some(seat) = next_seat(&seats, &stop).await {
+        let Some(stream) = accept(&listener, &stop).await else { break };
+        let (router, tls, stop) = (router.clone(), tls.clone(), stop.clone());
+        connections.spawn(async move {
+            serve_stream(router, stream, tls, stop).await;
+            drop(seat);
+        });
+    }
+    connections.close();
+    if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
+        tracing::warn!(open = connections.len(), "connections were cut off at the stop");
+    }
+}
+
+async fn next_seat(
+    seats: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    let seat = Arc::clone(seats).acquire_owned();
+    stop.run_until_cancelled(seat).await?.ok()
+}
+
+async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
+    loop {
+        match stop.run_until_cancelled(listener.accept()).await? {
+            Ok((stream, _)) => return Some(stream),
+            Err(error) => {
+                tracing::warn!(%error, "accepting an HTTP connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_stream(
+    router: Router,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) {
+    // Answers are written at once and whole; waiting for more only adds delay.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "setting TCP_NODELAY");
+    }
+    let Some(tls) = tls else { return serve_connection(router, stream, stop).await };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve_connection(router, stream, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn serve_connection<S>(router: Router, stream: S, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = router.map_request(|request: hyper::Request<_>| request.map(Body::new));
+    let service = TowerToHyperService::new(service.map_err(|never: Infallible| never));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}

@@ -1,0 +1,336 @@
+//! How a file comes in.
+//!
+//! Its bytes go to disk first, here and on as many other nodes as may crash, and only then is it named in the ledger:
+//! a file that is known is a file that can be had. Memory does not grow with the file.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{FromRequest as _, Multipart, Request};
+use axum::http::header::LOCATION;
+use axum::http::StatusCode;
+use axum::response::Response;
+use catalogue::Outcome;
+use model::file::Metadata;
+use model::{BlobId, Digest, Payload};
+use serde_json::Value;
+use ::blobs::Staged;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::call::{Call, MayWrite};
+use super::files::{self, FileDocument};
+use super::holdings::Incoming;
+use super::json::{Faults, Node};
+use super::limits::{FILE_BYTES_MAX, JSON_BYTES_MAX};
+use super::problem::{BytesInProblems, Code, Problem};
+use super::{Api, body, conditional, json, metadata, reply};
+
+/// What the form around the file may take.
+const FORM_BYTES: u64 = 1 << 20;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(add))
+}
+
+/// The parts of an upload.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents a form that is read by hand")]
+pub(crate) struct UploadForm {
+    /// The bytes. The part's file name is the file's name.
+    #[schema(format = Binary, content_media_type = "application/octet-stream")]
+    file: Vec<u8>,
+    /// What the uploader says of it.
+    metadata: Option<MetadataDocument>,
+}
+
+/// A file made of bytes that are here already.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents a body that is read by hand")]
+pub(crate) struct AddFile {
+    /// SHA-256 of the bytes, put before with `PUT /blobs/sha256:{hex}` or readable as part of a file.
+    sha256: String,
+    /// What the file is called. Text, never a path.
+    name: String,
+    /// What is said of it.
+    metadata: Option<MetadataDocument>,
+}
+
+/// What an uploader says of a file. Absent and null mean "nothing said".
+#[derive(ToSchema)]
+#[schema(as = Metadata)]
+#[expect(dead_code, reason = "documents a body that is read by hand")]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MetadataDocument {
+    /// A heading.
+    title: Option<String>,
+    /// A text.
+    description: Option<String>,
+    /// Nested with `/`.
+    tags: Option<Vec<String>>,
+    /// 0 to 5.
+    #[schema(minimum = 0, maximum = 5)]
+    rating: Option<u8>,
+    /// Marked.
+    favourite: Option<bool>,
+    /// When it was taken, if the file does not know or is wrong.
+    taken_at: Option<files::TakenAtEdit>,
+    /// Where it was taken, if the file does not know or is wrong.
+    place: Option<files::PlaceEdit>,
+}
+
+/// Add a file
+///
+/// As a form with its bytes, or as JSON for bytes that were put before. The same bytes again are the same file: what
+/// is stored wins, a new name is appended to `names`, given tags are added. Success means that the bytes are on stable
+/// storage of enough nodes to survive every tolerated loss, and the metadata on a quorum.
+#[utoipa::path(
+    post, path = "/api/v1/files", tag = "files",
+    params(
+        ("restore" = Option<bool>, Query, description = "Take the file out of the trash if it is there"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
+    ),
+    request_body(content(
+        (UploadForm = "multipart/form-data"),
+        (AddFile = "application/json"),
+    )),
+    responses(
+        (status = 201, description = "A new file", body = FileDocument, headers(("Location" = String), ("ETag" = String))),
+        (status = 200, description = "It was there already", body = FileDocument, headers(("Location" = String), ("ETag" = String))),
+        BytesInProblems,
+    ),
+)]
+async fn add(MayWrite(mut call): MayWrite, request: Request) -> Result<Response, Problem> {
+    let restore = call.params.flag("restore")?;
+    call.no_more_params()?;
+    call.api.must_take_writes()?;
+    let sent = match body::media_type(request.headers()).as_deref() {
+        Some("multipart/form-data") => from_form(&call, request).await?,
+        Some("application/json") => from_json(&call, request).await?,
+        other => {
+            let allowed = ["multipart/form-data", "application/json"];
+            return Err(body::unsupported(other.unwrap_or("of no stated type"), &allowed));
+        }
+    };
+    let payload = Payload::AddFile {
+        file: sent.id,
+        size: sent.size,
+        name: sent.name,
+        facts: sent.facts,
+        metadata: sent.metadata,
+        restore,
+    };
+    let applied = call.apply(payload, sent.digest).await?;
+    let (status, file) = match applied.outcome {
+        Outcome::FileAdded { file } => (StatusCode::CREATED, file),
+        Outcome::FileKnown { file } => (StatusCode::OK, file),
+        other => return Err(files::declined(other)),
+    };
+    let response = files::answer(status, &file);
+    Ok(reply::with(response, LOCATION, &format!("/api/v1/files/{}", file.id)))
+}
+
+/// A file whose bytes are safe.
+struct Sent {
+    id: BlobId,
+    size: u64,
+    name: String,
+    facts: model::file::Facts,
+    metadata: Metadata,
+    /// Of the decoded request.
+    digest: Digest,
+}
+
+async fn from_form(call: &Call, request: Request) -> Result<Sent, Problem> {
+    body::check_declared(request.headers(), FILE_BYTES_MAX + FORM_BYTES)?;
+    let form = Multipart::from_request(request, &())
+        .await
+        .map_err(|rejection| malformed(&rejection.body_text()))?;
+    let Form { file, metadata } = Form::read(call, form).await?;
+    let (given, staged) = file.ok_or_else(|| malformed("there is no part named file"))?;
+    let metadata = metadata.unwrap_or_default();
+    let (id, size) = (staged.id(), staged.size());
+    let name = given.unwrap_or_else(|| id.to_string());
+    if name.len() > catalogue::rules::NAME_BYTES_MAX {
+        let limit = catalogue::rules::NAME_BYTES_MAX;
+        return Err(malformed(&format!("the file's name has more than {limit} bytes")));
+    }
+    let holdings = &call.api.holdings;
+    holdings.commit(staged).await?;
+    let (copied, facts) = tokio::join!(holdings.replicate(id, size), holdings.examine(id));
+    copied.map_err(|problem| call.api.explain(problem))?;
+    let digest = digest(&name, id, &metadata.raw);
+    Ok(Sent { id, size, name, facts: facts?, metadata: metadata.parsed, digest })
+}
+
+/// The parts of a form that have arrived.
+#[derive(Default)]
+struct Form {
+    file: Option<(Option<String>, Staged)>,
+    metadata: Option<GivenMetadata>,
+}
+
+#[derive(Default)]
+struct GivenMetadata {
+    raw: Bytes,
+    parsed: Metadata,
+}
+
+impl Form {
+    async fn read(call: &Call, mut form: Multipart) -> Result<Self, Problem> {
+        let mut read = Self::default();
+        while let Some(field) = form.next_field().await.map_err(broken)? {
+            match field.name() {
+                Some("file") if read.file.is_none() => {
+                    let name = field.file_name().filter(|name| !name.is_empty()).map(str::to_owned);
+                    let incoming = call.api.holdings.begin(FILE_BYTES_MAX);
+                    read.file = Some((name, receive(field, incoming).await?));
+                }
+                Some("metadata") if read.metadata.is_none() => {
+                    read.metadata = Some(read_metadata(field).await?);
+                }
+                Some(name @ ("file" | "metadata")) => {
+                    return Err(malformed(&format!("there are two parts named {name}")));
+                }
+                other => {
+                    let name = other.unwrap_or_default();
+                    return Err(malformed(&format!("{name:?} is no part of an upload")));
+                }
+            }
+        }
+        Ok(read)
+    }
+}
+
+async fn receive(mut field: Field<'_>, mut incoming: Incoming) -> Result<Staged, Problem> {
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
+        incoming.write(&chunk).await?;
+    }
+    incoming.finish().await
+}
+
+async fn read_metadata(mut field: Field<'_>) -> Result<GivenMetadata, Problem> {
+    let mut raw = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
+        raw.extend_from_slice(&chunk);
+        if raw.len() > JSON_BYTES_MAX {
+            return Err(body::too_large(JSON_BYTES_MAX as u64));
+        }
+    }
+    let value = json::parse(&raw)?;
+    let parsed = metadata::upload(&Node::at(&value, "/metadata"))?;
+    Ok(GivenMetadata { raw: raw.into(), parsed })
+}
+
+async fn from_json(call: &Call, request: Request) -> Result<Sent, Problem> {
+    let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
+    let (id, name, metadata) = parse(&json::parse(&bytes)?)?;
+    let token = call.token;
+    if !call.read(move |reader| reader.may_read_blob(token, id)).await? {
+        let detail = "these bytes were not put by this token, and it may not read them";
+        return Err(Problem::new(Code::UnknownBlob, detail));
+    }
+    let holdings = &call.api.holdings;
+    let size = holdings.open(id).await?.size;
+    let (copied, facts) = tokio::join!(holdings.replicate(id, size), holdings.examine(id));
+    copied.map_err(|problem| call.api.explain(problem))?;
+    Ok(Sent { id, size, name, facts: facts?, metadata, digest: Digest::of(&[&bytes]) })
+}
+
+fn parse(body: &Value) -> Result<(BlobId, String, Metadata), Faults> {
+    let members = Node::root(body).members(&["sha256", "name", "metadata"])?;
+    let mut faults = Faults::default();
+    let id = members
+        .required("sha256")
+        .and_then(|node| node.parsed("64 lower-case hexadecimal digits", |text| text.parse().ok()));
+    let id = faults.keep(id);
+    let name = faults.keep(members.required("name").and_then(|node| metadata::name(&node)));
+    let metadata = faults.keep(members.optional("metadata", metadata::upload)).flatten();
+    let whole = id.zip(name).map(|(id, name)| (id, name, metadata.unwrap_or_default()));
+    faults.into_result(whole).map(|whole| whole.expect("without a fault id and name are there"))
+}
+
+/// Of what a form says, whatever its boundary and the order of its parts.
+fn digest(name: &str, id: BlobId, metadata: &[u8]) -> Digest {
+    let (name, metadata) = (Digest::of(&[name.as_bytes()]), Digest::of(&[metadata]));
+    Digest::of(&[b"starling/upload/v1", name.as_bytes(), id.as_bytes(), metadata.as_bytes()])
+}
+
+fn malformed(what: &str) -> Problem {
+    Problem::new(Code::InvalidMultipart, what)
+}
+
+fn broken(error: MultipartError) -> Problem {
+    let problem = body::interrupted(&error);
+    if problem.code() == Code::RequestTimeout { problem } else { malformed(&error.body_text()) }
+}
+
+impl Api {
+    /// Refuses bytes that could not be named in the ledger anyway.
+    pub(crate) fn must_take_writes(&self) -> Result<(), Problem> {
+        let status = self.app.replica.status();
+        if status.replica.disk == consensus::DiskRoom::Full {
+            return Err(Problem::new(Code::DiskFull, "the node's disk is full"));
+        }
+        if status.replica.has_quorum {
+            return Ok(());
+        }
+        Err(Problem::new(Code::NoQuorum, "too few of the cluster's nodes can be reached"))
+    }
+
+    /// Too few copies while the quorum is away is no quorum.
+    pub(crate) fn explain(&self, problem: Problem) -> Problem {
+        match problem.code() {
+            Code::TooFewCopies => self.must_take_writes().err().unwrap_or(problem),
+            _ => problem,
+        }
+    }
+}
+
+/// The entity tag of bytes.
+pub(crate) fn content_tag(id: BlobId) -> String {
+    format!("\"{id}\"")
+}
+
+/// Whether a client that wants to be the first is not.
+pub(crate) fn refuse_known(headers: &axum::http::HeaderMap) -> Result<(), Problem> {
+    if conditional::must_be_new(headers) {
+        return Err(Problem::new(Code::AlreadyExists, "this token could read these bytes before"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_json_form_names_bytes_and_file() {
+        let sha256 = "ab".repeat(32);
+        let (id, name, metadata) =
+            parse(&json!({"sha256": sha256, "name": "x.jpg", "metadata": {"rating": 3}})).unwrap();
+        assert_eq!((id.to_string(), name.as_str(), metadata.rating), (sha256, "x.jpg", Some(3)));
+    }
+
+    #[test]
+    fn everything_wrong_with_it_is_told() {
+        let body = json!({"sha256": "AB", "metadata": {"rating": 9}});
+        let problem = Problem::from(parse(&body).unwrap_err()).to_string();
+        for place in ["/sha256", "/name", "/metadata/rating"] {
+            assert!(problem.contains(place), "{problem}");
+        }
+    }
+
+    #[test]
+    fn an_upload_is_its_name_bytes_and_metadata() {
+        let id = BlobId([1; 32]);
+        let first = digest("a", id, b"{}");
+        assert_eq!(first, digest("a", id, b"{}"));
+        assert_ne!(first, digest("b", id, b"{}"));
+        assert_ne!(first, digest("a", BlobId([2; 32]), b"{}"));
+        assert_ne!(first, digest("a", id, b""));
+    }
+}
