@@ -1,16 +1,40 @@
 //! The queryable view of the ledger, in SQLite.
+//!
+//! A [`Catalogue`] applies decided blocks in order; any number of [`Reader`]s answer questions beside it. Everything
+//! here is derived: delete the file, apply the ledger from genesis, and every answer is the same, on every node. Two
+//! catalogues at equal height have equal digests ([`Reader::digest`]).
+//!
+//! The row id of a file is its capture time ([`key`]), so every index is in date order and "the newest hundred that…"
+//! stops at a hundred. The [`query`] language is read here as well, so that a query means one thing everywhere.
+//!
+//! What this crate must never know: a socket, a clock, a blob's bytes, how blocks are decided.
+
 mod access;
 mod apply;
 mod digest;
 mod field;
 pub mod file;
+mod geo;
 mod history;
 mod index;
 mod key;
 mod outcome;
 pub mod query;
+mod reader;
 mod row;
 pub mod rules;
 mod schema;
+mod search;
 mod stored;
 pub mod time;
+
+pub use access::{BlobRecord, Token};
+pub use apply::{ApplyError, BlockInput, Catalogue};
+pub use field::Field;
+pub use file::File;
+pub use history::{FieldChange, HistoryEntry, HistoryKind};
+pub use outcome::{Applied, Outcome, Refusal};
+pub use query::{Query, QueryError};
+pub use reader::{Presence, ReadError, Reader, Stats, TagCount};
+pub use schema::{OpenError, SetAside, Unusable};
+pub use search::{Limit, Page, SearchError, SearchPage};

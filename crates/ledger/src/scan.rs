@@ -8,7 +8,7 @@ use model::{BlockHash, ChainId, Header, Nonce, Reader as Bytes};
 use crate::disk::Storage;
 use crate::format::{
     ATOM, DOUBLED_ROOM, FILE_HEADER, FILLER, FIRST_RECORD, FileHeader, HEAD, Head, HeaderFault,
-    Kind, META_MAX, RECORD_MAGIC, SECTOR, crc, file_name, file_number, second_copy,
+    Kind, META_MAX, RECORD_MAGIC, SECTOR, crc, file_name, file_number, next_sector, second_copy,
 };
 use crate::index::Place;
 use crate::record::{Meta, StartMeta};
@@ -621,23 +621,21 @@ fn search<'a>(
     from: u64,
     mut visit: impl FnMut(&mut Window<'a>, u64) -> Result<(), ScanError>,
 ) -> Result<(), ScanError> {
+    let overlap = RECORD_MAGIC.len() as u64 - 1;
     let mut at = from;
-    loop {
-        let bytes = window.get(at, CHUNK)?;
-        if bytes.len() < HEAD {
-            return Ok(());
+    while at < window.file.length {
+        let next = next_sector(at + 1);
+        if !window.all(at..next, 0)? {
+            let length = usize::try_from(next + overlap - at).expect("a sector is small");
+            let fours = window.get(at, length)?.windows(RECORD_MAGIC.len()).zip(at..);
+            let hits = fours.filter(|(four, _)| *four == RECORD_MAGIC).map(|(_, at)| at);
+            for hit in hits.collect::<Vec<u64>>() {
+                visit(window, hit)?;
+            }
         }
-        let hits: Vec<u64> = bytes
-            .windows(RECORD_MAGIC.len())
-            .zip(at..)
-            .filter(|(four, _)| *four == RECORD_MAGIC)
-            .map(|(_, at)| at)
-            .collect();
-        at += (bytes.len() - RECORD_MAGIC.len() + 1) as u64;
-        for hit in hits {
-            visit(window, hit)?;
-        }
+        at = next;
     }
+    Ok(())
 }
 
 /// Whether a sector, or the part of one, between `from` and `end` holds nothing but zeros; also if nothing is there.

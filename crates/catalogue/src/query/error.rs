@@ -76,6 +76,9 @@ pub enum QueryErrorKind {
     /// A comparison with something that has no order.
     #[error("{0} does not compare")]
     NotComparable(&'static str),
+    /// A `!=`, which the language does not have.
+    #[error("there is no !=")]
+    NotEqual,
     /// A key with nothing behind it.
     #[error("{0} needs a value")]
     EmptyValue(&'static str),

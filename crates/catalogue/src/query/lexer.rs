@@ -3,6 +3,7 @@
 use super::error::{QueryError, QueryErrorKind};
 use super::key::{self, Key};
 use super::tree::{Comparison, Extent, Pattern};
+use crate::file::Word;
 
 /// A token and where it starts, in characters from 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,6 +169,11 @@ impl Lexer {
         let length = name.chars().count();
         let first = |offset: usize| rest.get(length + offset).copied();
         let (operator, width) = match (first(0), first(1)) {
+            (Some('!'), Some('=')) if name.starts_with(char::is_alphabetic) => {
+                let key = key::lookup(&name, self.column())?.word();
+                return Err(QueryErrorKind::NotEqual
+                    .suggesting(self.column(), format!("write -{key}: and the value")));
+            }
             (Some(':'), _) => (Operator::Colon, 1),
             (Some('='), _) => (Operator::Compare(Comparison::Equal), 1),
             (Some('<'), Some('=')) => (Operator::Compare(Comparison::AtMost), 2),

@@ -3,7 +3,6 @@
 //! A change names the version its author saw. Whether that was still the last one is decided where the change is
 //! applied, on every node alike, never from what this node happens to know.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Request};
@@ -13,7 +12,6 @@ use catalogue::{File, Outcome, Refusal};
 use model::codec::Encode as _;
 use model::file::State as FileState;
 use model::{BlobId, Digest, Payload};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,6 +20,7 @@ use super::conditional::{self, Expected};
 use super::limits::JSON_BYTES_MAX;
 use super::problem::{Code, Fault, ItemProblems, Problem, VersionProblems};
 use super::reply::{self, Page};
+use super::schema::{FileDocument, FilePatch, HistoryDocument};
 use super::{Api, body, json, metadata};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
@@ -235,27 +234,4 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
         },
         other => Problem::internal("matching a command with its outcome", &format_args!("{other:?}")),
     }
-}
-
-macro_rules! documented {
-    ($($(#[$meta:meta])* $name:ident as $shown:literal {
-        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
-    })*) => {$(
-        $(#[$meta])*
-        #[derive(ToSchema)]
-        #[schema(as = $shown)]
-        #[serde(rename_all = "camelCase")]
-        #[expect(dead_code, reason = "documents JSON that is made or read elsewhere")]
-        pub(crate) struct $name { $($(#[$field_meta])* $field: $type,)* }
-    )*};
-}
-
-/// A file in a library. Absent values are null.
-#[derive(ToSchema)]
-#[schema(as = File)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "documents the catalogue's File")]
-pub(crate) struct FileDocument {
-    /// SHA-256 of its bytes.
-    id: String,
 }

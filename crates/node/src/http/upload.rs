@@ -16,16 +16,16 @@ use model::file::Metadata;
 use model::{BlobId, Digest, Payload};
 use serde_json::Value;
 use ::blobs::Staged;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::call::{Call, MayWrite};
-use super::files::{self, FileDocument};
+use super::files;
 use super::holdings::Incoming;
 use super::json::{Faults, Node};
 use super::limits::{FILE_BYTES_MAX, JSON_BYTES_MAX};
 use super::problem::{BytesInProblems, Code, Problem};
+use super::schema::{AddFile, FileDocument, UploadForm};
 use super::{Api, body, conditional, json, metadata, reply};
 
 /// What the form around the file may take.
@@ -33,52 +33,6 @@ const FORM_BYTES: u64 = 1 << 20;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(add))
-}
-
-/// The parts of an upload.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "documents a form that is read by hand")]
-pub(crate) struct UploadForm {
-    /// The bytes. The part's file name is the file's name.
-    #[schema(format = Binary, content_media_type = "application/octet-stream")]
-    file: Vec<u8>,
-    /// What the uploader says of it.
-    metadata: Option<MetadataDocument>,
-}
-
-/// A file made of bytes that are here already.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "documents a body that is read by hand")]
-pub(crate) struct AddFile {
-    /// SHA-256 of the bytes, put before with `PUT /blobs/sha256:{hex}` or readable as part of a file.
-    sha256: String,
-    /// What the file is called. Text, never a path.
-    name: String,
-    /// What is said of it.
-    metadata: Option<MetadataDocument>,
-}
-
-/// What an uploader says of a file. Absent and null mean "nothing said".
-#[derive(ToSchema)]
-#[schema(as = Metadata)]
-#[expect(dead_code, reason = "documents a body that is read by hand")]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct MetadataDocument {
-    /// A heading.
-    title: Option<String>,
-    /// A text.
-    description: Option<String>,
-    /// Nested with `/`.
-    tags: Option<Vec<String>>,
-    /// 0 to 5.
-    #[schema(minimum = 0, maximum = 5)]
-    rating: Option<u8>,
-    /// Marked.
-    favourite: Option<bool>,
-    /// When it was taken, if the file does not know or is wrong.
-    taken_at: Option<files::TakenAtEdit>,
-    /// Where it was taken, if the file does not know or is wrong.
-    place: Option<files::PlaceEdit>,
 }
 
 /// Add a file

@@ -1,0 +1,280 @@
+//! The read side: any number of connections that can change nothing.
+
+use std::path::{Path, PathBuf};
+
+use model::file::State;
+use model::{BlobId, Digest, Height, LibraryId, Position, TokenId};
+use rusqlite::functions::FunctionFlags;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use crate::access::{self, BlobRecord, Token};
+use crate::file::File;
+use crate::history::{self, HistoryEntry};
+use crate::outcome::{Outcome, Verdict};
+use crate::query::Query;
+use crate::search::{self, Page, SearchError, SearchPage};
+use crate::{digest, geo, row, schema};
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no catalogue to open.
+    #[error("opening the catalogue {path} for reading")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// SQLite failed.
+    #[error("reading the catalogue")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// Whether a library has a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Presence {
+    /// Yes, live or archived.
+    Present,
+    /// Yes, in the trash.
+    Trashed,
+    /// No.
+    Missing,
+}
+
+/// A tag and how many live files carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagCount {
+    /// As it is spelled.
+    pub tag: String,
+    /// Files with it or a tag below it: what a search for it finds.
+    pub count: u64,
+    /// Files with the tag itself.
+    pub direct: u64,
+}
+
+/// How much a library holds, in whatever state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One connection that reads. Every answer shows one height; [`Reader::at_one_height`] makes several do so.
+#[derive(Debug)]
+pub struct Reader {
+    db: Connection,
+}
+
+impl Reader {
+    /// Opens the catalogue that a [`crate::Catalogue`] keeps at `path`.
+    ///
+    /// # Errors
+    /// [`ReadError::Open`] if there is none.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let open = || {
+            let db = schema::open_reader(path)?;
+            let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+            db.create_scalar_function("distance_m", 4, flags, |call| {
+                let (lat, lon): (Option<f64>, Option<f64>) = (call.get(0)?, call.get(1)?);
+                let (from_lat, from_lon) = (call.get(2)?, call.get(3)?);
+                let here = lat.zip(lon);
+                Ok(here.map(|(lat, lon)| geo::distance_m(lat, lon, from_lat, from_lon)))
+            })?;
+            Ok(db)
+        };
+        open()
+            .map(|db| Self { db })
+            .map_err(|source| ReadError::Open { path: path.into(), source })
+    }
+
+    /// Answers several questions at the same height.
+    ///
+    /// # Errors
+    /// What `questions` returns, or [`ReadError::Database`].
+    pub fn at_one_height<T, E: From<rusqlite::Error>>(
+        &self,
+        questions: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if !self.db.is_autocommit() {
+            return questions(self);
+        }
+        let snapshot = self.db.unchecked_transaction()?;
+        let answer = questions(self);
+        snapshot.finish()?;
+        answer
+    }
+
+    /// The height the catalogue shows; none before genesis is applied.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn height(&self) -> Result<Option<Height>, ReadError> {
+        Ok(row::applied_height(&self.db)?)
+    }
+
+    /// Whether a library exists.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn has_library(&self, library: &LibraryId) -> Result<bool, ReadError> {
+        let sql = "SELECT 1 FROM libraries WHERE library = ?1";
+        Ok(row::exists(&self.db, sql, [library.as_str()])?)
+    }
+
+    /// A file of a library, in whatever state.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn file(&self, library: &LibraryId, file: &BlobId) -> Result<Option<File>, ReadError> {
+        let row = row::file(&self.db, library, file)?;
+        Ok(row.map(|row| row.stored.to_file()))
+    }
+
+    /// A page of the files that meet `query`, in `default_library` unless the query names another.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn search(
+        &self,
+        default_library: &LibraryId,
+        query: &Query,
+        page: &Page,
+    ) -> Result<SearchPage, SearchError> {
+        self.at_one_height(|reader| search::search(&reader.db, default_library, query, page))
+    }
+
+    /// Which of `files` a library has, in the order asked.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn check(&self, library: &LibraryId, files: &[BlobId]) -> Result<Vec<Presence>, ReadError> {
+        self.at_one_height(|reader| {
+            let mut state = reader
+                .db
+                .prepare_cached("SELECT state FROM files WHERE file = ?1 AND library = ?2")?;
+            let mut presence = |file: &BlobId| {
+                let state: Option<u8> = state
+                    .query_row(params![file.as_bytes(), library.as_str()], |row| row.get(0))
+                    .optional()?;
+                Ok(match state {
+                    None => Presence::Missing,
+                    Some(state) if state == State::Trashed as u8 => Presence::Trashed,
+                    Some(_) => Presence::Present,
+                })
+            };
+            files.iter().map(&mut presence).collect()
+        })
+    }
+
+    /// Every change of a file, first to last; empty if there is no such file.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn history(
+        &self,
+        library: &LibraryId,
+        file: &BlobId,
+    ) -> Result<Vec<HistoryEntry>, ReadError> {
+        Ok(history::of_file(&self.db, library, file)?)
+    }
+
+    /// The tags that live files of a library carry, by name.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn tags(&self, library: &LibraryId) -> Result<Vec<TagCount>, ReadError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT min(t.spelled), count(*), count(t.spelled)
+             FROM tags t CROSS JOIN files f ON f.id = t.id
+             WHERE t.library = ?1 AND f.state = ?2
+             GROUP BY t.path HAVING count(t.spelled) > 0 ORDER BY t.path",
+        )?;
+        let tags = query.query_map(params![library.as_str(), State::Live as u8], |row| {
+            Ok(TagCount {
+                tag: row.get(0)?,
+                count: row::number(row, 1)?,
+                direct: row::number(row, 2)?,
+            })
+        })?;
+        Ok(tags.collect::<Result<_, _>>()?)
+    }
+
+    /// A token, revoked or not.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn token(&self, token: TokenId) -> Result<Option<Token>, ReadError> {
+        Ok(access::token(&self.db, token)?)
+    }
+
+    /// All tokens, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn tokens(&self) -> Result<Vec<Token>, ReadError> {
+        Ok(access::tokens(&self.db)?)
+    }
+
+    /// What became of a command that carried a request key, for 24 hours of block time.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn outcome(&self, position: Position) -> Result<Option<Outcome>, ReadError> {
+        let verdict: Option<Verdict> = self
+            .db
+            .prepare_cached("SELECT verdict FROM outcomes WHERE height = ?1 AND idx = ?2")?
+            .query_row(params![position.height.0.cast_signed(), position.index], |row| {
+                row::decoded(row, 0)
+            })
+            .optional()?;
+        Ok(verdict.map(|verdict| verdict.to_outcome()))
+    }
+
+    /// What is known of a blob; nothing if nobody has put it within a day and no file names it.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn blob(&self, blob: &BlobId) -> Result<Option<BlobRecord>, ReadError> {
+        self.at_one_height(|reader| Ok(access::blob(&reader.db, blob)?))
+    }
+
+    /// Whether a token has put a blob or may read a file that consists of it.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn may_read_blob(&self, token: TokenId, blob: &BlobId) -> Result<bool, ReadError> {
+        Ok(access::may_read_blob(&self.db, token, blob)?)
+    }
+
+    /// How much a library holds.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn stats(&self, library: &LibraryId) -> Result<Stats, ReadError> {
+        let sql = "SELECT count(*), coalesce(sum(size), 0) FROM files WHERE library = ?1";
+        let mut query = self.db.prepare_cached(sql)?;
+        let stats = query.query_row([library.as_str()], |row| {
+            Ok(Stats { files: row::number(row, 0)?, bytes: row::number(row, 1)? })
+        })?;
+        Ok(stats)
+    }
+
+    /// One hash over everything the catalogue says and the height it says it at; none before genesis. Reads all.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn digest(&self) -> Result<Option<(Height, Digest)>, ReadError> {
+        self.at_one_height(|reader| {
+            let Some(height) = reader.height()? else { return Ok(None) };
+            Ok(Some((height, digest::digest(&reader.db)?)))
+        })
+    }
+}

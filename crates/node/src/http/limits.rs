@@ -1,0 +1,94 @@
+//! What this node takes at most, published so that a client need not find out by being refused.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use catalogue::rules;
+use model::limits;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Api, params, reply, server};
+
+/// A file's bytes.
+pub(crate) const FILE_BYTES_MAX: u64 = 64 << 30;
+/// A JSON body; longer than any command it could become.
+pub(crate) const JSON_BYTES_MAX: usize = limits::COMMAND_BYTES_MAX;
+/// Files asked about in one check.
+pub(crate) const CHECK_FILES_MAX: usize = 1000;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// What is taken at most. Bytes unless said otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    /// A file, and a blob.
+    file_bytes: u64,
+    /// A JSON body.
+    json_bytes: usize,
+    /// A raw record.
+    record_bytes: usize,
+    /// A block's commands.
+    block_bytes: usize,
+    /// A block's commands, in number.
+    block_commands: usize,
+    /// A change with all its values.
+    command_bytes: usize,
+    /// A file's name, a title, the name of a place.
+    name_bytes: usize,
+    /// A description.
+    description_bytes: usize,
+    /// A tag.
+    tag_bytes: usize,
+    /// Tags of one file, in number.
+    tags: usize,
+    /// A search text.
+    query_bytes: usize,
+    /// Items of a page, in number.
+    page_items: u32,
+    /// Files of one check, in number.
+    check_files: usize,
+    /// An idempotency key, in characters.
+    idempotency_key_characters: usize,
+    /// How long an idempotency key is kept, in seconds of block time.
+    idempotency_key_seconds: u64,
+    /// The head of a request.
+    request_head_bytes: usize,
+}
+
+/// Read the limits
+///
+/// Public: no token is needed.
+#[utoipa::path(
+    get, path = "/api/v1/limits", tag = "node", security(()),
+    responses((status = 200, description = "What is taken at most", body = Limits)),
+)]
+async fn read() -> Response {
+    reply::json(
+        StatusCode::OK,
+        &Limits {
+            file_bytes: FILE_BYTES_MAX,
+            json_bytes: JSON_BYTES_MAX,
+            record_bytes: limits::RECORD_BYTES_MAX,
+            block_bytes: limits::BLOCK_BYTES_MAX,
+            block_commands: limits::BLOCK_COMMANDS_MAX,
+            command_bytes: limits::COMMAND_BYTES_MAX,
+            name_bytes: rules::NAME_BYTES_MAX,
+            description_bytes: rules::DESCRIPTION_BYTES_MAX,
+            tag_bytes: rules::TAG_BYTES_MAX,
+            tags: rules::TAGS_MAX,
+            query_bytes: catalogue::query::QUERY_BYTES_MAX,
+            page_items: params::LIMIT_MAX,
+            check_files: CHECK_FILES_MAX,
+            idempotency_key_characters: limits::KEY_BYTES_MAX,
+            idempotency_key_seconds: limits::KEYED_WINDOW.as_secs(),
+            request_head_bytes: server::HEAD_BYTES_MAX,
+        },
+    )
+}
