@@ -46,12 +46,7 @@ fn checked(bytes: &[u8]) -> Option<Vec<u8>> {
     (Digest::of(&[content]).0 == *digest).then(|| content.to_vec())
 }
 
-pub(crate) fn put(
-    store: &Store,
-    id: BlobId,
-    kind: &str,
-    bytes: &[u8],
-) -> Result<(), DerivedError> {
+pub(crate) fn put(store: &Store, id: BlobId, kind: &str, bytes: &[u8]) -> Result<(), DerivedError> {
     let path = store.shared.derived.path(id).join(name(id, kind));
     let temporary = store.temporary_path();
     let written = write(&temporary, bytes)

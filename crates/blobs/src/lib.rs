@@ -197,9 +197,7 @@ impl Store {
 
     fn temporary_path(&self) -> PathBuf {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        self.shared
-            .temporary
-            .join(format!("{number}.{TEMPORARY}"))
+        self.shared.temporary.join(format!("{number}.{TEMPORARY}"))
     }
 }
 

@@ -9,8 +9,11 @@ use crate::row;
 use crate::time;
 
 impl Word for Scope {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("read", Self::Read), ("write", Self::Write), ("admin", Self::Admin)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("read", Self::Read),
+        ("write", Self::Write),
+        ("admin", Self::Admin),
+    ];
 }
 
 /// A token, without the secret that it is checked against.
@@ -51,7 +54,8 @@ pub struct BlobRecord {
     pub libraries: Vec<LibraryId>,
 }
 
-const TOKEN: &str = "SELECT token, library, name, scope, secret, created, creator, revoked FROM tokens";
+const TOKEN: &str =
+    "SELECT token, library, name, scope, secret, created, creator, revoked FROM tokens";
 
 /// The token of this name, revoked or not.
 pub(crate) fn token(db: &Connection, token: TokenId) -> rusqlite::Result<Option<Token>> {
@@ -104,7 +108,8 @@ pub(crate) fn may_read_blob(
 pub(crate) fn blob(db: &Connection, blob: &BlobId) -> rusqlite::Result<Option<BlobRecord>> {
     let mut size = None;
     let mut put_by = Vec::new();
-    let mut puts = db.prepare_cached("SELECT size, token FROM puts WHERE blob = ?1 ORDER BY token")?;
+    let mut puts =
+        db.prepare_cached("SELECT size, token FROM puts WHERE blob = ?1 ORDER BY token")?;
     let mut rows = puts.query([blob.as_bytes()])?;
     while let Some(row) = rows.next()? {
         size = Some(row::number(row, 0)?);
@@ -118,5 +123,9 @@ pub(crate) fn blob(db: &Connection, blob: &BlobId) -> rusqlite::Result<Option<Bl
         size = Some(row::number(row, 0)?);
         libraries.push(row::parsed(row, 1)?);
     }
-    Ok(size.map(|size| BlobRecord { size, put_by, libraries }))
+    Ok(size.map(|size| BlobRecord {
+        size,
+        put_by,
+        libraries,
+    }))
 }

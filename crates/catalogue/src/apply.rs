@@ -77,9 +77,16 @@ impl Catalogue {
     /// [`OpenError`] if not even an empty one can be made.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let (db, set_aside) = schema::open_writer(path)?;
-        let height = row::applied_height(&db)
-            .map_err(|source| OpenError::Database { path: path.into(), source })?;
-        Ok(Self { db, path: path.into(), height, set_aside })
+        let height = row::applied_height(&db).map_err(|source| OpenError::Database {
+            path: path.into(),
+            source,
+        })?;
+        Ok(Self {
+            db,
+            path: path.into(),
+            height,
+            set_aside,
+        })
     }
 
     /// Puts the file aside and starts an empty one, after an error that [`ApplyError::is_damage`].
@@ -92,7 +99,10 @@ impl Catalogue {
         let why = Unusable::Damaged("a run of blocks could not be applied".to_owned());
         let aside = schema::set_aside(&path, why)?;
         let empty = Self::open(&path)?;
-        Ok(Self { set_aside: Some(aside), ..empty })
+        Ok(Self {
+            set_aside: Some(aside),
+            ..empty
+        })
     }
 
     /// The height last applied; none if genesis is still to come.
@@ -115,16 +125,24 @@ impl Catalogue {
     /// # Errors
     /// [`ApplyError`]; nothing of the run is applied then.
     pub fn apply(&mut self, blocks: &[BlockInput]) -> Result<Vec<Applied>, ApplyError> {
-        let Some(last) = blocks.last() else { return Ok(Vec::new()) };
+        let Some(last) = blocks.last() else {
+            return Ok(Vec::new());
+        };
         for (expected, block) in (self.next_height().0..).zip(blocks) {
             if block.height.0 != expected {
                 let expected = Height(expected);
-                return Err(ApplyError::NotNext { expected, found: block.height });
+                return Err(ApplyError::NotNext {
+                    expected,
+                    found: block.height,
+                });
             }
         }
         let applied = self
             .apply_run(blocks, last)
-            .map_err(|source| ApplyError::Database { behind: self.height, source })?;
+            .map_err(|source| ApplyError::Database {
+                behind: self.height,
+                source,
+            })?;
         self.height = Some(last.height);
         Ok(applied)
     }
@@ -142,9 +160,17 @@ impl Catalogue {
         for block in blocks {
             forget(&change, block.time)?;
             for (index, command) in &block.commands {
-                let position = Position { height: block.height, index: *index };
-                let mut applier =
-                    Applier { db: &change, text: &mut text, time: block.time, position, command };
+                let position = Position {
+                    height: block.height,
+                    index: *index,
+                };
+                let mut applier = Applier {
+                    db: &change,
+                    text: &mut text,
+                    time: block.time,
+                    position,
+                    command,
+                };
                 let outcome = applier.apply()?.to_outcome();
                 applied.push(Applied { position, outcome });
             }
@@ -193,7 +219,13 @@ impl Applier<'_> {
 
     fn decide(&mut self) -> rusqlite::Result<Verdict> {
         let command = self.command;
-        if let Payload::Genesis { admin, admin_secret, library, .. } = &command.payload {
+        if let Payload::Genesis {
+            admin,
+            admin_secret,
+            library,
+            ..
+        } = &command.payload
+        {
             return self.found(library, *admin, admin_secret);
         }
         let library = &command.library;
@@ -209,15 +241,22 @@ impl Applier<'_> {
             Payload::Genesis { .. } | Payload::Record(_) => Ok(Verdict::Recorded),
             Payload::PutBlob { blob, size } => self.put_blob(*blob, *size),
             Payload::AddFile { .. } => self.add_file(),
-            Payload::EditFile { file, expected, changes } => {
-                self.edit_file(file, *expected, changes)
-            }
-            Payload::SetState { file, expected, state } => {
-                self.edit_file(file, *expected, &[model::file::Change::State(*state)])
-            }
-            Payload::CreateToken { token, secret, name, scope } => {
-                self.create_token(*token, secret, name, *scope)
-            }
+            Payload::EditFile {
+                file,
+                expected,
+                changes,
+            } => self.edit_file(file, *expected, changes),
+            Payload::SetState {
+                file,
+                expected,
+                state,
+            } => self.edit_file(file, *expected, &[model::file::Change::State(*state)]),
+            Payload::CreateToken {
+                token,
+                secret,
+                name,
+                scope,
+            } => self.create_token(*token, secret, name, *scope),
             Payload::RevokeToken { token } => self.revoke_token(*token),
         }
     }

@@ -156,13 +156,19 @@ pub trait Word: Sized + Copy + PartialEq + 'static {
 }
 
 impl Word for Kind {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("photo", Self::Photo), ("video", Self::Video), ("other", Self::Other)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("photo", Self::Photo),
+        ("video", Self::Video),
+        ("other", Self::Other),
+    ];
 }
 
 impl Word for State {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("live", Self::Live), ("archived", Self::Archived), ("trashed", Self::Trashed)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("live", Self::Live),
+        ("archived", Self::Archived),
+        ("trashed", Self::Trashed),
+    ];
 }
 
 impl Word for Source {
@@ -198,7 +204,10 @@ pub(crate) mod text {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
@@ -207,8 +216,6 @@ pub(crate) mod text {
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
     {
-        String::deserialize(from)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }

@@ -23,10 +23,23 @@ pub(crate) fn around(circle: &Circle) -> BoundingBox {
     let sine = angle.sin() / circle.lat.to_radians().cos();
     if south <= -90.0 || north >= 90.0 || angle >= std::f64::consts::FRAC_PI_2 || sine >= 1.0 {
         let (west, east) = (-180.0, 180.0);
-        return BoundingBox { west, south: south.max(-90.0), east, north: north.min(90.0) };
+        return BoundingBox {
+            west,
+            south: south.max(-90.0),
+            east,
+            north: north.min(90.0),
+        };
     }
     let lon_span = sine.asin().to_degrees() * MARGIN + 1e-9;
-    let wrap = |lon: f64| if lon < -180.0 { lon + 360.0 } else if lon > 180.0 { lon - 360.0 } else { lon };
+    let wrap = |lon: f64| {
+        if lon < -180.0 {
+            lon + 360.0
+        } else if lon > 180.0 {
+            lon - 360.0
+        } else {
+            lon
+        }
+    };
     BoundingBox {
         west: wrap(circle.lon - lon_span),
         south,

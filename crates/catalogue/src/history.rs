@@ -114,8 +114,15 @@ pub(crate) fn of_file(
         let changes: Vec<(Change, Source)> = row::decoded(row, 6)?;
         let mut describe = |(change, source): &(Change, Source)| {
             let (field, to) = described(change);
-            let from = values.insert(field, to.clone()).unwrap_or_else(|| unset(change));
-            FieldChange { field, from, to, source: *source }
+            let from = values
+                .insert(field, to.clone())
+                .unwrap_or_else(|| unset(change));
+            FieldChange {
+                field,
+                from,
+                to,
+                source: *source,
+            }
         };
         entries.push(HistoryEntry {
             height: row::number(row, 0)?,

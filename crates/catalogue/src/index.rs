@@ -28,7 +28,10 @@ impl TextChanges {
     fn remove(&mut self, key: RowKey, words: Words) {
         self.rows
             .entry(key)
-            .or_insert(TextChange { before: Some(words), after: None })
+            .or_insert(TextChange {
+                before: Some(words),
+                after: None,
+            })
             .after = None;
     }
 
@@ -53,9 +56,22 @@ impl TextChanges {
             }
             for (statement, words) in [(&mut delete, change.before), (&mut insert, change.after)] {
                 if let Some(words) = words {
-                    let Words { name, title, description, tags, place, camera } = words;
+                    let Words {
+                        name,
+                        title,
+                        description,
+                        tags,
+                        place,
+                        camera,
+                    } = words;
                     statement.execute(params![
-                        key.0, name, title, description, tags, place, camera
+                        key.0,
+                        name,
+                        title,
+                        description,
+                        tags,
+                        place,
+                        camera
                     ])?;
                 }
             }
@@ -65,7 +81,11 @@ impl TextChanges {
 }
 
 /// Writes a new file.
-pub(crate) fn insert(db: &Connection, text: &mut TextChanges, row: &FileRow) -> rusqlite::Result<()> {
+pub(crate) fn insert(
+    db: &Connection,
+    text: &mut TextChanges,
+    row: &FileRow,
+) -> rusqlite::Result<()> {
     let (key, stored) = (row.key, &row.stored);
     let place = stored.place();
     db.prepare_cached(
@@ -111,8 +131,20 @@ pub(crate) fn update(
 ) -> rusqlite::Result<()> {
     remove(db, text, before)?;
     let moved = before.stored.local_time() != after.local_time();
-    let key = if moved { RowKey::free(db, after.local_time())? } else { before.key };
-    insert(db, text, &FileRow { key, arrival: before.arrival, stored: after })
+    let key = if moved {
+        RowKey::free(db, after.local_time())?
+    } else {
+        before.key
+    };
+    insert(
+        db,
+        text,
+        &FileRow {
+            key,
+            arrival: before.arrival,
+            stored: after,
+        },
+    )
 }
 
 fn remove(db: &Connection, text: &mut TextChanges, row: &FileRow) -> rusqlite::Result<()> {

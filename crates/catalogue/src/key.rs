@@ -70,7 +70,12 @@ mod tests {
     #[test]
     fn keys_are_positive_and_in_date_order() {
         let epoch = LocalTime::from_micros(0).unwrap();
-        let times = [LocalTime::MIN, epoch, LocalTime::from_micros(1_000).unwrap(), LocalTime::MAX];
+        let times = [
+            LocalTime::MIN,
+            epoch,
+            LocalTime::from_micros(1_000).unwrap(),
+            LocalTime::MAX,
+        ];
         assert_eq!(RowKey::first_at(LocalTime::MIN), RowKey::FIRST_DATED);
         for pair in times.windows(2) {
             assert!(RowKey::first_at(pair[0]) < RowKey::first_at(pair[1]));
@@ -82,7 +87,8 @@ mod tests {
     #[test]
     fn a_full_millisecond_spills_into_the_next() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch("CREATE TABLE files(id INTEGER PRIMARY KEY)").unwrap();
+        db.execute_batch("CREATE TABLE files(id INTEGER PRIMARY KEY)")
+            .unwrap();
         let time = LocalTime::from_micros(1_234_567).unwrap();
         let first = RowKey::free(&db, Some(time)).unwrap();
         assert_eq!(first, RowKey::first_at(time));
@@ -96,8 +102,10 @@ mod tests {
     #[test]
     fn undated_files_come_in_order_of_arrival() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch("CREATE TABLE files(id INTEGER PRIMARY KEY)").unwrap();
-        db.execute("INSERT INTO files VALUES (?1)", [RowKey::FIRST_DATED.0]).unwrap();
+        db.execute_batch("CREATE TABLE files(id INTEGER PRIMARY KEY)")
+            .unwrap();
+        db.execute("INSERT INTO files VALUES (?1)", [RowKey::FIRST_DATED.0])
+            .unwrap();
         assert_eq!(RowKey::free(&db, None).unwrap(), RowKey(1));
         db.execute("INSERT INTO files VALUES (1)", []).unwrap();
         assert_eq!(RowKey::free(&db, None).unwrap(), RowKey(2));

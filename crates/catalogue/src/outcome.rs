@@ -19,7 +19,11 @@ pub struct Applied {
 
 /// What a command did, or why it did nothing. The same on every node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "outcome",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Outcome {
     /// The chain has begun.
     Founded,
@@ -160,7 +164,10 @@ codec_enum!(Verdict, "verdict" {
 impl Verdict {
     /// A refusal that explains itself.
     pub(crate) fn refused(code: Refusal, detail: impl ToString) -> Self {
-        Self::Refused { code, detail: detail.to_string() }
+        Self::Refused {
+            code,
+            detail: detail.to_string(),
+        }
     }
 
     /// The outcome as others see it.
@@ -169,15 +176,22 @@ impl Verdict {
         match self {
             Self::Founded => Outcome::Founded,
             Self::Recorded => Outcome::Recorded,
-            Self::BlobPut { blob, size } => Outcome::BlobPut { blob: *blob, size: *size },
-            Self::BlobKnown { blob, size } => Outcome::BlobKnown { blob: *blob, size: *size },
+            Self::BlobPut { blob, size } => Outcome::BlobPut {
+                blob: *blob,
+                size: *size,
+            },
+            Self::BlobKnown { blob, size } => Outcome::BlobKnown {
+                blob: *blob,
+                size: *size,
+            },
             Self::FileAdded(stored) => Outcome::FileAdded { file: seen(stored) },
             Self::FileKnown(stored) => Outcome::FileKnown { file: seen(stored) },
             Self::FileEdited(stored) => Outcome::FileEdited { file: seen(stored) },
             Self::Stale { current } => Outcome::Stale { current: *current },
-            Self::Refused { code, detail } => {
-                Outcome::Refused { code: *code, detail: detail.clone() }
-            }
+            Self::Refused { code, detail } => Outcome::Refused {
+                code: *code,
+                detail: detail.clone(),
+            },
             Self::TokenCreated(token) => Outcome::TokenCreated { token: *token },
             Self::TokenRevoked(token) => Outcome::TokenRevoked { token: *token },
         }

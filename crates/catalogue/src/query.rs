@@ -15,7 +15,8 @@ mod value;
 
 pub use error::{QueryError, QueryErrorKind};
 pub use tree::{
-    BoundingBox, Circle, Comparison, Direction, Expr, Extent, Pattern, Query, Sort, SortKey, Term, Within,
+    BoundingBox, Circle, Comparison, Direction, Expr, Extent, Pattern, Query, Sort, SortKey, Term,
+    Within,
 };
 
 /// A query's text, in bytes.

@@ -92,7 +92,16 @@ impl Reader {
         };
         open()
             .map(|db| Self { db })
-            .map_err(|source| ReadError::Open { path: path.into(), source })
+            .map_err(|source| ReadError::Open {
+                path: path.into(),
+                source,
+            })
+    }
+
+    /// The connection, for tests of how it is used.
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.db
     }
 
     /// Answers several questions at the same height.
@@ -231,9 +240,10 @@ impl Reader {
         let verdict: Option<Verdict> = self
             .db
             .prepare_cached("SELECT verdict FROM outcomes WHERE height = ?1 AND idx = ?2")?
-            .query_row(params![position.height.0.cast_signed(), position.index], |row| {
-                row::decoded(row, 0)
-            })
+            .query_row(
+                params![position.height.0.cast_signed(), position.index],
+                |row| row::decoded(row, 0),
+            )
             .optional()?;
         Ok(verdict.map(|verdict| verdict.to_outcome()))
     }
@@ -262,7 +272,10 @@ impl Reader {
         let sql = "SELECT count(*), coalesce(sum(size), 0) FROM files WHERE library = ?1";
         let mut query = self.db.prepare_cached(sql)?;
         let stats = query.query_row([library.as_str()], |row| {
-            Ok(Stats { files: row::number(row, 0)?, bytes: row::number(row, 1)? })
+            Ok(Stats {
+                files: row::number(row, 0)?,
+                bytes: row::number(row, 1)?,
+            })
         })?;
         Ok(stats)
     }
@@ -273,7 +286,9 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn digest(&self) -> Result<Option<(Height, Digest)>, ReadError> {
         self.at_one_height(|reader| {
-            let Some(height) = reader.height()? else { return Ok(None) };
+            let Some(height) = reader.height()? else {
+                return Ok(None);
+            };
             Ok(Some((height, digest::digest(&reader.db)?)))
         })
     }

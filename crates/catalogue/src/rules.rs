@@ -87,7 +87,9 @@ pub fn check_tag(tag: &str) -> Result<(), RuleError> {
         .split('/')
         .all(|part| !part.is_empty() && part.trim() == part);
     if !parts_valid || tag.contains(char::is_control) {
-        return Err(RuleError::TagForm { tag: tag.to_owned() });
+        return Err(RuleError::TagForm {
+            tag: tag.to_owned(),
+        });
     }
     Ok(())
 }
@@ -130,7 +132,11 @@ pub(crate) fn check_facts(facts: &Facts) -> Result<(), RuleError> {
 
 /// Checks a size.
 pub(crate) fn check_size(size: u64) -> Result<(), RuleError> {
-    if size > SIZE_BYTES_MAX { Err(RuleError::Size) } else { Ok(()) }
+    if size > SIZE_BYTES_MAX {
+        Err(RuleError::Size)
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks tags, each and together.
@@ -146,7 +152,11 @@ fn check_title(title: Option<&str>) -> Result<(), RuleError> {
 }
 
 fn check_description(text: Option<&str>) -> Result<(), RuleError> {
-    check_length("description", text.unwrap_or_default(), DESCRIPTION_BYTES_MAX)
+    check_length(
+        "description",
+        text.unwrap_or_default(),
+        DESCRIPTION_BYTES_MAX,
+    )
 }
 
 fn check_rating(rating: Option<u8>) -> Result<(), RuleError> {
@@ -167,7 +177,11 @@ fn check_taken(taken: Option<&TakenAt>) -> Result<(), RuleError> {
 
 fn check_place(place: Option<&Place>) -> Result<(), RuleError> {
     let Some(place) = place else { return Ok(()) };
-    check_length("place name", place.name.as_deref().unwrap_or_default(), NAME_BYTES_MAX)?;
+    check_length(
+        "place name",
+        place.name.as_deref().unwrap_or_default(),
+        NAME_BYTES_MAX,
+    )?;
     match place.altitude {
         Some(metres) if !(metres.abs() <= ALTITUDE_M_MAX) => Err(RuleError::Altitude),
         _ => Ok(()),
@@ -175,7 +189,11 @@ fn check_place(place: Option<&Place>) -> Result<(), RuleError> {
 }
 
 fn check_length(field: &'static str, text: &str, limit: usize) -> Result<(), RuleError> {
-    if text.len() > limit { Err(RuleError::TooLong { field, limit }) } else { Ok(()) }
+    if text.len() > limit {
+        Err(RuleError::TooLong { field, limit })
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -184,10 +202,19 @@ mod tests {
 
     #[test]
     fn a_tag_has_one_spelling() {
-        for tag in ["beach", "places/uk/London", "New York", "日本", "c++", "a/b c/d"] {
+        for tag in [
+            "beach",
+            "places/uk/London",
+            "New York",
+            "日本",
+            "c++",
+            "a/b c/d",
+        ] {
             assert_eq!(check_tag(tag), Ok(()), "{tag}");
         }
-        for tag in ["", " a", "a ", "/a", "a/", "a//b", "a/ b", "a\nb", "a\0", "\u{85}"] {
+        for tag in [
+            "", " a", "a ", "/a", "a/", "a//b", "a/ b", "a\nb", "a\0", "\u{85}",
+        ] {
             assert!(check_tag(tag).is_err(), "{tag:?}");
         }
         assert_eq!(check_tag(&"x".repeat(TAG_BYTES_MAX)), Ok(()));

@@ -120,7 +120,10 @@ pub struct SetAside {
 /// Opens the file for the one writer; creates it if it is missing, replaces it if it cannot be used.
 pub(crate) fn open_writer(path: &Path) -> Result<(Connection, Option<SetAside>), OpenError> {
     let open = |path: &Path| {
-        open_usable(path).map_err(|source| OpenError::Database { path: path.into(), source })
+        open_usable(path).map_err(|source| OpenError::Database {
+            path: path.into(),
+            source,
+        })
     };
     match open(path)? {
         Ok(db) => Ok((db, None)),
@@ -141,13 +144,18 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
-    db.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 268435456; PRAGMA cache_size = -16384;")?;
+    db.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA mmap_size = 268435456; PRAGMA cache_size = -16384;",
+    )?;
     Ok(db)
 }
 
 /// Moves an unusable catalogue to the same name with `.aside` behind it.
 pub(crate) fn set_aside(path: &Path, why: Unusable) -> Result<SetAside, OpenError> {
-    let fail = |source| OpenError::Aside { path: path.into(), source };
+    let fail = |source| OpenError::Aside {
+        path: path.into(),
+        source,
+    };
     let aside = beside(path, ".aside");
     for journal in ["-wal", "-shm"] {
         match fs::remove_file(beside(path, journal)) {
@@ -184,8 +192,10 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
             let broken_schema = message
                 .as_deref()
                 .is_some_and(|text| text.contains("malformed") || text.contains("no such table"));
-            matches!(failure.code, DatabaseCorrupt | NotADatabase | SchemaChanged | TypeMismatch)
-                || broken_schema
+            matches!(
+                failure.code,
+                DatabaseCorrupt | NotADatabase | SchemaChanged | TypeMismatch
+            ) || broken_schema
         }
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::InvalidColumnType(..)
@@ -216,7 +226,11 @@ fn prepare(db: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
         return Ok(Err(Unusable::Version { found }));
     }
     let check: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if check == "ok" { Ok(Ok(())) } else { Ok(Err(Unusable::Damaged(check))) }
+    if check == "ok" {
+        Ok(Ok(()))
+    } else {
+        Ok(Err(Unusable::Damaged(check)))
+    }
 }
 
 fn create(db: &Connection) -> rusqlite::Result<()> {

@@ -118,13 +118,26 @@ pub(crate) fn search(
         return Err(SearchError::SortTwice);
     }
     let library = query.library.as_ref().unwrap_or(default_library);
-    if !row::exists(db, "SELECT 1 FROM libraries WHERE library = ?1", [library.as_str()])? {
+    if !row::exists(
+        db,
+        "SELECT 1 FROM libraries WHERE library = ?1",
+        [library.as_str()],
+    )? {
         return Err(SearchError::UnknownLibrary(library.clone()));
     }
     let sort = query.sort.or(page.sort).unwrap_or_default();
     let context = Context::new(library, query, sort);
-    let after = page.cursor.as_deref().map(|text| context.read(text)).transpose()?;
-    let search = Search { db, library, query, sort };
+    let after = page
+        .cursor
+        .as_deref()
+        .map(|text| context.read(text))
+        .transpose()?;
+    let search = Search {
+        db,
+        library,
+        query,
+        sort,
+    };
 
     let limit = page.limit.0 as usize;
     let mut hits = search.hits(after.as_ref(), limit + 1)?;
@@ -150,8 +163,11 @@ impl Search<'_> {
 
     fn total(&self) -> rusqlite::Result<u64> {
         let plan = self.plan();
-        let sql =
-            format!("SELECT count(*) FROM {} WHERE {}", plan.from, plan.conditions.join(" AND "));
+        let sql = format!(
+            "SELECT count(*) FROM {} WHERE {}",
+            plan.from,
+            plan.conditions.join(" AND ")
+        );
         self.db
             .prepare_cached(&sql)?
             .query_row(params_from_iter(plan.params), |row| row::number(row, 0))
@@ -179,6 +195,31 @@ impl Search<'_> {
         count: usize,
         hits: &mut Vec<Hit>,
     ) -> Result<(), SearchError> {
+        let (sql, params) = self.page_sql(stretch, after, count)?;
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(params))?;
+        while let Some(row) = rows.next()? {
+            let value = match row.get(1)? {
+                Value::Integer(number) => SortValue::Number(number),
+                Value::Text(text) => SortValue::Text(text),
+                _ => SortValue::Id,
+            };
+            hits.push(Hit {
+                id: row.get(0)?,
+                value,
+                stretch: number,
+            });
+        }
+        Ok(())
+    }
+
+    /// The next `count` items of a stretch: row id and sort value.
+    fn page_sql(
+        &self,
+        stretch: &Stretch,
+        after: Option<&Cursor>,
+        count: usize,
+    ) -> Result<(String, Vec<Value>), SearchError> {
         let mut plan = self.plan();
         let id = plan.id;
         let (compares, direction) = match self.sort.direction {
@@ -188,43 +229,44 @@ impl Search<'_> {
         if let Some(condition) = stretch.condition {
             plan.push(&condition.replace("{id}", id), []);
         }
-        match (stretch.column, after.map(|cursor| (&cursor.value, cursor.id))) {
-            (_, None) => {}
-            (None, Some((SortValue::Id, last))) => {
-                plan.push(&format!("{id} {compares} ?"), [last.into()]);
+        if let Some(cursor) = after {
+            let last = Value::from(cursor.id);
+            match (stretch.column, &cursor.value) {
+                (None, SortValue::Id) => plan.push(&format!("{id} {compares} ?"), [last]),
+                (Some(column), SortValue::Number(number)) => {
+                    let value = Value::from(*number);
+                    plan.push(
+                        &format!("({column}, {id}) {compares} (?, ?)"),
+                        [value, last],
+                    );
+                }
+                (Some(column), SortValue::Text(text)) => {
+                    let value = Value::from(text.clone());
+                    plan.push(
+                        &format!("({column}, {id}) {compares} (?, ?)"),
+                        [value, last],
+                    );
+                }
+                (None, _) | (Some(_), SortValue::Id) => return Err(SearchError::Cursor),
             }
-            (Some(column), Some((value, last))) if *value != SortValue::Id => {
-                let value = match value {
-                    SortValue::Text(text) => Value::from(text.clone()),
-                    SortValue::Number(number) => Value::from(*number),
-                    SortValue::Id => Value::Null,
-                };
-                plan.push(&format!("({column}, {id}) {compares} (?, ?)"), [value, last.into()]);
-            }
-            _ => return Err(SearchError::Cursor),
         }
         let value = stretch.column.unwrap_or("NULL");
-        let order = stretch.column.map(|column| format!("{column} {direction}, ")).unwrap_or_default();
+        let order = stretch
+            .column
+            .map(|column| format!("{column} {direction}, "))
+            .unwrap_or_default();
         let sql = format!(
             "SELECT {id}, {value} FROM {} WHERE {} ORDER BY {order}{id} {direction} LIMIT {count}",
             plan.from,
             plan.conditions.join(" AND "),
         );
-        let mut statement = self.db.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(plan.params))?;
-        while let Some(row) = rows.next()? {
-            let value = match row.get(1)? {
-                Value::Integer(number) => SortValue::Number(number),
-                Value::Text(text) => SortValue::Text(text),
-                _ => SortValue::Id,
-            };
-            hits.push(Hit { id: row.get(0)?, value, stretch: number });
-        }
-        Ok(())
+        Ok((sql, plan.params))
     }
 
     fn files(&self, hits: &[Hit]) -> rusqlite::Result<Vec<File>> {
-        let mut record = self.db.prepare_cached("SELECT record FROM files WHERE id = ?1")?;
+        let mut record = self
+            .db
+            .prepare_cached("SELECT record FROM files WHERE id = ?1")?;
         let mut read = |hit: &Hit| {
             record.query_row([hit.id], |row| {
                 let stored: Stored = row::decoded(row, 0)?;
@@ -237,18 +279,35 @@ impl Search<'_> {
 
 /// The stretches of an order, first to last.
 fn stretches(key: SortKey) -> Vec<Stretch> {
-    let by = |column| vec![Stretch { column: Some(column), condition: None }];
+    let by = |column| {
+        vec![Stretch {
+            column: Some(column),
+            condition: None,
+        }]
+    };
     match key {
         SortKey::Added => by("f.arrival"),
         SortKey::Name => by("f.name"),
         SortKey::Size => by("f.size"),
         SortKey::Taken => vec![
-            Stretch { column: None, condition: Some(DATED) },
-            Stretch { column: None, condition: Some(UNDATED) },
+            Stretch {
+                column: None,
+                condition: Some(DATED),
+            },
+            Stretch {
+                column: None,
+                condition: Some(UNDATED),
+            },
         ],
         SortKey::Rating => vec![
-            Stretch { column: Some("f.rating"), condition: Some("f.rating IS NOT NULL") },
-            Stretch { column: None, condition: Some("f.rating IS NULL") },
+            Stretch {
+                column: Some("f.rating"),
+                condition: Some("f.rating IS NOT NULL"),
+            },
+            Stretch {
+                column: None,
+                condition: Some("f.rating IS NULL"),
+            },
         ],
     }
 }
@@ -259,3 +318,66 @@ const DATED: &str = "{id} >= 1152921504606846976";
 const UNDATED: &str = "{id} < 1152921504606846976";
 
 const _: () = assert!(RowKey::FIRST_DATED.0 == 1_152_921_504_606_846_976);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Catalogue, Reader};
+
+    /// How SQLite would walk the first page of a query.
+    fn walk(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalogue.sqlite");
+        drop(Catalogue::open(&path).unwrap());
+        let reader = Reader::open(&path).unwrap();
+        let query: Query = text.parse().unwrap();
+        let (library, sort) = (LibraryId::home(), query.sort.unwrap_or_default());
+        let search = Search {
+            db: reader.connection(),
+            library: &library,
+            query: &query,
+            sort,
+        };
+        let stretch = &stretches(sort.key)[0];
+        let (sql, params) = search.page_sql(stretch, None, 51).unwrap();
+        let mut explain = search
+            .db
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let steps = explain
+            .query_map(params_from_iter(params), |row| row.get::<_, String>(3))
+            .unwrap();
+        steps.collect::<Result<Vec<_>, _>>().unwrap().join("\n")
+    }
+
+    #[test]
+    fn the_newest_page_is_found_without_sorting() {
+        let queries = [
+            "",
+            "beach",
+            "beach ice",
+            "beach OR ice",
+            "tag:a",
+            "tag:a tag:b rating>=3",
+            "beach tag:a",
+            "taken:2019",
+            "beach taken:2019 has:gps",
+            "tag:a -tag:b sort:taken",
+            "type:photo in:trash",
+            "sort:added",
+            "sort:-name",
+            "sort:size",
+            "sort:rating",
+        ];
+        for text in queries {
+            let walk = walk(text);
+            assert!(!walk.contains("TEMP B-TREE"), "{text}: {walk}");
+        }
+    }
+
+    #[test]
+    fn words_lead_then_tags() {
+        assert!(walk("rating>=3 tag:a beach").starts_with("SCAN words VIRTUAL TABLE INDEX"));
+        assert!(walk("rating>=3 tag:a").starts_with("SEARCH t USING PRIMARY KEY"));
+    }
+}

@@ -221,7 +221,10 @@ impl Stored {
             Field::Tag => !self.tags.is_empty(),
             Field::Rating => self.rating.is_some(),
             Field::Camera => facts.camera.is_some(),
-            Field::Lens => facts.camera.as_ref().is_some_and(|camera| camera.lens.is_some()),
+            Field::Lens => facts
+                .camera
+                .as_ref()
+                .is_some_and(|camera| camera.lens.is_some()),
             Field::Exposure => facts.exposure.is_some(),
             Field::Width => facts.width.is_some(),
             Field::Height => facts.height.is_some(),
@@ -244,7 +247,10 @@ impl Stored {
             title: self.title.clone().unwrap_or_default(),
             description: self.description.clone().unwrap_or_default(),
             tags: self.tags.join(WALL),
-            place: self.place().and_then(|place| place.name.clone()).unwrap_or_default(),
+            place: self
+                .place()
+                .and_then(|place| place.name.clone())
+                .unwrap_or_default(),
             camera: camera.map(camera_text).unwrap_or_default(),
         }
     }
@@ -310,7 +316,10 @@ fn filled(text: Option<String>) -> Option<String> {
 }
 
 fn by_user_at(taken: TakenAt) -> TakenAt {
-    TakenAt { source: Source::User, ..taken }
+    TakenAt {
+        source: Source::User,
+        ..taken
+    }
 }
 
 fn by_user_in(mut place: Place) -> Place {
@@ -320,7 +329,10 @@ fn by_user_in(mut place: Place) -> Place {
 
 fn camera_text(camera: &Camera) -> String {
     let parts = [&camera.make, &camera.model, &camera.lens];
-    let present: Vec<&str> = parts.into_iter().filter_map(|part| part.as_deref()).collect();
+    let present: Vec<&str> = parts
+        .into_iter()
+        .filter_map(|part| part.as_deref())
+        .collect();
     present.join(" ")
 }
 
@@ -348,7 +360,11 @@ impl From<&Place> for file::Place {
 
 impl From<&Camera> for file::Camera {
     fn from(camera: &Camera) -> Self {
-        Self { make: camera.make.clone(), model: camera.model.clone(), lens: camera.lens.clone() }
+        Self {
+            make: camera.make.clone(),
+            model: camera.model.clone(),
+            lens: camera.lens.clone(),
+        }
     }
 }
 

@@ -170,7 +170,11 @@ impl PartialDate {
     /// The last microsecond it stands for.
     pub fn last(&self) -> LocalTime {
         let length_micros = match self.precision {
-            Precision::Year => days_micros(if self.first.date().leap_year() { 366 } else { 365 }),
+            Precision::Year => days_micros(if self.first.date().leap_year() {
+                366
+            } else {
+                365
+            }),
             Precision::Month => days_micros(self.first.date().num_days_in_month().into()),
             Precision::Day => days_micros(1),
             Precision::Hour => 3_600_000_000,
@@ -217,7 +221,8 @@ impl FromStr for PartialDate {
         let mut micros = 0;
         if precision == Precision::Second && !rest.is_empty() {
             let digits = rest.rest.len() - 1;
-            micros = rest.number(Some('.'), digits)? * 10_u32.pow(6_u32.saturating_sub(digits as u32));
+            micros =
+                rest.number(Some('.'), digits)? * 10_u32.pow(6_u32.saturating_sub(digits as u32));
             precision = Precision::Fraction(u8::try_from(digits).map_err(|_| DATE_FORM)?);
         }
         if !rest.is_empty() {
@@ -229,9 +234,15 @@ impl FromStr for PartialDate {
             .filter(|year| *year >= 1)
             .and_then(|year| NaiveDate::from_ymd_opt(year, month, day))
             .ok_or(TimeError::Range { what: "date" })?;
-        let clock = NaiveTime::from_hms_micro_opt(hour, minute, second, micros)
-            .ok_or(TimeError::Range { what: "time of day" })?;
-        Ok(Self { first: date.and_time(clock), precision })
+        let clock = NaiveTime::from_hms_micro_opt(hour, minute, second, micros).ok_or(
+            TimeError::Range {
+                what: "time of day",
+            },
+        )?;
+        Ok(Self {
+            first: date.and_time(clock),
+            precision,
+        })
     }
 }
 
@@ -306,15 +317,31 @@ impl FromStr for DateRange {
     /// Reads `2019`, `2019..2021-06`, `2019..` or `..2021`.
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let Some((from, to)) = text.split_once("..") else {
-            return Ok(Self { from: None, to: None, single: Some(text.parse()?) });
+            return Ok(Self {
+                from: None,
+                to: None,
+                single: Some(text.parse()?),
+            });
         };
-        let end = |text: &str| if text.is_empty() { Ok(None) } else { text.parse().map(Some) };
-        let range = Self { from: end(from)?, to: end(to)?, single: None };
+        let end = |text: &str| {
+            if text.is_empty() {
+                Ok(None)
+            } else {
+                text.parse().map(Some)
+            }
+        };
+        let range = Self {
+            from: end(from)?,
+            to: end(to)?,
+            single: None,
+        };
         if range.from.is_none() && range.to.is_none() {
             return Err(DATE_FORM);
         }
         if range.first() > range.last() {
-            return Err(TimeError::Range { what: "range: it ends before it starts" });
+            return Err(TimeError::Range {
+                what: "range: it ends before it starts",
+            });
         }
         Ok(range)
     }
@@ -347,13 +374,41 @@ mod tests {
     fn a_partial_date_covers_its_written_precision() {
         let cases = [
             ("2019", "2019-01-01T00:00:00", "2019-12-31T23:59:59.999999"),
-            ("2020-02", "2020-02-01T00:00:00", "2020-02-29T23:59:59.999999"),
-            ("2019-07-04T18", "2019-07-04T18:00:00", "2019-07-04T18:59:59.999999"),
-            ("2019-07-04T18:03", "2019-07-04T18:03:00", "2019-07-04T18:03:59.999999"),
-            ("2019-07-04T18:03:07.12", "2019-07-04T18:03:07.120", "2019-07-04T18:03:07.129999"),
-            ("2019..2021-06", "2019-01-01T00:00:00", "2021-06-30T23:59:59.999999"),
-            ("..1999", "0001-01-01T00:00:00", "1999-12-31T23:59:59.999999"),
-            ("9999..", "9999-01-01T00:00:00", "9999-12-31T23:59:59.999999"),
+            (
+                "2020-02",
+                "2020-02-01T00:00:00",
+                "2020-02-29T23:59:59.999999",
+            ),
+            (
+                "2019-07-04T18",
+                "2019-07-04T18:00:00",
+                "2019-07-04T18:59:59.999999",
+            ),
+            (
+                "2019-07-04T18:03",
+                "2019-07-04T18:03:00",
+                "2019-07-04T18:03:59.999999",
+            ),
+            (
+                "2019-07-04T18:03:07.12",
+                "2019-07-04T18:03:07.120",
+                "2019-07-04T18:03:07.129999",
+            ),
+            (
+                "2019..2021-06",
+                "2019-01-01T00:00:00",
+                "2021-06-30T23:59:59.999999",
+            ),
+            (
+                "..1999",
+                "0001-01-01T00:00:00",
+                "1999-12-31T23:59:59.999999",
+            ),
+            (
+                "9999..",
+                "9999-01-01T00:00:00",
+                "9999-12-31T23:59:59.999999",
+            ),
         ];
         for (text, first, last) in cases {
             assert_eq!(range(text), (first.into(), last.into()), "{text}");
@@ -363,9 +418,22 @@ mod tests {
     #[test]
     fn what_is_not_a_date_is_refused() {
         for text in [
-            "", "0000", "19", "2019-7", "2019-13", "2019-02-29", "2019-07-04T24", "2019-07-04T18:60",
-            "2019-07-04T18:03:00.", "2019-07-04T18:03:00.1234567", "2019-07-04Z", "..", "2020..2019",
-            "+019", "2019-07-0é", "2019-07-04T18:03:60",
+            "",
+            "0000",
+            "19",
+            "2019-7",
+            "2019-13",
+            "2019-02-29",
+            "2019-07-04T24",
+            "2019-07-04T18:60",
+            "2019-07-04T18:03:00.",
+            "2019-07-04T18:03:00.1234567",
+            "2019-07-04Z",
+            "..",
+            "2020..2019",
+            "+019",
+            "2019-07-0é",
+            "2019-07-04T18:03:60",
         ] {
             assert!(text.parse::<DateRange>().is_err(), "{text}");
         }
@@ -373,7 +441,11 @@ mod tests {
 
     #[test]
     fn local_times_and_offsets_survive_a_round_trip() {
-        for text in ["2019-07-04T18:03:00", "0001-01-01T00:00:00.001", "9999-12-31T23:59:59.999999"] {
+        for text in [
+            "2019-07-04T18:03:00",
+            "0001-01-01T00:00:00.001",
+            "9999-12-31T23:59:59.999999",
+        ] {
             assert_eq!(format_local(parse_local(text).unwrap()), text);
         }
         assert_eq!(parse_local("2019-07-04"), Err(LOCAL_FORM));
@@ -387,7 +459,13 @@ mod tests {
 
     #[test]
     fn block_times_have_six_digits_and_an_end() {
-        assert_eq!(format_timestamp(Timestamp(1)), "1970-01-01T00:00:00.000001Z");
-        assert_eq!(format_timestamp(Timestamp(u64::MAX)), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(
+            format_timestamp(Timestamp(1)),
+            "1970-01-01T00:00:00.000001Z"
+        );
+        assert_eq!(
+            format_timestamp(Timestamp(u64::MAX)),
+            "9999-12-31T23:59:59.999999Z"
+        );
     }
 }

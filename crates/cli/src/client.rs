@@ -60,6 +60,7 @@ pub(crate) struct Call {
     query: Vec<(&'static str, String)>,
     headers: HeaderMap,
     body: Body,
+    silence: Duration,
 }
 
 /// What a call carries.
@@ -209,7 +210,7 @@ impl CallError {
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Silent { .. } => true,
-            Self::Refused { problem, .. } => problem.status == 429 || problem.status >= 500,
+            Self::Refused { problem, .. } => matches!(problem.status, 408 | 429 | 500..),
             Self::Local { .. } | Self::Garbled { .. } => false,
         }
     }
@@ -229,6 +230,7 @@ impl Call {
             query: Vec::new(),
             headers: HeaderMap::new(),
             body: Body::Empty,
+            silence: SILENCE,
         }
     }
 
@@ -243,6 +245,12 @@ impl Call {
             body,
             ..Self::new(Method::POST, path)
         }
+    }
+
+    /// Lets a node work on it for so long without a sign of life.
+    pub(crate) fn lasting(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
     }
 
     /// Adds a parameter.
@@ -269,8 +277,8 @@ impl Call {
 
     fn silence(&self) -> Duration {
         match &self.body {
-            Body::Upload(upload) => SILENCE + Duration::from_secs(upload.size / FLUSH_RATE),
-            Body::Empty | Body::Json(_) => SILENCE,
+            Body::Upload(upload) => self.silence + Duration::from_secs(upload.size / FLUSH_RATE),
+            Body::Empty | Body::Json(_) => self.silence,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `starling ledger`: the chain's head, and whether every byte of it is what it was.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
@@ -11,7 +12,10 @@ use serde_json::{Value, json};
 use crate::client::{Body, Call, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, Format, at, list_at, text_at};
+
+/// Reading a whole ledger takes as long as it takes.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Looks at the ledger.
 #[derive(Debug, clap::Subcommand)]
@@ -69,8 +73,8 @@ impl Head {
         if self.format.json {
             return Ok(output::object(&head)?);
         }
-        let hash = head["hash"].as_str().unwrap_or_default();
-        Ok(output::line(&format!("{} {hash}", head["height"]))?)
+        let (height, hash) = (at(&head, "/height"), text_at(&head, "/hash"));
+        Ok(output::line(&format!("{height} {hash}"))?)
     }
 }
 
@@ -95,7 +99,7 @@ impl Verify {
         let known = client.nodes().len();
         let mut sound = true;
         for place in 0..if self.all { known } else { 1 } {
-            let call = Call::post("/ledger/verify", Body::Json(json!({})));
+            let call = Call::post("/ledger/verify", Body::Json(json!({}))).lasting(VERIFY_TIMEOUT);
             let answer = client.only(place).call(&call).await?;
             let node = answer.node.clone();
             sound &= self.report(&with_node(answer.read().await?, &node))?;
@@ -105,20 +109,21 @@ impl Verify {
 
     /// Prints a report and says whether it found nothing.
     fn report(&self, report: &Value) -> Result<bool, Failure> {
-        let sound = report["ok"] == true;
+        let sound = at(report, "/ok") == true;
         if self.format.json {
             output::object(report)?;
             return Ok(sound);
         }
-        let place = report["node"].as_str().map_or(String::new(), |node| format!("{node}: "));
-        let range = format!("heights {} to {}", report["from"], report["to"]);
-        output::line(&format!("{place}{range} {}", if sound { "ok" } else { "DAMAGED" }))?;
-        for note in report["notes"].as_array().map_or(&[][..], Vec::as_slice) {
+        let place = at(report, "/node").as_str().map_or(String::new(), |node| format!("{node}: "));
+        let (from, to) = (at(report, "/from"), at(report, "/to"));
+        let verdict = if sound { "ok" } else { "DAMAGED" };
+        output::line(&format!("{place}heights {from} to {to} {verdict}"))?;
+        for note in list_at(report, "/notes") {
             output::line(&format!("  {}", note.as_str().unwrap_or_default()))?;
         }
-        for fault in report["faults"].as_array().map_or(&[][..], Vec::as_slice) {
-            let what = fault["what"].as_str().unwrap_or_default();
-            output::line(&format!("  height {}: {what}", fault["height"]))?;
+        for fault in list_at(report, "/faults") {
+            let (height, what) = (at(fault, "/height"), text_at(fault, "/what"));
+            output::line(&format!("  height {height}: {what}"))?;
         }
         Ok(sound)
     }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::builder::FalseyValueParser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use serde_json::Value;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -65,6 +66,22 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
         print(&mut row.iter().map(String::as_str))?;
     }
     Ok(())
+}
+
+/// The value at a JSON pointer, null if there is none.
+pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    static NULL: Value = Value::Null;
+    value.pointer(pointer).unwrap_or(&NULL)
+}
+
+/// The text at a JSON pointer, safe to show; empty if there is none.
+pub(crate) fn text_at(value: &Value, pointer: &str) -> String {
+    shown(at(value, pointer).as_str().unwrap_or_default())
+}
+
+/// The items of the list at a JSON pointer.
+pub(crate) fn list_at<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    at(value, pointer).as_array().map_or(&[], Vec::as_slice)
 }
 
 /// Text that others chose, made safe to show: a terminal obeys control characters, and marks of direction hide text.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::client::{Call, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{self, Format, shown};
+use crate::output::{self, Format, at, list_at, shown, text_at};
 
 /// The most that one page holds.
 const PAGE_MAX: u64 = 1000;
@@ -45,12 +45,12 @@ impl Search {
         let mut cursor: Option<String> = None;
         loop {
             let page: Value = client.json(&self.page(left, cursor.as_deref())).await?;
-            let items = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+            let items = list_at(&page, "/items");
             for file in items {
                 self.print(file)?;
             }
             left = left.saturating_sub(items.len() as u64);
-            cursor = page["nextCursor"].as_str().map(str::to_owned);
+            cursor = at(&page, "/nextCursor").as_str().map(str::to_owned);
             if left == 0 || cursor.is_none() {
                 self.say_what_is_left(&page, cursor.is_some());
                 return Ok(());
@@ -77,22 +77,21 @@ impl Search {
         if self.format.json {
             return output::object(file);
         }
-        let text = |value: &Value| shown(value.as_str().unwrap_or_default());
-        let tags = file["tags"].as_array().map_or(&[][..], Vec::as_slice);
-        let tags: Vec<String> = tags.iter().map(|tag| format!("#{}", text(tag))).collect();
-        let taken = text(&file["takenAt"]["local"]);
+        let tags = list_at(file, "/tags").iter().filter_map(Value::as_str);
+        let tags: Vec<String> = tags.map(|tag| format!("#{}", shown(tag))).collect();
+        let taken = text_at(file, "/takenAt/local");
         let line = format!(
             "{}  {:16}  {}  {}",
-            text(&file["id"]),
+            text_at(file, "/id"),
             taken.get(..16).unwrap_or("-"),
-            text(&file["name"]),
+            text_at(file, "/name"),
             tags.join(" ")
         );
         output::line(line.trim_end())
     }
 
     fn say_what_is_left(&self, page: &Value, more: bool) {
-        if let (true, Some(total)) = (more, page["total"].as_u64()) {
+        if let (true, Some(total)) = (more, at(page, "/total").as_u64()) {
             output::note(&format!("{} of {total}; --limit shows more", self.limit));
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::client::{Call, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{self, Format, shown};
+use crate::output::{self, Format, at, list_at, shown};
 
 /// Shows the nodes and whether they agree.
 #[derive(Debug, clap::Args)]
@@ -29,31 +29,38 @@ impl Status {
 }
 
 fn print(cluster: &Value) -> std::io::Result<()> {
-    let agreement = &cluster["agreement"];
-    let agreed = match agreement["identical"].as_bool() {
+    let cell = |pointer: &str| cell(at(cluster, pointer));
+    let agreed = match at(cluster, "/agreement/identical").as_bool() {
         Some(true) => "the same on every node heard from",
         Some(false) => "NOT the same on every node",
         None => "not compared",
     };
-    output::line(&format!("chain      {}", cell(&cluster["chainId"])))?;
+    let writes = match at(cluster, "/hasQuorum").as_bool() {
+        Some(false) => ", which is NOT there: nothing can be written",
+        _ => "",
+    };
+    output::line(&format!("chain      {}", cell("/chainId")))?;
     output::line(&format!(
         "head       height {}, hash {}: {agreed}",
-        cell(&agreement["height"]),
-        cell(&agreement["hash"])
+        cell("/agreement/height"),
+        cell("/agreement/hash")
     ))?;
+    output::line(&format!("quorum     {} nodes{writes}", cell("/quorum")))?;
     output::line(&format!(
-        "survives   the loss of {} nodes (ledger), {} nodes (bytes); a quorum is {}",
-        cell(&cluster["survives"]["ledger"]),
-        cell(&cluster["survives"]["bytes"]),
-        cell(&cluster["quorum"])
+        "survives   {} more losses (ledger), {} more losses (bytes)\n",
+        cell("/survives/ledger"),
+        cell("/survives/bytes")
     ))?;
-    output::line("")?;
-    let nodes = cluster["nodes"].as_array().map_or(&[][..], Vec::as_slice);
-    let columns = ["id", "url", "role", "state", "boot", "height", "lagMs", "version"];
-    let rows: Vec<Vec<String>> = nodes
-        .iter()
-        .map(|node| columns.iter().map(|column| cell(&node[*column])).collect())
-        .collect();
+    print_nodes(list_at(cluster, "/nodes"))
+}
+
+fn print_nodes(nodes: &[Value]) -> std::io::Result<()> {
+    let columns = ["name", "url", "role", "state", "boot", "height", "lagMs"];
+    let row = |node| {
+        let cells = columns.iter().map(|column| cell(at(node, &format!("/{column}"))));
+        cells.collect()
+    };
+    let rows: Vec<Vec<String>> = nodes.iter().map(row).collect();
     output::table(&columns, &rows)
 }
 

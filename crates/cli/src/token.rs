@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::client::{Body, Call, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{self, Format, shown};
+use crate::output::{self, Format, at, list_at, shown, text_at};
 
 /// Manages tokens. All of it needs an administrator's token.
 #[derive(Debug, clap::Subcommand)]
@@ -88,25 +88,28 @@ impl Create {
         if self.format.json {
             return Ok(output::object(&made)?);
         }
-        Ok(output::line(made["token"].as_str().unwrap_or_default())?)
+        Ok(output::line(&text_at(&made, "/token"))?)
     }
 }
 
 impl List {
     async fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.connection)?;
-        let page: Value = client.json(&Call::get("/tokens").query("limit", 1000)).await?;
-        let tokens = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let page: Value = client.json(&Call::get("/tokens")).await?;
+        let tokens = list_at(&page, "/items");
         if self.format.json {
-            tokens.iter().try_for_each(output::object)?;
-            return Ok(());
+            return Ok(tokens.iter().try_for_each(output::object)?);
         }
-        let columns = ["id", "scope", "createdAt", "name"];
-        let cell = |value: &Value| shown(value.as_str().unwrap_or("-"));
-        let rows: Vec<Vec<String>> = tokens
-            .iter()
-            .map(|token| columns.iter().map(|column| cell(&token[*column])).collect())
-            .collect();
+        let columns = ["id", "scope", "revoked", "name"];
+        let cell = |value: &Value| match value {
+            Value::String(text) => shown(text),
+            other => other.to_string(),
+        };
+        let row = |token| {
+            let cells = columns.iter().map(|column| cell(at(token, &format!("/{column}"))));
+            cells.collect()
+        };
+        let rows: Vec<Vec<String>> = tokens.iter().map(row).collect();
         Ok(output::table(&columns, &rows)?)
     }
 }

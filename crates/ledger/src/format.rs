@@ -271,3 +271,90 @@ impl Head {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file() -> FileHeader {
+        FileHeader {
+            number: 7,
+            chain: ChainId([3; 16]),
+            nonce: Nonce([5; 16]),
+        }
+    }
+
+    prop_compose! {
+        fn head()(
+            tag in 0..4_u8,
+            (number, flushed) in any::<(u64, u64)>(),
+            (offset, link, body_crc) in any::<(u32, u32, u32)>(),
+            meta in prop::collection::vec(any::<u8>(), 0..200),
+            body_length in 0..=u32::try_from(BODY_MAX).unwrap(),
+        ) -> Head {
+            let kind = Kind::of(tag).unwrap();
+            Head { kind, number, flushed, offset, link, meta, body_length, body_crc }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn heads_are_read_back(head in head()) {
+            let bytes = head.to_bytes(&file());
+            prop_assert_eq!(Head::length(&bytes), Some(bytes.len()));
+            prop_assert_eq!(Head::parse(&bytes, &file()), Some(head));
+        }
+
+        #[test]
+        fn a_head_with_a_bad_bit_is_none(head in head(), at in any::<prop::sample::Index>(), bit in 0..8) {
+            let mut bytes = head.to_bytes(&file());
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1_u8 << bit;
+            prop_assert_eq!(Head::parse(&bytes, &file()), None);
+        }
+
+        #[test]
+        fn a_head_means_nothing_in_another_file(head in head()) {
+            let bytes = head.to_bytes(&file());
+            let elsewhere = FileHeader { number: 8, ..file() };
+            let later = FileHeader { nonce: Nonce([6; 16]), ..file() };
+            prop_assert_eq!(Head::parse(&bytes, &elsewhere), None);
+            prop_assert_eq!(Head::parse(&bytes, &later), None);
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_no_head(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert_eq!(Head::parse(&bytes, &file()), None);
+            prop_assert!(FileHeader::parse(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn file_headers_are_read_back() {
+        let preamble = file().preamble();
+        assert_eq!(preamble.len() as u64, FIRST_RECORD);
+        assert_eq!(FileHeader::parse(&preamble[..FILE_HEADER]), Ok(file()));
+        assert_eq!(FileHeader::parse(&preamble[SECTOR as usize..]), Ok(file()));
+    }
+
+    #[test]
+    fn the_checksum_is_the_one_documented() {
+        assert_eq!(crc(&[b"123456", b"789"]), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn names_sort_as_numbers() {
+        assert_eq!(file_number(&file_name(12)), Some(12));
+        for other in [
+            "12.log",
+            "000000012.log",
+            "0000001x.log",
+            "genesis.unfinished",
+            "00000001.bak",
+        ] {
+            assert_eq!(file_number(other), None);
+        }
+    }
+}

@@ -33,6 +33,8 @@ pub struct Ledger<D> {
     boot: Boot,
     /// Number of this incarnation's first record in the whole log.
     base: u64,
+    /// Records of earlier incarnations below this number were known to be flushed by those who wrote them.
+    flushed: u64,
     last: LogSeq,
     durable: LogSeq,
     /// Where the blocks are that may be decided next.
@@ -52,6 +54,7 @@ impl<D: Disk> Ledger<D> {
         let Recovery {
             replay,
             position,
+            flushed,
             report,
             ends,
         } = recover(&*storage)?;
@@ -95,6 +98,7 @@ impl<D: Disk> Ledger<D> {
             shared,
             boot,
             base,
+            flushed,
             last: LogSeq(0),
             durable: LogSeq(0),
             bodies,
@@ -120,7 +124,12 @@ impl<D: Disk> Ledger<D> {
             self.boot = *boot;
             self.writer.begin(*nonce);
         }
-        let flushed = self.base + self.durable.0;
+        // A start does not vouch for what was read: that may be only in the page cache.
+        let flushed = if self.durable == LogSeq(0) {
+            self.flushed
+        } else {
+            self.base + self.durable.0
+        };
         let written = self.writer.write(&Meta::of(record), &body, flushed);
         if let (Some(block), Some(place)) = (block, written.body) {
             self.bodies.insert(block.hash(), place);

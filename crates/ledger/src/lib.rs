@@ -13,6 +13,7 @@
 //!
 //! What this crate must never know: SQLite, a network, a clock. The format is described in `docs/ledger-format.md`.
 
+mod damage;
 mod disk;
 mod folder;
 mod format;
@@ -23,6 +24,7 @@ mod record;
 mod recovery;
 mod scan;
 mod verify;
+mod window;
 mod writer;
 
 pub use disk::{Completion, Disk, Storage, Write};

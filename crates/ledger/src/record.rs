@@ -175,3 +175,101 @@ pub(crate) fn wants_body(record: &Record) -> bool {
         Record::Vote { body, .. } | Record::Decided { body, .. } => *body,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{NodeId, Signature};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::{DOUBLED_ROOM, HEAD};
+
+    fn ballot() -> impl Strategy<Value = Ballot> {
+        any::<(u64, [u8; 32], u64)>().prop_map(|(k, node, boot)| Ballot {
+            k,
+            node: NodeId(node),
+            boot: Boot(boot),
+        })
+    }
+
+    fn hash() -> impl Strategy<Value = BlockHash> {
+        any::<[u8; 32]>().prop_map(BlockHash)
+    }
+
+    fn vote() -> impl Strategy<Value = VoteMeta> {
+        (any::<u64>(), ballot(), prop::option::of((ballot(), hash()))).prop_map(
+            |(height, promised, accepted)| VoteMeta {
+                height: Height(height),
+                promised,
+                accepted,
+            },
+        )
+    }
+
+    fn start() -> impl Strategy<Value = Meta> {
+        let tip = (any::<u64>(), hash());
+        (
+            any::<u64>(),
+            any::<[u8; 16]>(),
+            tip,
+            prop::option::of(vote()),
+        )
+            .prop_map(|(boot, nonce, (height, hash), vote)| {
+                let (boot, nonce) = (Boot(boot), Nonce(nonce));
+                Meta::Start(StartMeta {
+                    boot,
+                    nonce,
+                    tip: (Height(height), hash),
+                    vote,
+                })
+            })
+    }
+
+    fn certificate() -> impl Strategy<Value = Certificate> {
+        let signature = prop::collection::vec(any::<u8>(), 64);
+        let signature = signature.prop_map(|bytes| Signature(bytes.try_into().unwrap()));
+        let signatures = prop::collection::vec(signature, 0..15);
+        (any::<u64>(), ballot(), hash(), any::<u16>(), signatures).prop_map(
+            |(height, ballot, hash, voters, signatures)| {
+                let height = Height(height);
+                Certificate {
+                    height,
+                    ballot,
+                    hash,
+                    voters,
+                    signatures,
+                }
+            },
+        )
+    }
+
+    fn meta() -> impl Strategy<Value = Meta> {
+        let genesis = (any::<u64>(), hash()).prop_map(|(height, hash)| Meta::Genesis {
+            height: Height(height),
+            hash,
+        });
+        let decided = certificate().prop_map(Meta::Decided);
+        prop_oneof![genesis, start(), vote().prop_map(Meta::Vote), decided]
+    }
+
+    proptest! {
+        #[test]
+        fn metas_are_read_back_and_fit_their_room(meta in meta()) {
+            let bytes = meta.to_bytes();
+            prop_assert!(!meta.kind().doubled() || (HEAD + bytes.len()) as u64 <= DOUBLED_ROOM);
+            prop_assert_eq!(Meta::parse(meta.kind(), &bytes), Ok(meta));
+        }
+
+        #[test]
+        fn joining_never_lowers_anything(earlier in vote(), later in vote()) {
+            let later = VoteMeta { height: earlier.height, ..later };
+            let joined = earlier.clone().join(later.clone());
+            for vote in [&earlier, &later] {
+                prop_assert!(joined.promised >= vote.promised);
+                let accepted = vote.accepted.map(|(ballot, _)| ballot);
+                prop_assert!(joined.accepted.map(|(ballot, _)| ballot) >= accepted);
+                prop_assert!(Some(joined.promised) >= accepted);
+            }
+        }
+    }
+}

@@ -9,16 +9,18 @@ use std::io;
 use std::sync::Arc;
 
 use model::{
-    Block, BlockHash, Boot, CertificateError, ChainId, Decided, Header, Height, Membership, Nonce,
-    Vote,
+    Ballot, Block, BlockHash, Boot, CertificateError, ChainId, Decided, Header, Height, Membership,
+    Nonce, Vote,
 };
 
+use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
 use crate::format::{FIRST_RECORD, Kind};
 use crate::index::{Entry, Foundation, Index, Place};
 use crate::reader::{ReadError, read_block};
 use crate::record::{Meta, StartMeta, VoteMeta};
-use crate::scan::{Body, Break, Found, LogFile, ScanError, Scanner, Step, list};
+use crate::scan::{Body, Break, Found, Scanner, Step};
+use crate::window::{LogFile, ScanError, list};
 use crate::writer::Position;
 
 /// Why a ledger was not opened.
@@ -146,7 +148,8 @@ pub struct Recovered {
     pub nonce: Option<Nonce>,
     /// The last decided block.
     pub tip: Decided,
-    /// The memory of the height above it.
+    /// The memory of the height above the last one known to be decided. That is the height above `tip`, unless blocks
+    /// were lost with the page cache: then the node must fetch them before it votes.
     pub vote: Option<Vote>,
     /// What opening found and did.
     pub report: Report,
@@ -163,6 +166,9 @@ pub struct Report {
     pub repaired: Vec<Repair>,
     /// Ends that were never finished.
     pub cut: Vec<Cut>,
+    /// What an earlier incarnation read from the page cache and never reached the disk. Its start repeats the vote;
+    /// decided blocks that are missing are fetched from other nodes.
+    pub superseded: Vec<Repair>,
 }
 
 /// Damage that a second copy made good.
@@ -196,6 +202,8 @@ pub(crate) struct Replay {
     pub(crate) boot: Boot,
     nonce: Option<Nonce>,
     vote: Option<VoteMeta>,
+    /// The highest height known to be decided. Above the tip if blocks were lost that others have.
+    floor: Height,
     /// Blocks that may still be decided by name alone.
     bodies: BTreeMap<BlockHash, Body>,
 }
@@ -215,6 +223,7 @@ impl Replay {
             boot: Boot(0),
             nonce: None,
             vote: None,
+            floor: Height::GENESIS,
             bodies: BTreeMap::new(),
         })
     }
@@ -246,8 +255,31 @@ impl Replay {
         start.vote.map_or(Ok(()), |vote| self.vote(vote))
     }
 
+    /// Takes a start that knew more than what is left of the log before it.
+    fn supersede(&mut self, found: Found) -> Result<(), &'static str> {
+        let Meta::Start(start) = &found.meta else {
+            return Err("not a start");
+        };
+        let (height, hash) = start.tip;
+        let known = usize::try_from(height.0)
+            .ok()
+            .and_then(|at| self.entries.get(at));
+        if known.is_some_and(|entry| entry.hash != hash) || height < self.floor {
+            return Err("the start names another tip");
+        }
+        self.floor = height;
+        self.vote.take_if(|vote| vote.height <= height);
+        let tip = (self.tip.0.height, self.tip.1);
+        let start = StartMeta {
+            tip,
+            ..start.clone()
+        };
+        let meta = Meta::Start(start);
+        self.take(Found { meta, ..found })
+    }
+
     fn vote(&mut self, vote: VoteMeta) -> Result<(), &'static str> {
-        if vote.height <= self.tip.0.height {
+        if vote.height <= self.floor {
             return Err("a vote at a decided height");
         }
         if let Some((_, hash)) = vote.accepted
@@ -267,11 +299,17 @@ impl Replay {
         (height, hash): (Height, BlockHash),
         certificate: Place,
     ) -> Result<(), &'static str> {
+        let (tip, tip_hash) = &self.tip;
+        // Above a gap: the block is decided, and is of no use before those below it are fetched.
+        if height == self.floor.next() && self.floor > tip.height {
+            self.reach(height);
+            return Ok(());
+        }
         let body = self
             .bodies
             .get(&hash)
             .ok_or("the decided block is nowhere in the log")?;
-        let (header, (tip, tip_hash)) = (&body.header, &self.tip);
+        let header = &body.header;
         if header.height != height || height != tip.height.next() {
             return Err("heights are missing or repeated");
         }
@@ -290,9 +328,16 @@ impl Replay {
             certificate: Some(certificate),
         });
         self.tip = (header.clone(), hash);
-        self.bodies.retain(|_, body| body.header.height > height);
-        self.vote.take_if(|vote| vote.height <= height);
+        self.reach(height);
         Ok(())
+    }
+
+    /// A height is known to be decided.
+    fn reach(&mut self, height: Height) {
+        self.floor = self.floor.max(height);
+        let floor = self.floor;
+        self.bodies.retain(|_, body| body.header.height > floor);
+        self.vote.take_if(|vote| vote.height <= floor);
     }
 }
 
@@ -300,6 +345,8 @@ impl Replay {
 pub(crate) struct Recovery {
     pub(crate) replay: Replay,
     pub(crate) position: Position,
+    /// Records with lower numbers were known to be flushed when the last one was written.
+    pub(crate) flushed: u64,
     pub(crate) report: Report,
     /// Ends to cut and flush, in this order, before anything is written.
     pub(crate) ends: Vec<(String, u64)>,
@@ -317,20 +364,26 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
         files: files.len(),
         bytes: files.iter().map(|file| file.length).sum(),
         repaired: repaired.into_iter().collect(),
-        cut: Vec::new(),
+        ..Report::default()
     };
     // Where records end in each file, and the first file with a record that was not known to be flushed.
     let mut ends: BTreeMap<usize, u64> =
         BTreeMap::from([(0, files.first().map_or(0, |f| f.length))]);
     let mut numbers: Vec<(u64, usize)> = vec![(0, 0)];
     let mut flushed = 0;
+    let mut superseding = false;
     let torn = loop {
         match scanner.step()? {
             Step::End => break false,
-            Step::Break(broken) => {
-                judge(&scanner, &files, &broken, replay.tip.0.height)?;
-                break true;
-            }
+            Step::Break(broken) => match judge(&scanner, &files, &broken, replay.floor)? {
+                None => break true,
+                Some(start) => {
+                    let at = Site::of(&files, broken.suspect.0, broken.suspect.1);
+                    report.superseded.push(at.repair(broken.what));
+                    scanner.resume(start)?;
+                    superseding = true;
+                }
+            },
             Step::Record(record) => {
                 let at = Site::of(&files, record.file, record.offset);
                 report
@@ -341,9 +394,12 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
                 }
                 flushed = record.head.flushed;
                 let height = height_of(&record.meta);
-                replay
-                    .take(*record)
-                    .map_err(|what| at.inconsistent(height, what))?;
+                let taken = if std::mem::take(&mut superseding) {
+                    replay.supersede(*record)
+                } else {
+                    replay.take(*record)
+                };
+                taken.map_err(|what| at.inconsistent(height, what))?;
             }
         }
     };
@@ -368,6 +424,7 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
             link,
             next_file,
         },
+        flushed,
         report,
         ends,
     })
@@ -410,6 +467,9 @@ fn found(
             let genesis = read_block(storage, Height::GENESIS, body.place, body.hash)?;
             let replay = Replay::new(Arc::new(genesis), body.place);
             let replay = replay.ok_or_else(|| damaged("it does not found a chain"))?;
+            if scanner.chain() != Some(replay.foundation.chain) {
+                return Err(damaged("the file's header names another chain"));
+            }
             Ok((replay, record.repaired.map(|what| at.repair(what))))
         }
         Step::Break(broken) => Err(damaged(broken.what)),
@@ -418,18 +478,20 @@ fn found(
     }
 }
 
-/// Whether the log simply ends at a break; if not, what was lost.
+/// Whether the log simply ends at a break, or goes on with a start; if neither, what was lost.
 fn judge(
     scanner: &Scanner<'_>,
     files: &[LogFile],
     broken: &Break,
-    tip: Height,
-) -> Result<(), OpenError> {
-    if scanner.evidence(broken)?.torn() {
-        return Ok(());
+    floor: Height,
+) -> Result<Option<Spot>, OpenError> {
+    match scanner.judge(broken)? {
+        Verdict::Unfinished => return Ok(None),
+        Verdict::Superseded(start) => return Ok(Some(start)),
+        Verdict::Damaged(_) => {}
     }
     let at = Site::of(files, broken.suspect.0, broken.suspect.1);
-    let next = tip.next();
+    let next = floor.next();
     Err(match (&broken.meta, broken.kind) {
         (Some(meta), _) => at.damaged_block(height_of(meta).max(next), broken.what),
         (None, Some(Kind::Decided | Kind::Genesis)) => at.damaged_block(next, broken.what),
@@ -495,10 +557,16 @@ impl<'a> Site<'a> {
 }
 
 impl Replay {
-    /// The memory of the undecided height, with its block.
+    /// The memory of the undecided height, with its block. Where blocks are missing below, a vote that says nothing
+    /// stands for "no votes below this height".
     pub(crate) fn read_vote(&self, storage: &dyn Storage) -> Result<Option<Vote>, ReadError> {
         let Some(vote) = &self.vote else {
-            return Ok(None);
+            let lost = self.floor > self.tip.0.height;
+            return Ok(lost.then(|| Vote {
+                height: self.floor.next(),
+                promised: Ballot::NONE,
+                accepted: None,
+            }));
         };
         let accepted = match vote.accepted {
             None => None,

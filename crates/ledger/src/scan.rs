@@ -1,148 +1,17 @@
-//! Reads the records of a log one after the other, and judges what it cannot read.
-
-use std::io;
+//! Reads the records of a log one after the other.
 
 use model::codec::Decode;
 use model::{BlockHash, ChainId, Header, Nonce, Reader as Bytes};
 
+use crate::damage::{Rest, Spot, Verdict};
 use crate::disk::Storage;
 use crate::format::{
-    ATOM, DOUBLED_ROOM, FILE_HEADER, FILLER, FIRST_RECORD, FileHeader, HEAD, Head, HeaderFault,
-    Kind, META_MAX, RECORD_MAGIC, SECTOR, crc, file_name, file_number, next_sector, second_copy,
+    DOUBLED_ROOM, FILE_HEADER, FILLER, FIRST_RECORD, FileHeader, HEAD, Head, HeaderFault, Kind,
+    SECTOR, crc, file_name, second_copy,
 };
 use crate::index::Place;
-use crate::record::{Meta, StartMeta};
-
-/// Bytes read at a time.
-const CHUNK: usize = 4 << 20;
-
-/// Why a log could not be read at all.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ScanError {
-    #[error("reading {file}")]
-    Io {
-        file: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{file} is of format version {version}")]
-    Version { file: String, version: u32 },
-    #[error("{file} belongs to chain {found}, the first file to {expected}")]
-    Foreign {
-        file: String,
-        found: ChainId,
-        expected: ChainId,
-    },
-}
-
-/// One file of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LogFile {
-    pub(crate) number: u32,
-    pub(crate) name: String,
-    pub(crate) length: u64,
-}
-
-/// The log's files in order. Others in the folder are none of its business.
-pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<LogFile>, ScanError> {
-    let names = match storage.files() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        names => names.map_err(|source| ScanError::Io {
-            file: "the folder".to_owned(),
-            source,
-        })?,
-    };
-    let mut files = Vec::new();
-    for name in names {
-        if let Some(number) = file_number(&name) {
-            let length = storage.len(&name).map_err(|source| ScanError::Io {
-                file: name.clone(),
-                source,
-            })?;
-            files.push(LogFile {
-                number,
-                name,
-                length,
-            });
-        }
-    }
-    files.sort_by_key(|file| file.number);
-    Ok(files)
-}
-
-/// A file seen through a chunk of it.
-struct Window<'a> {
-    storage: &'a dyn Storage,
-    file: &'a LogFile,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl<'a> Window<'a> {
-    fn new(storage: &'a dyn Storage, file: &'a LogFile) -> Self {
-        Self {
-            storage,
-            file,
-            start: 0,
-            bytes: Vec::new(),
-        }
-    }
-
-    /// The bytes from `offset`, at most `length` of them: fewer only at the end of the file.
-    fn get(&mut self, offset: u64, length: usize) -> Result<&[u8], ScanError> {
-        let rest = self.file.length.saturating_sub(offset);
-        let length = length.min(usize::try_from(rest).unwrap_or(usize::MAX));
-        if length == 0 {
-            return Ok(&[]);
-        }
-        let covered =
-            offset >= self.start && offset + length as u64 <= self.start + self.bytes.len() as u64;
-        if !covered {
-            let chunk = CHUNK
-                .max(length)
-                .min(usize::try_from(rest).unwrap_or(CHUNK));
-            self.bytes = self
-                .storage
-                .read(&self.file.name, offset, chunk)
-                .map_err(|source| ScanError::Io {
-                    file: self.file.name.clone(),
-                    source,
-                })?;
-            self.start = offset;
-        }
-        let at = usize::try_from(offset - self.start).expect("inside the chunk");
-        Ok(self
-            .bytes
-            .get(at..at + length)
-            .expect("the chunk was read in full"))
-    }
-
-    fn all(&mut self, range: std::ops::Range<u64>, byte: u8) -> Result<bool, ScanError> {
-        let mut at = range.start;
-        while at < range.end.min(self.file.length) {
-            let length = (range.end - at).min(SECTOR);
-            let bytes = self.get(at, usize::try_from(length).expect("a sector is small"))?;
-            // A comparison of slices is one call of `memcmp`, also in builds without optimisation.
-            if Some(bytes) != [byte; SECTOR as usize].get(..bytes.len()) {
-                return Ok(false);
-            }
-            at += bytes.len() as u64;
-        }
-        Ok(true)
-    }
-
-    fn header(&mut self, copy: u64) -> Result<Result<FileHeader, HeaderFault>, ScanError> {
-        Ok(FileHeader::parse(self.get(copy, FILE_HEADER)?))
-    }
-
-    fn head(&mut self, offset: u64, header: &FileHeader) -> Result<Option<Head>, ScanError> {
-        let length = Head::length(self.get(offset, HEAD)?);
-        let Some(length) = length else {
-            return Ok(None);
-        };
-        Ok(Head::parse(self.get(offset, length)?, header))
-    }
-}
+use crate::record::Meta;
+use crate::window::{LogFile, ScanError, Window};
 
 /// The block in a record's body, as far as a scan reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,9 +40,7 @@ pub(crate) struct Found {
 /// Why there is no intact record where one should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Break {
-    /// Behind the last intact record: index of the file, offset.
-    pub(crate) tail: (usize, u64),
-    /// What could not be read.
+    /// What could not be read: index of the file, offset.
     pub(crate) suspect: (usize, u64),
     /// What it is, if its head is intact.
     pub(crate) meta: Option<Meta>,
@@ -183,8 +50,8 @@ pub(crate) struct Break {
     pub(crate) what: &'static str,
     /// The file ends within it.
     pub(crate) short: bool,
-    /// It is intact, but not what belongs there. No interrupted write explains that.
-    pub(crate) intact: bool,
+    /// It can be read, but is not what belongs there. No interrupted write explains that.
+    pub(crate) intact: Option<Spot>,
 }
 
 /// The next thing in the log.
@@ -192,27 +59,6 @@ pub(crate) enum Step {
     Record(Box<Found>),
     Break(Box<Break>),
     End,
-}
-
-/// What the rest of the log says about a break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Evidence {
-    /// The first intact head behind it: index of the file, where its record begins.
-    pub(crate) behind: Option<(usize, u64)>,
-    /// A record behind it was written when the missing one was known to be flushed.
-    pub(crate) flushed: bool,
-    /// Bytes are missing in whole sectors, as a write leaves them that was cut short.
-    pub(crate) hole: bool,
-}
-
-impl Evidence {
-    /// Whether the break is where writing was interrupted: nothing behind it can have been answered for.
-    ///
-    /// Several writes may be under way when the power fails, and a disk finishes them in any order. So an intact
-    /// record behind the break is no proof by itself that the missing one was ever flushed; that it says so is.
-    pub(crate) fn torn(&self) -> bool {
-        self.behind.is_none() || (self.hole && !self.flushed)
-    }
 }
 
 /// Walks through the files.
@@ -226,8 +72,8 @@ pub(crate) struct Scanner<'a> {
     offset: u64,
     /// Behind the last intact record.
     tail: (usize, u64),
-    /// What the next record must say; nothing if any will do.
-    expected: Option<(u64, u32)>,
+    /// What the next record must say: its number, and the link unless any will do.
+    expected: (u64, Option<u32>),
     /// Of the first file, so of all.
     chain: Option<ChainId>,
     nonce: Nonce,
@@ -246,16 +92,21 @@ impl<'a> Scanner<'a> {
             file: 0,
             offset: 0,
             tail: (0, 0),
-            expected: Some((0, 0)),
+            expected: (0, Some(0)),
             chain: None,
             nonce: Nonce([0; 16]),
             repaired: None,
         }
     }
 
+    /// The chain that the first file names.
+    pub(crate) fn chain(&self) -> Option<ChainId> {
+        self.chain
+    }
+
     /// Number and link of the record that comes next.
     pub(crate) fn expected(&self) -> (u64, u32) {
-        self.expected.unwrap_or_default()
+        (self.expected.0, self.expected.1.unwrap_or_default())
     }
 
     /// The next record.
@@ -281,17 +132,28 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Goes on behind a break, wherever an intact head was found.
-    pub(crate) fn resume(&mut self, (file, offset): (usize, u64)) -> Result<(), ScanError> {
-        let Some(log) = self.files.get(file) else {
-            return Ok(());
-        };
-        self.file = file;
-        if !self.open(log)? {
-            self.header = self.guesses(file)?.into_iter().next();
+    /// What a break means.
+    pub(crate) fn judge(&self, broken: &Break) -> Result<Verdict, ScanError> {
+        Rest {
+            storage: self.storage,
+            files: self.files,
+            number: self.expected.0,
+            chain: self.chain.unwrap_or(ChainId([0; 16])),
+            nonce: self.nonce,
         }
-        self.offset = offset;
-        self.expected = None;
+        .judge(broken)
+    }
+
+    /// Goes on behind a break, with the record whose head was found there.
+    pub(crate) fn resume(&mut self, spot: Spot) -> Result<(), ScanError> {
+        if let Some(file) = self.files.get(spot.file) {
+            self.open(file)?;
+        }
+        self.file = spot.file;
+        self.offset = spot.offset;
+        self.header = Some(spot.header);
+        self.nonce = spot.header.nonce;
+        self.expected = (spot.number, None);
         Ok(())
     }
 
@@ -344,39 +206,40 @@ impl<'a> Scanner<'a> {
             Ok(found) => found,
             Err(fault) => return Ok(self.broken(at, fault)),
         };
-        if let Some((number, link)) = self.expected {
-            if found.head.number > number && self.tail.0 != self.file {
-                return Ok(self.broken(self.tail, Fault::new("records are missing")));
-            }
-            if found.head.number != number || found.head.link != link {
-                let fault = Fault::out_of_place(found.meta);
-                return Ok(self.broken(at, fault));
-            }
+        let (number, link) = self.expected;
+        if found.head.number > number && self.tail.0 != self.file {
+            return Ok(self.broken(self.tail, Fault::new("records are missing")));
+        }
+        if found.head.number != number || link.is_some_and(|link| link != found.head.link) {
+            let spot = self.spot(&found);
+            return Ok(self.broken(at, Fault::out_of_place(found.meta, spot)));
         }
         let header = self.header.expect("a record was read under it");
-        self.expected = Some((found.head.number + 1, found.head.link_for_next(&header)));
+        let link = found.head.link_for_next(&header);
+        self.expected = (found.head.number + 1, Some(link));
         self.offset = found.end;
         self.tail = (found.file, found.end);
         Ok(Step::Record(found))
     }
 
     fn broken(&self, suspect: (usize, u64), fault: Fault) -> Step {
-        let Fault {
-            meta,
-            kind,
-            what,
-            short,
-            intact,
-        } = fault;
         Step::Break(Box::new(Break {
-            tail: self.tail,
             suspect,
-            meta,
-            kind,
-            what,
-            short,
-            intact,
+            meta: fault.meta,
+            kind: fault.kind,
+            what: fault.what,
+            short: fault.short,
+            intact: fault.intact,
         }))
+    }
+
+    fn spot(&self, found: &Found) -> Spot {
+        Spot {
+            file: found.file,
+            offset: found.offset,
+            number: found.head.number,
+            header: self.header.expect("the file is open"),
+        }
     }
 
     /// Reads the record at `offset` of the open file.
@@ -418,87 +281,17 @@ impl<'a> Scanner<'a> {
             file: self.file,
             offset,
             end: heads.body + u64::from(head.body_length),
-            meta_place: place(header.number, heads.body - meta_length as u64, &head.meta),
+            meta_place: place(
+                header.number,
+                heads.body - meta_length as u64,
+                meta_length,
+                crc(&[&head.meta]),
+            ),
             meta,
             body,
             head,
             repaired: heads.repaired,
         })))
-    }
-
-    /// What lies behind a break.
-    pub(crate) fn evidence(&self, broken: &Break) -> Result<Evidence, ScanError> {
-        let number = self.expected.map_or(0, |(number, _)| number);
-        let (suspect, offset) = broken.suspect;
-        if broken.intact {
-            return Ok(Evidence {
-                behind: Some(broken.suspect),
-                flushed: true,
-                hole: false,
-            });
-        }
-        let mut evidence = Evidence {
-            behind: None,
-            flushed: false,
-            hole: false,
-        };
-        for (index, file) in self.files.iter().enumerate().skip(suspect) {
-            let from = if index == suspect { offset } else { 0 };
-            for header in self.guesses(index)? {
-                search(&mut Window::new(self.storage, file), from, |window, at| {
-                    if let Some(head) = window.head(at, &header)?
-                        && head.number > number
-                    {
-                        evidence
-                            .behind
-                            .get_or_insert((index, u64::from(head.offset)));
-                        evidence.flushed |= head.flushed > number;
-                    }
-                    Ok(())
-                })?;
-            }
-        }
-        let Some(file) = self.files.get(suspect) else {
-            return Ok(evidence);
-        };
-        let end = match evidence.behind {
-            Some((index, at)) if index == suspect => at.max(offset),
-            _ => file.length,
-        };
-        evidence.hole = broken.short || hole(&mut Window::new(self.storage, file), offset, end)?;
-        Ok(evidence)
-    }
-
-    /// The headers a file may have had: its own, else one with the nonce of the file before it or of a start in it.
-    fn guesses(&self, index: usize) -> Result<Vec<FileHeader>, ScanError> {
-        let Some(file) = self.files.get(index) else {
-            return Ok(Vec::new());
-        };
-        let mut window = Window::new(self.storage, file);
-        for copy in [0, SECTOR] {
-            if let Ok(header) = window.header(copy)? {
-                return Ok(vec![header]);
-            }
-        }
-        let chain = self.chain.unwrap_or(ChainId([0; 16]));
-        let guess = |nonce| FileHeader {
-            number: file.number,
-            chain,
-            nonce,
-        };
-        let mut guesses = vec![guess(self.nonce)];
-        search(&mut window, 0, |window, at| {
-            let length = Head::length(window.get(at, HEAD)?).unwrap_or(HEAD);
-            let meta = window.get(at, length)?.get(HEAD..).unwrap_or_default();
-            if let Ok(start) = StartMeta::from_bytes(meta) {
-                let header = guess(start.nonce);
-                if window.head(at, &header)?.is_some() {
-                    guesses.push(header);
-                }
-            }
-            Ok(())
-        })?;
-        Ok(guesses)
     }
 }
 
@@ -508,7 +301,7 @@ struct Fault {
     kind: Option<Kind>,
     what: &'static str,
     short: bool,
-    intact: bool,
+    intact: Option<Spot>,
 }
 
 impl Fault {
@@ -518,13 +311,13 @@ impl Fault {
             kind: None,
             what,
             short: false,
-            intact: false,
+            intact: None,
         }
     }
 
-    fn out_of_place(meta: Meta) -> Self {
+    fn out_of_place(meta: Meta, spot: Spot) -> Self {
         Self {
-            intact: true,
+            intact: Some(spot),
             ..Self::new("the record is out of place").of(meta)
         }
     }
@@ -597,7 +390,7 @@ fn body(file: u32, offset: u64, bytes: &[u8], head: &Head) -> Option<Option<Body
         return Some(None);
     }
     let header = Header::decode(&mut Bytes::new(bytes)).ok()?;
-    let place = place(file, offset, bytes);
+    let place = place(file, offset, bytes.len(), head.body_crc);
     Some(Some(Body {
         place,
         hash: header.hash(),
@@ -605,50 +398,14 @@ fn body(file: u32, offset: u64, bytes: &[u8], head: &Head) -> Option<Option<Body
     }))
 }
 
-fn place(file: u32, offset: u64, bytes: &[u8]) -> Place {
+fn place(file: u32, offset: u64, length: usize, crc: u32) -> Place {
     let narrow = |value: u64| u32::try_from(value).expect("a file is far shorter than 4 GiB");
     Place {
         file,
         offset: narrow(offset),
-        length: narrow(bytes.len() as u64),
-        crc: crc(&[bytes]),
+        length: narrow(length as u64),
+        crc,
     }
 }
 
-/// Calls `visit` wherever a head might begin.
-fn search<'a>(
-    window: &mut Window<'a>,
-    from: u64,
-    mut visit: impl FnMut(&mut Window<'a>, u64) -> Result<(), ScanError>,
-) -> Result<(), ScanError> {
-    let overlap = RECORD_MAGIC.len() as u64 - 1;
-    let mut at = from;
-    while at < window.file.length {
-        let next = next_sector(at + 1);
-        if !window.all(at..next, 0)? {
-            let length = usize::try_from(next + overlap - at).expect("a sector is small");
-            let fours = window.get(at, length)?.windows(RECORD_MAGIC.len()).zip(at..);
-            let hits = fours.filter(|(four, _)| *four == RECORD_MAGIC).map(|(_, at)| at);
-            for hit in hits.collect::<Vec<u64>>() {
-                visit(window, hit)?;
-            }
-        }
-        at = next;
-    }
-    Ok(())
-}
-
-/// Whether a sector, or the part of one, between `from` and `end` holds nothing but zeros; also if nothing is there.
-fn hole(window: &mut Window<'_>, from: u64, end: u64) -> Result<bool, ScanError> {
-    let mut at = from;
-    while at < end {
-        let next = (at + 1).next_multiple_of(ATOM).min(end);
-        if window.all(at..next, 0)? {
-            return Ok(true);
-        }
-        at = next;
-    }
-    Ok(from >= window.file.length)
-}
-
-const _: () = assert!(HEAD as u64 + 202 <= DOUBLED_ROOM && META_MAX < CHUNK);
+const _: () = assert!(HEAD as u64 + 202 <= DOUBLED_ROOM);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use model::{BlockHash, Decided, Header, Height, Signatures};
 
+use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
 use crate::folder::Folder;
 use crate::format::Kind;
@@ -13,7 +14,8 @@ use crate::index::{Entry, Foundation, Place};
 use crate::reader::{Reader, read_block, read_certificate};
 use crate::record::Meta;
 use crate::recovery::OpenError;
-use crate::scan::{Found, LogFile, Scanner, Step, list};
+use crate::scan::{Break, Found, Scanner, Step};
+use crate::window::{LogFile, list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,28 +145,39 @@ impl<'a> Survey<'a> {
                 Step::End => return Ok(()),
                 Step::Record(found) => self.take(*found),
                 Step::Break(broken) => {
-                    let evidence = self.scanner.evidence(&broken)?;
-                    let at = self.site(broken.suspect);
-                    if evidence.torn() && !self.blocks.is_empty() {
-                        self.notes
-                            .push(format!("{at}: an unfinished end ({})", broken.what));
-                        return Ok(());
-                    }
-                    let height = match broken.kind {
-                        Some(Kind::Genesis) => Height::GENESIS,
-                        _ => self.tip.next(),
-                    };
-                    self.faults.push(Fault {
-                        height,
-                        what: format!("{at}: {}", broken.what),
-                    });
-                    let Some(behind) = evidence.behind else {
+                    let Some(spot) = self.judge(&broken)? else {
                         return Ok(());
                     };
-                    self.scanner.resume(behind)?;
+                    self.scanner.resume(spot)?;
                 }
             }
         }
+    }
+
+    /// Notes a break; where to go on, if there is anything behind it.
+    fn judge(&mut self, broken: &Break) -> Result<Option<Spot>, OpenError> {
+        let at = self.site(broken.suspect);
+        let what = broken.what;
+        let spot = match self.scanner.judge(broken)? {
+            Verdict::Unfinished if !self.blocks.is_empty() => {
+                self.notes.push(format!("{at}: an unfinished end ({what})"));
+                return Ok(None);
+            }
+            Verdict::Superseded(start) => {
+                let text = format!("{at}: never flushed, and superseded by a later start ({what})");
+                self.notes.push(text);
+                return Ok(Some(start));
+            }
+            Verdict::Unfinished => None,
+            Verdict::Damaged(spot) => spot,
+        };
+        let height = match broken.kind {
+            Some(Kind::Genesis) => Height::GENESIS,
+            _ => self.tip.next(),
+        };
+        let what = format!("{at}: {what}");
+        self.faults.push(Fault { height, what });
+        Ok(spot)
     }
 
     fn site(&self, (file, offset): (usize, u64)) -> String {

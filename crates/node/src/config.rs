@@ -371,10 +371,7 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
         written: Option<WrittenTls>,
     ) -> Result<Option<TlsConfig>, ConfigError> {
         let (certificate, key) = written.map_or((None, None), |tls| {
-            (
-                Some(base.join(tls.certificate)),
-                Some(base.join(tls.key)),
-            )
+            (Some(base.join(tls.certificate)), Some(base.join(tls.key)))
         });
         let certificate = self
             .variable("STARLING_HTTP_TLS_CERTIFICATE")
@@ -425,7 +422,10 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
         if members.iter().any(|member| member.name == name) {
             Ok(())
         } else {
-            Err(self.wrong("name", format_args!("is {name:?}, which is not among the members")))
+            Err(self.wrong(
+                "name",
+                format_args!("is {name:?}, which is not among the members"),
+            ))
         }
     }
 
@@ -490,9 +490,12 @@ pub(crate) fn port(address: &str) -> Option<u16> {
 }
 
 fn address(key: &str, text: &Sourced<String>) -> Result<SocketAddr, ConfigError> {
-    text.value
-        .parse()
-        .map_err(|_| text.wrong(key, format_args!("is {:?}, not an IP address and port", text.value)))
+    text.value.parse().map_err(|_| {
+        text.wrong(
+            key,
+            format_args!("is {:?}, not an IP address and port", text.value),
+        )
+    })
 }
 
 fn web_address(key: &str, text: &Sourced<String>) -> Result<String, ConfigError> {
@@ -591,7 +594,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_file() {
         let error = refused(&sample_text().replace("[peer]", "[peer]\nadress = 1"), &[]);
-        assert!(error.contains("adress") && error.contains(FILE_NAME), "{error}");
+        assert!(
+            error.contains("adress") && error.contains(FILE_NAME),
+            "{error}"
+        );
     }
 
     #[test]
@@ -604,18 +610,28 @@ mod tests {
 
     #[test]
     fn plain_http_stays_on_loopback_unless_asked_for() {
-        let text = sample_text().replace("address = \"127.0.0.1:7701\"", "address = \"0.0.0.0:7701\"");
+        let text =
+            sample_text().replace("address = \"127.0.0.1:7701\"", "address = \"0.0.0.0:7701\"");
         let error = refused(&text, &[]);
-        assert!(error.contains("http.address") && error.contains("--insecure-http"), "{error}");
+        assert!(
+            error.contains("http.address") && error.contains("--insecure-http"),
+            "{error}"
+        );
         let (_folder, path) = write(&text);
         assert!(load(&path, &[("STARLING_HTTP_INSECURE", "true")]).is_ok());
     }
 
     #[test]
     fn a_node_is_among_its_members() {
-        let error = refused(&sample_text().replacen("name = \"n1\"", "name = \"n9\"", 1), &[]);
+        let error = refused(
+            &sample_text().replacen("name = \"n1\"", "name = \"n9\"", 1),
+            &[],
+        );
         assert!(error.contains("\"n9\""), "{error}");
-        let error = refused(&sample_text().replace("name = \"n3\"", "name = \"n2\""), &[]);
+        let error = refused(
+            &sample_text().replace("name = \"n3\"", "name = \"n2\""),
+            &[],
+        );
         assert!(error.contains("twice"), "{error}");
     }
 

@@ -103,8 +103,8 @@ impl Identity {
     /// If a file is missing, is not what it should be, or belongs to another node.
     pub fn load(folder: &Path) -> Result<Self, LoadError> {
         let path = folder.join(KEY);
-        let key = NodeKey::from_pem(&read(&path)?)
-            .map_err(|source| LoadError::Key { path, source })?;
+        let key =
+            NodeKey::from_pem(&read(&path)?).map_err(|source| LoadError::Key { path, source })?;
 
         let path = folder.join(CERTIFICATE);
         let certificate_pem = read(&path)?;

@@ -269,7 +269,11 @@ impl Founding {
         let authority = folder.join(AUTHORITY_FOLDER);
         make_folder(&authority)?;
         let certificate = self.authority.certificate_pem();
-        write_file(&authority.join(AUTHORITY_CERTIFICATE), certificate, Mode::Public)?;
+        write_file(
+            &authority.join(AUTHORITY_CERTIFICATE),
+            certificate,
+            Mode::Public,
+        )?;
         let key = self.authority.key_pem();
         write_file(&authority.join(AUTHORITY_KEY), &key, Mode::Secret)?;
         flush_folder(&authority)?;
@@ -284,7 +288,11 @@ impl Founding {
         node.identity.save(&identity)?;
         if node.config.http.tls.is_some() {
             let https = self.authority.issue_https(&web_names(&node.config))?;
-            write_file(&identity.join(HTTPS_CERTIFICATE), &https.certificate_pem, Mode::Public)?;
+            write_file(
+                &identity.join(HTTPS_CERTIFICATE),
+                &https.certificate_pem,
+                Mode::Public,
+            )?;
             write_file(&identity.join(HTTPS_KEY), &https.key_pem, Mode::Secret)?;
             flush_folder(&identity)?;
         }

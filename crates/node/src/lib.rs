@@ -1,5 +1,25 @@
 //! One process of a cluster: HTTP, gRPC, threads and clocks around one replica.
+//!
+//! Three threads own state: the replica's ([`replica_thread`]), the catalogue's ([`catalogue_thread`]) and the
+//! ledger's disk ([`disk`]). Everything else runs on tokio and talks to them over channels: [`http`] for people and
+//! programs, [`peer`] for the other members. The node takes no protocol decision.
+//!
+//! [`serve`] runs a node from its configuration until it is told to stop. It never creates a ledger: only
+//! [`init`] does.
 
+pub mod catalogue_thread;
 pub mod config;
 pub mod disk;
+pub mod http;
 pub mod identity;
+pub mod init;
+pub mod peer;
+pub mod replica_thread;
+mod serve;
+
+pub use catalogue_thread::{Behind, CatalogueHandle};
+pub use config::NodeConfig;
+pub use replica_thread::{
+    Decision, DecisionKind, NodeStatus, ReadError, ReplicaHandle, Request, SubmitError,
+};
+pub use serve::{App, ServeError, serve};

@@ -450,7 +450,7 @@ impl Worker {
     fn carry_out(&mut self) {
         while let Some(output) = self.replica.poll_output() {
             match output {
-                Output::Send { to, message } => self.peers.send(to, message),
+                Output::Send { to, message } => self.peers.send(to, &message),
                 Output::Decided(applied) => self.block_decided(&applied),
                 Output::ReadReady { id, height } => {
                     if let Some(reply) = self.reads.remove(&id) {

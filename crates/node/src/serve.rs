@@ -18,7 +18,7 @@ use crate::disk::{Faults, FileDisk};
 use crate::identity::Identity;
 use crate::peer::{PeerAddress, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
-use crate::{disk, http, identity};
+use crate::{disk, http, identity, peer};
 
 /// What the HTTP layer works with. Cheap to clone.
 #[derive(Clone)]
@@ -114,8 +114,7 @@ pub async fn serve(
         open_replica(&config.folder, &catalogue_path, &identity, faults, &inlet, &opening)?;
     let membership = Arc::new(replica.membership().clone());
 
-    let stop = CancellationToken::new();
-    let peers = start_peers(&config, &identity, &membership, &blobs, &inlet, &stop).await?;
+    let peers = start_peers(&config, &identity, &blobs, &inlet).await?;
     let tip = replica.tip();
     let catalogue =
         catalogue_thread::start(feeder, &catalogue_path, tip).map_err(ServeError::System)?;
@@ -124,6 +123,7 @@ pub async fn serve(
             .map_err(ServeError::System)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
+    let links = peers.clone();
     let app = App {
         config,
         membership,
@@ -149,7 +149,7 @@ pub async fn serve(
     })
     .await
     .unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
-    stop.cancel();
+    links.shutdown().await;
     Ok(())
 }
 
@@ -205,10 +205,8 @@ fn fill(bytes: &mut [u8]) -> Result<(), ServeError> {
 async fn start_peers(
     config: &NodeConfig,
     identity: &Identity,
-    membership: &Membership,
     blobs: &blobs::Store,
     inlet: &Inlet,
-    stop: &CancellationToken,
 ) -> Result<Peers, ServeError> {
     let addresses: Vec<PeerAddress> = config
         .members
@@ -221,16 +219,12 @@ async fn start_peers(
         })
         .collect();
     let inlet = inlet.clone();
-    let inbound = move |from, message| inlet.peer(from, message);
-    let peers = Peers::start(
-        config.peer.address,
-        identity,
-        membership,
-        addresses,
-        blobs.clone(),
-        inbound,
-        stop.clone(),
-    )
-    .await?;
+    let settings = peer::Config {
+        identity: identity.clone(),
+        listen: config.peer.address,
+        peers: addresses,
+        blobs: blobs.clone(),
+    };
+    let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;
     Ok(peers)
 }

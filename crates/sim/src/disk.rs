@@ -21,7 +21,7 @@ use model::LogSeq;
 use crate::rng::{Chance, Rng};
 use file::File;
 
-/// Durable writes kept as evidence for what may be said; at least this many bytes back.
+/// Durable writes kept as evidence for what may be said, before those of the latest flush.
 const EVIDENCE_BYTES: usize = 512 << 10;
 
 /// How much of the dirty cache survives a power cut.
@@ -144,6 +144,8 @@ impl Platter {
             }
         }
         let last = self.flight.last().map(|write| write.seq);
+        // A batch is evidence as a whole: what rests on any of its records leaves only now.
+        self.trim_evidence();
         for write in std::mem::take(&mut self.flight) {
             self.keep_evidence(write.bytes);
         }
@@ -264,6 +266,9 @@ impl Platter {
         }
         self.evidence_bytes += bytes.len();
         self.evidence.push_back(bytes);
+    }
+
+    fn trim_evidence(&mut self) {
         while self.evidence_bytes > EVIDENCE_BYTES && self.evidence.len() > 64 {
             let oldest = self.evidence.pop_front().map_or(0, |bytes| bytes.len());
             self.evidence_bytes -= oldest;

@@ -4,6 +4,7 @@
 //! always, writes only under a request key. A write without key whose node fell silent stays *unknown* for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use consensus::ReadId;
@@ -42,7 +43,7 @@ pub(crate) enum State {
     Unknown,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Op {
     pub(crate) ask: Ask,
     pub(crate) state: State,
@@ -53,6 +54,18 @@ pub(crate) struct Op {
     /// What a read of the present try must see.
     pub(crate) floor: Height,
     
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.ask {
+            Ask::Read => "read",
+            Ask::Write { key: Some(_), .. } => "write under a key",
+            Ask::Write { key: None, .. } => "write",
+        };
+        let placed = if self.placed { "at a node" } else { "on its way" };
+        write!(f, "{kind}, {:?}, try {}, {placed}", self.state, self.attempt + 1)
+    }
 }
 
 /// What to do with an operation that has reached a node.

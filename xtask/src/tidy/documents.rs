@@ -37,8 +37,7 @@ pub(super) fn check(files: &[TextFile], crates: &[String]) -> Vec<Complaint> {
     complaints
 }
 
-/// A crate has either a section whose heading names it and that has a line beginning with **Invariant**, or a row of
-/// a table with a column of that name.
+/// Every crate has a section of the map whose heading names it and in which a line begins with **Invariant**.
 fn check_invariants(files: &[TextFile], crates: &[String]) -> Vec<Complaint> {
     let Some(map) = files.iter().find(|file| file.path == MAP) else {
         return vec![Complaint::new(MAP, "is missing")];
@@ -53,16 +52,11 @@ fn check_invariants(files: &[TextFile], crates: &[String]) -> Vec<Complaint> {
 fn invariants(map: &str) -> BTreeSet<&str> {
     let mut stated = BTreeSet::new();
     let mut section = None;
-    let mut in_table = false;
     for line in map.lines() {
         if line.starts_with('#') {
             section = quoted(line);
-        } else if line.contains("**Invariant") && !line.starts_with('|') {
-            stated.extend(section.or_else(|| quoted(line)));
-        }
-        in_table = line.starts_with('|') && (in_table || line.contains("**Invariant"));
-        if in_table {
-            stated.extend(quoted(line));
+        } else if line.starts_with("**Invariant") {
+            stated.extend(section);
         }
     }
     stated
@@ -146,38 +140,32 @@ mod tests {
             .collect()
     }
 
+    const STATED: &str = "### `model`\n\n**Invariant:** no I/O\n";
+
     #[test]
-    fn a_section_or_a_table_row_states_an_invariant() {
-        let section = "### `crates/model`\n\ntext\n\n**Invariant:** no I/O\n";
-        let table = "| crate | **Invariant** |\n| --- | --- |\n| `model` | no I/O |\n";
-        assert_eq!(complaints(&[file(MAP, section)]), [""; 0]);
-        assert_eq!(complaints(&[file(MAP, table)]), [""; 0]);
-        assert_eq!(
-            complaints(&[file(MAP, "### `model`\n### `other`\n**Invariant:** x\n")]).len(),
-            1
-        );
+    fn a_section_states_the_invariant_of_its_crate() {
+        assert_eq!(complaints(&[file(MAP, STATED)]), [""; 0]);
+        let another = "### `model`\n### `other`\n**Invariant:** x\n";
+        assert_eq!(complaints(&[file(MAP, another)]).len(), 1);
     }
 
     #[test]
     fn pages_are_reached_through_other_pages() {
-        let map = file(
-            MAP,
-            "`model` **Invariant:** x\n[d](docs/decisions/README.md)\n",
-        );
+        let map = file(MAP, &format!("{STATED}[d](docs/decisions/README.md)\n"));
         let index = file("docs/decisions/README.md", "[one](one.md#top)\n");
         let one = file("docs/decisions/one.md", "[up](../../ARCHITECTURE.md)\n");
         let lost = file("docs/lost.md", "x\n");
         assert_eq!(complaints(&[map, index, one]), [""; 0]);
-        let map = file(MAP, "`model` **Invariant:** x\n");
+        let map = file(MAP, STATED);
         assert_eq!(complaints(&[map, lost]).len(), 1);
     }
 
     #[test]
     fn dead_links_are_found_outside_of_code() {
-        let map = "`model` **Invariant:** x\n[a](gone.md)\n```\n[b](gone.md)\n```\n[c](https://example.org/x)\n";
+        let map = "### `model`\n**Invariant:** x\n[a](gone.md)\n```\n[b](gone.md)\n```\n[c](https://example.org/x)\n";
         assert_eq!(
             complaints(&[file(MAP, map)]),
-            ["ARCHITECTURE.md:2: dead link to gone.md"]
+            ["ARCHITECTURE.md:3: dead link to gone.md"]
         );
     }
 }

@@ -18,7 +18,15 @@ impl Applier<'_> {
     /// Adds a file, or what is new about one that is there.
     pub(super) fn add_file(&mut self) -> rusqlite::Result<Verdict> {
         let command = self.command;
-        let Payload::AddFile { file, size, name, facts, metadata, restore } = &command.payload else {
+        let Payload::AddFile {
+            file,
+            size,
+            name,
+            facts,
+            metadata,
+            restore,
+        } = &command.payload
+        else {
             unreachable!("only an AddFile is handed over");
         };
         let valid = rules::check_size(*size)
@@ -42,7 +50,11 @@ impl Applier<'_> {
             added_by: command.actor,
         });
         let key = RowKey::free(self.db, stored.local_time())?;
-        let row = FileRow { key, arrival: self.arrival(), stored };
+        let row = FileRow {
+            key,
+            arrival: self.arrival(),
+            stored,
+        };
         index::insert(self.db, self.text, &row)?;
         self.record(None, &row.stored, HistoryKind::Added)?;
         Ok(Verdict::FileAdded(Arc::new(row.stored)))

@@ -106,6 +106,9 @@ pub enum QueryErrorKind {
         /// The number.
         what: &'static str,
     },
+    /// A box whose south lies north of its north.
+    #[error("the box has its south north of its north")]
+    UpsideDown,
     /// Not a date.
     #[error("{0}")]
     Time(TimeError),
@@ -123,23 +126,34 @@ pub enum QueryErrorKind {
 impl QueryErrorKind {
     /// The error at a place, with nothing to suggest.
     pub(super) fn at(self, column: usize) -> QueryError {
-        QueryError { column, kind: self, suggestion: None }
+        QueryError {
+            column,
+            kind: self,
+            suggestion: None,
+        }
     }
 
     /// The error at a place, with something to suggest.
     pub(super) fn suggesting(self, column: usize, suggestion: impl Into<String>) -> QueryError {
-        QueryError { column, kind: self, suggestion: Some(suggestion.into()) }
+        QueryError {
+            column,
+            kind: self,
+            suggestion: Some(suggestion.into()),
+        }
     }
 }
 
-/// The one of `known` that `word` is most likely a misspelling of.
+/// The one of `known` that `word` is most likely a misspelling of. Short words are all near each other, so unless
+/// most letters agree the first one must.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_lowercase().chars().take(64).collect();
+    let likely = |distance: usize, candidate: &str| {
+        let length = candidate.len().max(word.len());
+        distance * 2 < length || candidate.chars().next() == word.first().copied()
+    };
     known
         .map(|candidate| (distance(&word, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= 2 && *distance < candidate.chars().count().min(word.len().max(1) + 1)
-        })
+        .filter(|(distance, candidate)| *distance <= 2 && likely(*distance, candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -169,7 +183,12 @@ mod tests {
 
     #[test]
     fn the_distance_is_levenshteins() {
-        let cases = [("kitten", "sitting", 3), ("", "abc", 3), ("tag", "tag", 0), ("tga", "tag", 2)];
+        let cases = [
+            ("kitten", "sitting", 3),
+            ("", "abc", 3),
+            ("tag", "tag", 0),
+            ("tga", "tag", 2),
+        ];
         for (from, to, expected) in cases {
             let from: Vec<char> = from.chars().collect();
             assert_eq!(distance(&from, to), expected);

@@ -48,7 +48,9 @@ impl Word for Key {
 }
 
 /// Keys that belong to the language and have nothing to look at yet.
-const LATER: [&str; 7] = ["within", "person", "album", "duration", "uploaded", "like", "field"];
+const LATER: [&str; 7] = [
+    "within", "person", "album", "duration", "uploaded", "like", "field",
+];
 
 /// The key of this name.
 pub(super) fn lookup(name: &str, column: usize) -> Result<Key, QueryError> {
@@ -60,7 +62,10 @@ pub(super) fn lookup(name: &str, column: usize) -> Result<Key, QueryError> {
     }
     let suggestion = match nearest(name, Key::WORDS.iter().map(|(word, _)| *word)) {
         Some(key) => format!("did you mean {key}:?"),
-        None => format!("to search for text, put it in quotes; the keys are {}", all_keys()),
+        None => format!(
+            "to search for text, put it in quotes; the keys are {}",
+            all_keys()
+        ),
     };
     Err(QueryErrorKind::UnknownKey(name.to_owned()).suggesting(column, suggestion))
 }

@@ -20,7 +20,11 @@ pub(super) enum TokenKind {
     And,
     Not,
     Text(Pattern),
-    Keyed { key: Key, operator: Operator, value: Value },
+    Keyed {
+        key: Key,
+        operator: Operator,
+        value: Value,
+    },
 }
 
 /// What stands between a key and its value.
@@ -39,7 +43,10 @@ pub(super) struct Value {
 
 /// All tokens of a text.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, QueryError> {
-    let mut lexer = Lexer { chars: text.chars().collect(), at: 0 };
+    let mut lexer = Lexer {
+        chars: text.chars().collect(),
+        at: 0,
+    };
     let mut tokens = Vec::new();
     while let Some(token) = lexer.next()? {
         tokens.push(token);
@@ -122,10 +129,8 @@ impl Lexer {
             self.at += 1;
         }
         match self.peek() {
-            Some(next) if !next.is_whitespace() && next != ')' => {
-                Err(QueryErrorKind::NeedsQuotes
-                    .suggesting(self.column(), "leave a space behind the quote"))
-            }
+            Some(next) if !next.is_whitespace() && next != ')' => Err(QueryErrorKind::NeedsQuotes
+                .suggesting(self.column(), "leave a space behind the quote")),
             _ => Ok(Pattern { text, extent }),
         }
     }
@@ -140,9 +145,17 @@ impl Lexer {
                 _ => self.bare()?,
             };
             let value = Value { column, pattern };
-            return Ok(TokenKind::Keyed { key, operator, value });
+            return Ok(TokenKind::Keyed {
+                key,
+                operator,
+                value,
+            });
         }
-        for (word, operator) in [("OR", TokenKind::Or), ("AND", TokenKind::And), ("NOT", TokenKind::Not)] {
+        for (word, operator) in [
+            ("OR", TokenKind::Or),
+            ("AND", TokenKind::And),
+            ("NOT", TokenKind::Not),
+        ] {
             if self.stands_alone(start, word) {
                 self.at += word.len();
                 return Ok(operator);
@@ -209,7 +222,11 @@ impl Lexer {
             }
             self.at += 1;
         }
-        let extent = if text.ends_with('*') { Extent::Prefix } else { Extent::Whole };
+        let extent = if text.ends_with('*') {
+            Extent::Prefix
+        } else {
+            Extent::Whole
+        };
         if extent == Extent::Prefix {
             text.pop();
         }

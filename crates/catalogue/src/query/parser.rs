@@ -24,7 +24,15 @@ pub(super) fn parse(text: &str) -> Result<Query, QueryError> {
     if let Some(token) = parser.peek() {
         return Err(QueryErrorKind::UnopenedParenthesis.at(token.column));
     }
-    Ok(Query { filter, ..parser.query })
+    let query = Query {
+        filter,
+        ..parser.query
+    };
+    // The canonical text may need quotes and escapes that the original went without, and is to be a query as well.
+    if query.canonical().len() > QUERY_BYTES_MAX {
+        return Err(QueryErrorKind::TooLong.at(1));
+    }
+    Ok(query)
 }
 
 struct Parser {
@@ -100,7 +108,9 @@ impl Parser {
 
     /// A negation, a group or a term; nothing if it was about the query as a whole.
     fn operand(&mut self, depth: usize) -> Result<Option<Expr>, QueryError> {
-        let Some(Token { column, kind }) = self.take() else { return Ok(None) };
+        let Some(Token { column, kind }) = self.take() else {
+            return Ok(None);
+        };
         if depth > DEPTH_MAX {
             return Err(QueryErrorKind::TooDeep.at(column));
         }
@@ -112,7 +122,11 @@ impl Parser {
                 self.count(column)?;
                 Ok(Some(Expr::Term(term)))
             }
-            TokenKind::Keyed { key, operator, value } => {
+            TokenKind::Keyed {
+                key,
+                operator,
+                value,
+            } => {
                 self.count(column)?;
                 match value::keyed(key, operator, value, column)? {
                     Item::Term(term) => Ok(Some(Expr::Term(term))),

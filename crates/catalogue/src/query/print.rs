@@ -19,7 +19,11 @@ impl Display for Query {
         if self.within != Within::Live {
             parts.push(format!("in:{}", self.within.word()));
         }
-        parts.extend(self.library.as_ref().map(|library| format!("library:{library}")));
+        parts.extend(
+            self.library
+                .as_ref()
+                .map(|library| format!("library:{library}")),
+        );
         parts.extend(self.sort.as_ref().map(|sort| format!("sort:{sort}")));
         f.write_str(&parts.join(" "))
     }
@@ -90,7 +94,10 @@ impl Display for Term {
             Self::Bbox(b) => write!(f, "bbox:{},{},{},{}", b.west, b.south, b.east, b.north),
             Self::Has(field) => write!(f, "has:{}", field.word()),
             Self::Missing(field) => write!(f, "missing:{}", field.word()),
-            Self::Rating { is: super::Comparison::Equal, value } => write!(f, "rating:{value}"),
+            Self::Rating {
+                is: super::Comparison::Equal,
+                value,
+            } => write!(f, "rating:{value}"),
             Self::Rating { is, value } => write!(f, "rating{}{value}", is.word()),
             Self::Favourite(favourite) => write!(f, "favourite:{favourite}"),
         }

@@ -210,7 +210,10 @@ pub struct Sort {
 impl Default for Sort {
     /// Newest first.
     fn default() -> Self {
-        Self { key: SortKey::Taken, direction: Direction::Descending }
+        Self {
+            key: SortKey::Taken,
+            direction: Direction::Descending,
+        }
     }
 }
 

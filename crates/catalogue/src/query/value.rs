@@ -67,19 +67,26 @@ pub(super) fn keyed(
 /// Keys whose values are not searched for as text.
 fn plain(key: Key, is: Comparison, text: &str, at: usize) -> Result<Item, QueryError> {
     let name = key.word();
-    let date = || text.parse().map_err(|error| QueryErrorKind::Time(error).at(at));
+    let date = || {
+        text.parse()
+            .map_err(|error| QueryErrorKind::Time(error).at(at))
+    };
     let term = match key {
         Key::Type => Term::Type(choice(name, text, at)?),
-        Key::Taken => {
-            Term::Taken(text.parse().map_err(|error| QueryErrorKind::Time(error).at(at))?)
-        }
+        Key::Taken => Term::Taken(
+            text.parse()
+                .map_err(|error| QueryErrorKind::Time(error).at(at))?,
+        ),
         Key::After => Term::After(date()?),
         Key::Before => Term::Before(date()?),
         Key::Near => Term::Near(near(text).map_err(|kind| kind.at(at))?),
         Key::Bbox => Term::Bbox(bbox(text).map_err(|kind| kind.at(at))?),
         Key::Has => Term::Has(choice(name, text, at)?),
         Key::Missing => Term::Missing(choice(name, text, at)?),
-        Key::Rating => Term::Rating { is, value: rating(text).map_err(|kind| kind.at(at))? },
+        Key::Rating => Term::Rating {
+            is,
+            value: rating(text).map_err(|kind| kind.at(at))?,
+        },
         Key::Favourite => Term::Favourite(choice::<Flag>(name, text, at)? == Flag::True),
         Key::In => return within(name, text, at).map(Item::Within),
         Key::Library => return library(text, at).map(Item::Library),
@@ -150,20 +157,24 @@ impl Word for Flag {
 
 /// Places other than the usual one, which has no name.
 fn within(key: &'static str, text: &str, column: usize) -> Result<Within, QueryError> {
-    match choice(key, text, column) {
-        Ok(Within::Live) => {
+    match Within::from_word(text) {
+        Some(within) if within != Within::Live => Ok(within),
+        _ => {
             let choices = "trash, archive, all".to_owned();
             Err(QueryErrorKind::UnknownChoice { key, choices }
                 .suggesting(column, "leave it out to search what is live"))
         }
-        other => other,
     }
 }
 
 fn library(text: &str, column: usize) -> Result<LibraryId, QueryError> {
     text.parse().map_err(|_| {
         let expected = "library:home";
-        QueryErrorKind::Form { key: "library", expected }.at(column)
+        QueryErrorKind::Form {
+            key: "library",
+            expected,
+        }
+        .at(column)
     })
 }
 
@@ -180,19 +191,30 @@ fn rating(text: &str) -> Result<u8, QueryErrorKind> {
     let key = "rating";
     let valid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !valid {
-        return Err(QueryErrorKind::Form { key, expected: "rating:4 or rating>=4" });
+        return Err(QueryErrorKind::Form {
+            key,
+            expected: "rating:4 or rating>=4",
+        });
     }
     text.parse()
         .ok()
         .filter(|rating| *rating <= rules::RATING_MAX)
-        .ok_or(QueryErrorKind::Range { key, what: "number" })
+        .ok_or(QueryErrorKind::Range {
+            key,
+            what: "number",
+        })
 }
 
 fn near(text: &str) -> Result<Circle, QueryErrorKind> {
     const KEY: &str = "near";
-    let form = QueryErrorKind::Form { key: KEY, expected: "near:51.5,-0.1,10km" };
+    let form = QueryErrorKind::Form {
+        key: KEY,
+        expected: "near:51.5,-0.1,10km",
+    };
     let parts: Vec<&str> = text.split(',').collect();
-    let [lat, lon, radius] = parts.as_slice() else { return Err(form) };
+    let [lat, lon, radius] = parts.as_slice() else {
+        return Err(form);
+    };
     let (number, unit_m) = match radius.strip_suffix("km") {
         Some(number) => (number, 1000.0),
         None => (radius.strip_suffix('m').ok_or_else(|| form.clone())?, 1.0),
@@ -202,11 +224,18 @@ fn near(text: &str) -> Result<Circle, QueryErrorKind> {
         (Some(lat), Some(lon), Some(radius)) => (lat, lon, radius),
         _ => return Err(form),
     };
-    let circle = Circle { lat, lon, radius_m: radius * unit_m };
+    let circle = Circle {
+        lat,
+        lon,
+        radius_m: radius * unit_m,
+    };
     let in_range = [
         (lat.abs() <= 90.0, "latitude"),
         (lon.abs() <= 180.0, "longitude"),
-        (circle.radius_m > 0.0 && circle.radius_m <= RADIUS_M_MAX, "radius"),
+        (
+            circle.radius_m > 0.0 && circle.radius_m <= RADIUS_M_MAX,
+            "radius",
+        ),
     ];
     match in_range.into_iter().find(|(valid, _)| !valid) {
         Some((_, what)) => Err(QueryErrorKind::Range { key: KEY, what }),
@@ -227,11 +256,16 @@ fn bbox(text: &str) -> Result<BoundingBox, QueryErrorKind> {
         (south.abs() <= 90.0, "south"),
         (east.abs() <= 180.0, "east"),
         (north.abs() <= 90.0, "north"),
-        (south <= north, "south that is north of its north"),
     ];
     match in_range.into_iter().find(|(valid, _)| !valid) {
         Some((_, what)) => Err(QueryErrorKind::Range { key: KEY, what }),
-        None => Ok(BoundingBox { west, south, east, north }),
+        None if south > north => Err(QueryErrorKind::UpsideDown),
+        None => Ok(BoundingBox {
+            west,
+            south,
+            east,
+            north,
+        }),
     }
 }
 

@@ -37,7 +37,12 @@ pub(super) struct Cursor {
     pub(super) id: i64,
 }
 
-codec_struct!(Cursor { print, stretch, value, id });
+codec_struct!(Cursor {
+    print,
+    stretch,
+    value,
+    id
+});
 
 /// What a cursor must belong to.
 #[derive(Debug, Clone, Copy)]
@@ -49,22 +54,32 @@ impl Context {
     pub(super) fn new(library: &LibraryId, query: &Query, sort: Sort) -> Self {
         let text = format!("starling/cursor/v1\n{library}\n{sort}\n{query}");
         let digest = Digest::of(&[text.as_bytes()]);
-        let (print, _) = digest.0.split_first_chunk().expect("a digest is longer than its print");
+        let (print, _) = digest
+            .0
+            .split_first_chunk()
+            .expect("a digest is longer than its print");
         Self { print: *print }
     }
 
     /// The text of a cursor.
     pub(super) fn write(&self, stretch: u8, value: SortValue, id: i64) -> String {
-        let cursor = Cursor { print: self.print, stretch, value, id };
+        let cursor = Cursor {
+            print: self.print,
+            stretch,
+            value,
+            id,
+        };
         BASE64.encode(cursor.to_bytes())
     }
 
     /// The cursor that a text stands for.
     pub(super) fn read(&self, text: &str) -> Result<Cursor, SearchError> {
-        let bytes = BASE64
-            .decode(text)
-            .map_err(|_| SearchError::Cursor)?;
+        let bytes = BASE64.decode(text).map_err(|_| SearchError::Cursor)?;
         let cursor = Cursor::from_bytes(&bytes).map_err(|_| SearchError::Cursor)?;
-        if cursor.print == self.print { Ok(cursor) } else { Err(SearchError::ForeignCursor) }
+        if cursor.print == self.print {
+            Ok(cursor)
+        } else {
+            Err(SearchError::ForeignCursor)
+        }
     }
 }

@@ -51,7 +51,11 @@ impl Plan {
         }
         for part in parts {
             plan.narrow(part);
-            let mut condition = Condition { library, sql: String::new(), params: Vec::new() };
+            let mut condition = Condition {
+                library,
+                sql: String::new(),
+                params: Vec::new(),
+            };
             condition.expr(part);
             plan.push(&condition.sql, condition.params);
         }
@@ -63,25 +67,41 @@ impl Plan {
         let texts: Vec<String> = parts.iter().filter_map(|part| match_text(part)).collect();
         if !texts.is_empty() {
             parts.retain(|part| match_text(part).is_none());
-            let mut plan = Self::of("words CROSS JOIN files f ON f.id = words.rowid", "words.rowid");
+            let mut plan = Self::of(
+                "words CROSS JOIN files f ON f.id = words.rowid",
+                "words.rowid",
+            );
             plan.push("words MATCH ?", [texts.join(" AND ").into()]);
             return plan;
         }
-        let tag = parts.iter().enumerate().find_map(|(place, part)| match part {
-            Expr::Term(Term::Tag(pattern)) if pattern.extent == Extent::Whole => {
-                Some((place, fold(&pattern.text)))
-            }
-            _ => None,
-        });
-        let Some((place, path)) = tag else { return Self::of("files f", "f.id") };
+        let tag = parts
+            .iter()
+            .enumerate()
+            .find_map(|(place, part)| match part {
+                Expr::Term(Term::Tag(pattern)) if pattern.extent == Extent::Whole => {
+                    Some((place, fold(&pattern.text)))
+                }
+                _ => None,
+            });
+        let Some((place, path)) = tag else {
+            return Self::of("files f", "f.id");
+        };
         parts.remove(place);
         let mut plan = Self::of("tags t CROSS JOIN files f ON f.id = t.id", "t.id");
-        plan.push("t.library = ? AND t.path = ?", [library.as_str().to_owned().into(), path.into()]);
+        plan.push(
+            "t.library = ? AND t.path = ?",
+            [library.as_str().to_owned().into(), path.into()],
+        );
         plan
     }
 
     fn of(from: &'static str, id: &'static str) -> Self {
-        Self { from, id, conditions: Vec::new(), params: Vec::new() }
+        Self {
+            from,
+            id,
+            conditions: Vec::new(),
+            params: Vec::new(),
+        }
     }
 
     /// Adds a condition with its parameters.
@@ -93,8 +113,13 @@ impl Plan {
     /// A date in a conjunction bounds the row ids as well.
     fn narrow(&mut self, part: &Expr) {
         let Expr::Term(term) = part else { return };
-        let Some((first, last)) = period(term) else { return };
-        let bounds = [RowKey::first_at(first).0.into(), RowKey::last_at(last).0.into()];
+        let Some((first, last)) = period(term) else {
+            return;
+        };
+        let bounds = [
+            RowKey::first_at(first).0.into(),
+            RowKey::last_at(last).0.into(),
+        ];
         self.push(&format!("{} BETWEEN ? AND ?", self.id), bounds);
     }
 }
@@ -146,7 +171,10 @@ struct Condition<'a> {
 impl Condition<'_> {
     fn expr(&mut self, expr: &Expr) {
         if let Some(text) = match_text(expr) {
-            return self.push("f.id IN (SELECT rowid FROM words WHERE words MATCH ?)", [text.into()]);
+            return self.push(
+                "f.id IN (SELECT rowid FROM words WHERE words MATCH ?)",
+                [text.into()],
+            );
         }
         match expr {
             Expr::And(parts) => self.joined(parts, " AND "),

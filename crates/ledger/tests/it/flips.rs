@@ -23,10 +23,14 @@ fn every_flipped_bit_is_noticed() {
         node.flush();
         memories.push(node.memory.clone());
     }
-    let files = node.disk.files();
-    for (name, bytes) in &files {
+    let mut files = node.disk.files();
+    for bytes in files.values_mut() {
+        // Of the zeros written ahead a few are as good as all.
         let end = bytes.iter().rposition(|b| *b != 0).unwrap() + 600;
-        for at in 0..end.min(bytes.len()) {
+        bytes.truncate(end);
+    }
+    for (name, bytes) in &files {
+        for at in 0..bytes.len() {
             let disk = MemoryDisk::holding(files.clone());
             disk.edit(name, |bytes| bytes[at] ^= 1 << (at % 8));
             let context = format!("{name} at {at}");

@@ -32,11 +32,11 @@ pub(crate) fn life() -> Node {
     node
 }
 
-/// Without the zeros written ahead.
+/// Without most of the zeros written ahead.
 fn trimmed(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
     let trim = |mut bytes: Vec<u8>| {
         let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
-        bytes.truncate(end);
+        bytes.truncate(end.next_multiple_of(512));
         bytes
     };
     files

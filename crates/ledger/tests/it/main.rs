@@ -1,6 +1,12 @@
 //! The ledger through its public face: on a disk that loses what was not flushed, on one that rots, and on files
 //! written by earlier versions.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
+
 mod chain;
 mod crash;
 mod damage;

@@ -182,7 +182,9 @@ impl Writer {
                 std::thread::sleep(self.faults.flush_delay);
             }
             if self.faults.failing_flush == Some(self.flushes) {
-                return Err(io::Error::other("this flush fails because a test asked for it"));
+                return Err(io::Error::other(
+                    "this flush fails because a test asked for it",
+                ));
             }
             file.sync_data().map_err(not_full)?;
             self.dirty = false;

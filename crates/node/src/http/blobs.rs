@@ -120,7 +120,7 @@ async fn get(
     call.no_more_params()?;
     let id = parse(&name).ok_or_else(|| Problem::not_found("blob"))?;
     let token = call.token;
-    if !call.read(move |reader| reader.may_read_blob(token, id)).await? {
+    if !call.read(move |reader| reader.may_read_blob(token, &id)).await? {
         return Err(Problem::not_found("blob"));
     }
     let name = id.to_string();

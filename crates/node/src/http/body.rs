@@ -109,7 +109,8 @@ async fn drain(mut body: Body) {
 
 /// Refuses a body that says it is too long, before any of it is read.
 pub(crate) fn check_declared(headers: &HeaderMap, limit: u64) -> Result<(), Problem> {
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let declared: Option<u64> = declared.and_then(|text| text.parse().ok());
     match declared {
         Some(length) if length > limit => Err(too_large(limit)),
         _ => Ok(()),

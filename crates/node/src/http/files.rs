@@ -180,7 +180,7 @@ async fn history(MayRead(mut call): MayRead, Path(id): Path<String>) -> Result<R
     call.no_more_params()?;
     let file = find(&call, &id).await?.id;
     let library = call.library.clone();
-    let entries = call.read(move |reader| reader.history(&library, file)).await?;
+    let entries = call.read(move |reader| reader.history(&library, &file)).await?;
     Ok(reply::json(StatusCode::OK, &Page::whole(entries, call.height())))
 }
 
@@ -200,7 +200,7 @@ fn content_digest(expected: Expected, body: &[u8]) -> Digest {
 pub(super) async fn find(call: &Call, id: &str) -> Result<File, Problem> {
     let id = file_id(id)?;
     let library = call.library.clone();
-    let file = call.read(move |reader| reader.file(&library, id)).await?;
+    let file = call.read(move |reader| reader.file(&library, &id)).await?;
     file.ok_or_else(|| Problem::not_found("file"))
 }
 

@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ::blobs::{BlobWriter, ReadError, Staged, Store, Verdict, WriteError};
-use axum::body::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use model::{BlobId, NodeId};
@@ -23,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::problem::{Code, Problem};
-use crate::peer::Peers;
+use crate::peer::{FetchBlobError, Peers};
 use crate::serve::App;
 
 /// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
@@ -201,11 +200,12 @@ impl Holdings {
     /// Has one peer store a blob.
     async fn copy(&self, peer: NodeId, id: BlobId, size: u64) -> bool {
         let limit = COPY_TIMEOUT + seconds(size, DEAD_PEER_RATE);
-        let put = self.0.peers.put_blob(peer, id, size, self.0.store.path(id));
+        let path = self.0.store.path(id);
+        let put = self.0.peers.put_blob(peer, id, size, &path);
         match tokio::time::timeout(limit, put).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::warn!(%peer, blob = %id, %error, "a peer did not take a copy");
+                tracing::warn!(%peer, blob = %id, error = %Chain(&error), "a peer did not take a copy");
                 false
             }
             Err(_) => {
@@ -272,40 +272,21 @@ impl Holdings {
     /// Fetches a blob from the first peer that has it intact, and keeps it.
     async fn fetch(&self, id: BlobId) -> Result<Sound, Problem> {
         for peer in self.candidates(id) {
-            match self.fetch_from(peer, id).await {
-                Ok(true) => {
+            match self.0.peers.fetch_blob(peer, id).await {
+                Ok(()) => {
                     tracing::info!(%peer, blob = %id, "fetched a blob");
                     if let Some(sound) = self.check(id, Trust::Bytes).await? {
                         return Ok(sound);
                     }
                 }
-                Ok(false) => {}
-                Err(problem) if problem.code() == Code::DiskFull => return Err(problem),
-                Err(problem) => tracing::warn!(%peer, blob = %id, %problem, "fetching a blob"),
+                Err(FetchBlobError::Write(WriteError::Full { .. })) => return Err(disk_full()),
+                Err(error) => {
+                    tracing::warn!(%peer, blob = %id, error = %Chain(&error), "fetching a blob");
+                }
             }
         }
         let detail = "no node that can be reached has these bytes intact; try again";
         Err(Problem::new(Code::BytesUnavailable, detail))
-    }
-
-    async fn fetch_from(&self, peer: NodeId, id: BlobId) -> Result<bool, Problem> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Problem::new(Code::BytesUnavailable, format!("the peer failed: {error}"))
-        };
-        let stream = self.0.peers.get_blob(peer, id).await.map_err(|error| failed(&error))?;
-        let mut stream = std::pin::pin!(stream);
-        let mut incoming = self.begin(u64::MAX);
-        while let Some(chunk) = stream.next().await {
-            let chunk: Bytes = chunk.map_err(|error| failed(&error))?;
-            incoming.write(&chunk).await?;
-        }
-        let staged = incoming.finish().await?;
-        if staged.id() != id {
-            let detail = format!("the peer's bytes hash to {}", staged.id());
-            return Err(Problem::new(Code::BytesUnavailable, detail));
-        }
-        self.commit(staged).await?;
-        Ok(true)
     }
 
     /// What a blob's bytes say of themselves; keeps the thumbnail.

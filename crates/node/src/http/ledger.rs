@@ -186,7 +186,7 @@ async fn head(
     let decided = block(&api, tip).await?.ok_or_else(|| Problem::not_found("block"))?;
     call.reflects(tip);
     let header = decided.block.header();
-    let names = Names::of(&api, tip);
+    let names = Names::of(&api);
     let head = Head {
         chain_id: header.chain.to_string(),
         height: tip.0,
@@ -220,7 +220,7 @@ async fn blocks(
     call.no_more_params()?;
     let (from, _) = cursor.as_deref().map_or(Ok((from, 0)), reply::read_cursor)?;
     let reader = api.app.replica.reader().clone();
-    let names = Names::of(&api, Height(from));
+    let names = Names::of(&api);
     let page = api.blocking(move || collect(&reader, &names, from, limit)).await??;
     call.reflects(Height(page.as_of));
     Ok(reply::json(StatusCode::OK, &page))
@@ -280,7 +280,7 @@ async fn one_block(
         response.headers_mut().insert(CONTENT_TYPE, octets);
         response
     } else {
-        reply::json(StatusCode::OK, &Names::of(&api, height).block(&decided))
+        reply::json(StatusCode::OK, &Names::of(&api).block(&decided))
     };
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
@@ -364,9 +364,9 @@ pub(crate) fn read_block(reader: &Reader, height: Height) -> Result<Option<Decid
 pub(crate) struct Names(Membership);
 
 impl Names {
-    /// Of the epoch of `height`.
-    pub(crate) fn of(api: &Api, height: Height) -> Self {
-        Self(api.app.replica.reader().membership(height).clone())
+    /// Of the voters.
+    pub(crate) fn of(api: &Api) -> Self {
+        Self(api.app.membership.as_ref().clone())
     }
 
     /// A node's name; empty if it is no voter.

@@ -1,6 +1,6 @@
 //! What people say of a file, from JSON: the metadata of an upload and the changes of a merge patch (RFC 7396).
 
-use catalogue::Word as _;
+use catalogue::file::Word as _;
 use catalogue::rules::{
     ALTITUDE_M_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, RATING_MAX, TAGS_MAX, check_tag,
 };
@@ -156,7 +156,11 @@ fn place(node: &Node<'_>) -> Result<Place, Faults> {
     faults.keep(members.optional("source", source));
     let point = latitude.zip(longitude);
     let place = point.and_then(|(lat, lon)| Place::new(lat, lon, Source::User));
-    let place = place.map(|place| Place { altitude, name, ..place });
+    let place = place.map(|mut place| {
+        place.altitude = altitude;
+        place.name = name;
+        place
+    });
     faults.into_result(place).map(|place| place.expect("degrees in range are a place"))
 }
 

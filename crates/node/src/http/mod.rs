@@ -37,6 +37,7 @@ mod problem;
 mod range;
 mod records;
 mod reply;
+mod schema;
 mod search;
 mod server;
 mod tokens;
@@ -181,6 +182,3 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Problem::internal("answering", &text.unwrap_or("a handler panicked")).into_response()
 }
-
-#[cfg(test)]
-mod tests;

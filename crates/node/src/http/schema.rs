@@ -356,3 +356,15 @@ pub(crate) enum Scope {
     Write,
     Admin,
 }
+
+/// A tag and how many live files carry it.
+#[derive(ToSchema)]
+#[schema(as = Tag)]
+pub(crate) struct TagDocument {
+    /// As it is spelled.
+    tag: String,
+    /// Files with it or a tag below it: what a search for it finds.
+    count: u64,
+    /// Files with the tag itself.
+    direct: u64,
+}

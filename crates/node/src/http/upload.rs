@@ -182,7 +182,7 @@ async fn from_json(call: &Call, request: Request) -> Result<Sent, Problem> {
     let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
     let (id, name, metadata) = parse(&json::parse(&bytes)?)?;
     let token = call.token;
-    if !call.read(move |reader| reader.may_read_blob(token, id)).await? {
+    if !call.read(move |reader| reader.may_read_blob(token, &id)).await? {
         let detail = "these bytes were not put by this token, and it may not read them";
         return Err(Problem::new(Code::UnknownBlob, detail));
     }

@@ -167,9 +167,7 @@ impl Ca {
 fn params(subject: &str) -> Result<CertificateParams, IssueError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, subject);
+    params.distinguished_name.push(DnType::CommonName, subject);
     params.serial_number = Some(new_serial()?);
     params.use_authority_key_identifier_extension = true;
     Ok(params)

@@ -92,7 +92,9 @@ fn files_of_another_node_are_noticed() {
 
 #[test]
 fn a_key_signs_what_the_node_id_verifies() {
-    use model::{Ballot, BlockHash, Boot, Domain, Height, MembershipHash, Signatures as _, Statement};
+    use model::{
+        Ballot, BlockHash, Boot, Domain, Height, MembershipHash, Signatures as _, Statement,
+    };
     let key = NodeKey::from_pem(&NodeKey::generate().unwrap().to_pem()).unwrap();
     let statement = Statement {
         domain: Domain::Accepted,
@@ -119,7 +121,8 @@ fn members_see_each_others_keys() {
     let ca = create_ca(CHAIN_ID).unwrap();
     let (one, two) = (identity(&ca, "n1"), identity(&ca, "n2"));
     let (client, server) = shake_hands(&one, two.node(), &two, one.node()).unwrap();
-    let seen = |certificates: Option<&[CertificateDer<'_>]>| tls::node_of(&certificates.unwrap()[0]);
+    let seen =
+        |certificates: Option<&[CertificateDer<'_>]>| tls::node_of(&certificates.unwrap()[0]);
     assert_eq!(seen(client.peer_certificates()), Some(two.node()));
     assert_eq!(seen(server.peer_certificates()), Some(one.node()));
     assert_eq!(client.alpn_protocol(), Some(&b"h2"[..]));
@@ -128,7 +131,11 @@ fn members_see_each_others_keys() {
 #[test]
 fn strangers_are_refused_on_both_sides() {
     let ca = create_ca(CHAIN_ID).unwrap();
-    let (one, two, other) = (identity(&ca, "n1"), identity(&ca, "n2"), identity(&ca, "n3"));
+    let (one, two, other) = (
+        identity(&ca, "n1"),
+        identity(&ca, "n2"),
+        identity(&ca, "n3"),
+    );
     let refused = Some(rustls::Error::InvalidCertificate(
         CertificateError::ApplicationVerificationFailure,
     ));
@@ -141,7 +148,11 @@ fn strangers_are_refused_on_both_sides() {
 #[test]
 fn a_members_certificate_without_its_key_is_refused() {
     let ca = create_ca(CHAIN_ID).unwrap();
-    let (one, two, thief) = (identity(&ca, "n1"), identity(&ca, "n2"), identity(&ca, "n3"));
+    let (one, two, thief) = (
+        identity(&ca, "n1"),
+        identity(&ca, "n2"),
+        identity(&ca, "n3"),
+    );
     let key = PrivateKeyDer::Pkcs8(thief.key().pkcs8());
     let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
     let stolen = CertifiedKey::new(vec![one.certificate().clone()], key);
@@ -176,7 +187,9 @@ fn https_clients_that_trust_the_authority_accept_its_certificates() {
 }
 
 fn names() -> Vec<String> {
-    ["localhost", "127.0.0.1", "::1", "nas.local"].map(str::to_owned).into()
+    ["localhost", "127.0.0.1", "::1", "nas.local"]
+        .map(str::to_owned)
+        .into()
 }
 
 /// What a browser would check.

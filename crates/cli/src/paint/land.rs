@@ -1,0 +1,312 @@
+//! Hills, mountains, dunes, fields and woods.
+
+use super::canvas::{Canvas, Colour, hex};
+use super::light::Light;
+use super::noise::{Dice, Noise, lerp, smooth};
+
+/// What grows on the nearest hills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trees {
+    /// Nothing tall.
+    None,
+    /// Pines and firs.
+    Pines,
+    /// Cypresses, far apart.
+    Cypresses,
+}
+
+impl Trees {
+    /// How much a wood adds to the height of the ground at `x`.
+    fn height(self, x: f32, scale: f32, seed: u64) -> f32 {
+        let (spacing, tall, slim) = match self {
+            Self::None => return 0.0,
+            Self::Pines => (0.022 * scale, 0.085 * scale, 0.20),
+            Self::Cypresses => (0.11 * scale, 0.12 * scale, 0.11),
+        };
+        let noise = Noise::new(seed);
+        let cell = (x / spacing).floor() as i32;
+        let tree = |cell: i32| {
+            let chance = |salt: usize| noise.speck((cell + 1000) as usize, salt);
+            let centre = (cell as f32 + 0.2 + 0.6 * chance(1)) * spacing;
+            let height = tall * (0.35 + 0.65 * chance(2));
+            let offset = (x - centre).abs() / (height * slim);
+            if offset >= 1.0 {
+                return 0.0;
+            }
+            match self {
+                Self::Cypresses => height * (1.0 - offset * offset).sqrt() * (0.9 + 0.1 * noise.at(x * 400.0, 1.0)),
+                _ => {
+                    let branches = ((1.0 - offset) * 7.0).fract();
+                    height * (1.0 - offset) * (0.86 + 0.14 * branches)
+                }
+            }
+        };
+        (cell - 1..=cell + 1).map(tree).fold(0.0, f32::max)
+    }
+}
+
+/// Hills behind hills, paler with distance, mist between them.
+pub(super) fn hills(canvas: &mut Canvas, light: Light, trees: Trees, seed: u64) {
+    let mut dice = Dice::new(seed);
+    let horizon = dice.between(0.40, 0.50);
+    let sun_x = canvas.aspect() * dice.between(0.25, 0.75);
+    light.paint_sky(canvas, horizon + 0.12, sun_x, seed);
+    let greens = [hex(0x5f8a4a), hex(0x4d7a45), hex(0x6f8c48), hex(0x3f6a40)];
+    let green = dice.pick(&greens).unwrap_or_default();
+    let layers = 7;
+    for layer in 0..layers {
+        let near = layer as f32 / (layers - 1) as f32;
+        let noise = Noise::new(seed + 31 * layer);
+        let (base, swing) = (lerp(horizon, 0.93, near.powf(1.25)), lerp(0.16, 0.20, near));
+        let grain = lerp(2.6, 1.3, near);
+        let wood = if near > 0.45 { trees } else { Trees::None };
+        let fluff = if trees == Trees::None { 0.004 } else { 0.010 };
+        let line = move |x: f32| {
+            let ground = base - swing * (noise.rough(x * grain + 9.0, 0.5, 4) - 0.42);
+            let bushes = fluff * near * noise.rough(x * 90.0, 2.0, 2);
+            ground - bushes - wood.height(x, lerp(0.5, 1.5, near), seed + layer)
+        };
+        let dark = green.mix(hex(0x2c4434), 0.35 + 0.45 * near);
+        let crest = light.far(dark, lerp(0.82, 0.0, near.powf(0.8)));
+        let foot = light.far(dark, lerp(0.94, 0.18, near.powf(0.9)));
+        canvas.below(line, |x, y, depth| {
+            let leaf = noise.rough(x * 34.0, y * 46.0, 3) - 0.5;
+            let mist = smooth(0.0, lerp(0.10, 0.34, near), depth);
+            crest.mix(foot, mist).scale(1.0 + leaf * 0.34 * near)
+        });
+    }
+}
+
+/// A range of rock and snow, with woods before it and, if wanted, a lake that mirrors it.
+pub(super) fn peaks(canvas: &mut Canvas, light: Light, lake: bool, seed: u64) {
+    let mut dice = Dice::new(seed);
+    let shore = if lake { dice.between(0.60, 0.66) } else { 0.86 };
+    let sun_x = canvas.aspect() * dice.between(0.1, 0.9);
+    light.paint_sky(canvas, shore, sun_x, seed);
+    for (layer, distance) in [(0, 0.62), (1, 0.34), (2, 0.10)] {
+        let lift = [0.12, 0.20, 0.13].get(layer).copied().unwrap_or(0.1);
+        range(canvas, light, (shore - lift, distance), seed + 7 * layer as u64);
+    }
+    wood_line(canvas, light, shore - 0.045, 0.9, seed);
+    if lake {
+        canvas.mirror(shore, 0.93, light.on(hex(0x1f5a5c)), seed);
+        let bank = Noise::new(seed + 5);
+        let edge = move |x: f32| 0.955 - 0.05 * bank.rough(x * 2.0, 0.0, 4) - 0.02 * bank.rough(x * 60.0, 1.0, 2);
+        let grass = light.on(hex(0x3a4a2a));
+        canvas.below(edge, |x, y, _| grass.scale(0.7 + 0.6 * bank.rough(x * 120.0, y * 40.0, 2)));
+    } else {
+        let meadow = Noise::new(seed + 6);
+        let edge = move |x: f32| 0.86 - 0.06 * (meadow.rough(x * 1.4, 0.0, 3) - 0.5);
+        let grass = light.on(hex(0x7f9a4c));
+        canvas.below(edge, |x, y, depth| {
+            let blades = meadow.rough(x * 160.0, y * 50.0, 3);
+            let patch = meadow.rough(x * 5.0, y * 18.0, 3);
+            let flower = smooth(0.80, 0.86, meadow.at(x * 230.0, y * 190.0)) * smooth(0.45, 0.6, patch);
+            let ground = grass.scale(0.62 + 0.5 * blades + 0.4 * patch - 0.5 * depth);
+            ground.mix(light.on(hex(0xf6e7a0)), flower * 0.8)
+        });
+        wood_line(canvas, light, 1.01, 2.6, seed + 3);
+    }
+}
+
+/// One mountain range: light from the left, snow where it is high and flat enough to lie.
+fn range(canvas: &mut Canvas, light: Light, (base, distance): (f32, f32), seed: u64) {
+    let noise = Noise::new(seed);
+    let shape = move |x: f32| {
+        let massif = noise.rough(x * 1.1 + 3.0, 0.2, 2);
+        let teeth = noise.crests(x * 2.3 + 7.0, 1.7, 6);
+        base + 0.30 - 0.38 * massif - 0.40 * teeth
+    };
+    let rock = light.far(hex(0x80746e), distance);
+    let dark = light.far(hex(0x3b4250), distance * 0.9);
+    let snow = light.far(hex(0xf7f8fb), distance * 0.8);
+    let blue = light.far(hex(0xa3b6d4), distance * 0.8);
+    canvas.below(shape, |x, y, depth| {
+        let (u, v) = (x * 6.0, y * 4.2);
+        let bend = noise.rough(u * 0.7, v * 0.7, 2) * 0.8;
+        let here = noise.crests(u + bend, v, 5);
+        let there = noise.crests(u + bend + 0.10, v - 0.05, 5);
+        let facing = ((here - there) * 6.0 + 0.5).clamp(0.0, 1.0);
+        let lies = 0.20 - depth + (here - 0.5) * 0.26 - (facing - 0.5).abs() * 0.06;
+        let white = smooth(-0.02, 0.05, lies);
+        let stone = dark.mix(rock, facing);
+        let drift = blue.mix(snow, smooth(0.2, 0.75, facing));
+        stone.mix(drift, white).mix(light.haze(), smooth(0.16, 0.5, depth) * 0.45)
+    });
+}
+
+fn wood_line(canvas: &mut Canvas, light: Light, base: f32, scale: f32, seed: u64) {
+    let noise = Noise::new(seed + 77);
+    let line = move |x: f32| {
+        let ground = base - 0.05 * scale * (noise.rough(x * 1.8, 4.0, 3) - 0.4);
+        ground - Trees::Pines.height(x, scale, seed).max(Trees::Pines.height(x + 3.01, scale * 0.8, seed + 1))
+    };
+    let near = light.on(hex(0x1f3328));
+    let far = light.far(hex(0x2d4a38), 0.28);
+    canvas.below(line, |x, y, depth| {
+        let needles = noise.rough(x * 130.0, y * 90.0, 2);
+        near.mix(far, smooth(0.1, 0.0, depth) * 0.7).scale(0.75 + 0.5 * needles)
+    });
+}
+
+/// Sand: each dune lit on one side of its crest, with ripples that follow its slope.
+pub(super) fn dunes(canvas: &mut Canvas, light: Light, seed: u64) {
+    let mut dice = Dice::new(seed);
+    let horizon = dice.between(0.34, 0.42);
+    let sun_x = canvas.aspect() * dice.between(0.08, 0.3);
+    light.paint_sky(canvas, horizon, sun_x, seed);
+    let sea = light.far(hex(0x3f7fa0), 0.3);
+    canvas.wash(horizon - 0.02, horizon + 0.05, |_, y, below| below.mix(sea, smooth(-0.001, 0.001, y - horizon + 0.02)));
+    let layers = 6;
+    for layer in 0..layers {
+        let near = layer as f32 / (layers - 1) as f32;
+        let noise = Noise::new(seed + 13 * layer);
+        let (base, swing) = (lerp(horizon + 0.04, 0.90, near.powf(1.3)), lerp(0.07, 0.34, near));
+        let grain = lerp(2.4, 0.9, near);
+        let crest = move |x: f32| base - swing * (noise.at(x * grain, 0.3) + 0.25 * noise.at(x * grain * 2.3, 5.0) - 0.6);
+        let ridge_x = dice.between(0.1, 0.9) * canvas.aspect();
+        let lit = light.far(hex(0xf0cf9a), lerp(0.4, 0.0, near));
+        let shade = light.far(hex(0x9a6e56), lerp(0.55, 0.08, near));
+        canvas.below(crest, |x, y, depth| {
+            let bend = 0.5 * noise.rough(x * 2.0, y * 3.0, 3);
+            let spine = ridge_x + depth * (0.9 + bend) - 0.3 * bend;
+            let dark = smooth(-0.012, 0.03 + depth * 0.25, x - spine) * smooth(0.85, 0.25, x - spine);
+            let wind = noise.rough(x * 3.0, y * 6.0, 2) * 5.0;
+            let ripple = ((y * lerp(420.0, 150.0, near) + x * 30.0 + wind * 4.0).sin() * 0.5 + 0.5) * 0.09 * near;
+            let grains = (noise.speck((x * 1500.0) as usize, (y * 1500.0) as usize) - 0.5) * 0.05;
+            lit.mix(shade, dark * 0.85).scale(1.04 - ripple + grains - 0.18 * depth)
+        });
+    }
+}
+
+/// What grows in rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Crop {
+    /// Purple.
+    Lavender,
+    /// Green on brown earth.
+    Vines,
+    /// Yellow.
+    Sunflowers,
+}
+
+/// Rows that run to the horizon, hills and a few cypresses behind.
+pub(super) fn field(canvas: &mut Canvas, light: Light, crop: Crop, seed: u64) {
+    let mut dice = Dice::new(seed);
+    let horizon = dice.between(0.42, 0.50);
+    let sun_x = canvas.aspect() * dice.between(0.2, 0.8);
+    light.paint_sky(canvas, horizon, sun_x, seed);
+    for (layer, distance) in [(0_u64, 0.75), (1, 0.55), (2, 0.30)] {
+        let noise = Noise::new(seed + 3 * layer);
+        let base = horizon + 0.015 * layer as f32;
+        let trees = if layer == 2 { Trees::Cypresses } else { Trees::None };
+        let fluff = 0.006 * layer as f32;
+        let line = move |x: f32| {
+            let hill = base - 0.10 * noise.rough(x * 1.6, 0.7, 4) * (1.0 - 0.35 * layer as f32);
+            hill - fluff * noise.rough(x * 70.0, 3.0, 2) - trees.height(x, 0.75, seed)
+        };
+        let colour = light.far(hex(0x4a6248), distance);
+        canvas.below(line, move |x, y, _| colour.scale(0.9 + 0.2 * noise.rough(x * 40.0, y * 60.0, 2)));
+    }
+    let (plant, bright, soil) = match crop {
+        Crop::Lavender => (hex(0x5a4796), hex(0xa98be0), hex(0xb59a74)),
+        Crop::Vines => (hex(0x2f5a26), hex(0x88ab46), hex(0xa07a58)),
+        Crop::Sunflowers => (hex(0x3d5a22), hex(0xf7c62e), hex(0x4d5a2c)),
+    };
+    let vanish = canvas.aspect() * dice.between(0.3, 0.7);
+    let noise = Noise::new(seed + 99);
+    rows(canvas, light, (horizon, vanish), [plant, bright, soil], noise);
+}
+
+fn rows(canvas: &mut Canvas, light: Light, (horizon, vanish): (f32, f32), colours: [Colour; 3], noise: Noise) {
+    let [plant, bright, soil] = colours.map(|colour| light.on(colour));
+    let aspect = canvas.aspect();
+    let top = horizon + 0.004;
+    canvas.wash(top, 1.0, |x, y, below| {
+        let depth = 0.055 / (y - horizon + 0.006);
+        let across = (x - vanish) * depth * 6.2 / aspect.max(0.8);
+        let along = depth * 9.0;
+        let wobble = (noise.rough(across * 5.0, along * 2.2, 2) - 0.5) * 0.35;
+        let row = (across * 2.4 + wobble) * std::f32::consts::TAU;
+        let ridge = row.cos() * 0.5 + 0.5;
+        let coarse = noise.rough(across * 26.0, along * 9.0, 3);
+        let cover = smooth(0.26, 0.52, ridge + (coarse - 0.5) * 0.5);
+        let blossom = smooth(0.46, 0.70, coarse) * smooth(0.35, 0.95, ridge);
+        let shaded = 0.62 + 0.5 * smooth(-0.6, 0.9, (row + 0.7).cos());
+        let leaf = plant.mix(bright, blossom).scale(shaded);
+        let ground = soil.scale(0.72 + 0.4 * noise.rough(across * 60.0, along * 22.0, 2));
+        let near = smooth(0.0, 0.20, y - horizon);
+        let blurred = plant.mix(bright, 0.45).mix(soil, 0.22);
+        let colour = blurred.mix(ground.mix(leaf, cover), near).mix(light.haze(), 0.42 * (1.0 - near));
+        below.mix(colour, smooth(top, top + 0.004, y))
+    });
+}
+
+/// Trunks in mist, the nearest darkest, light falling in between.
+pub(super) fn forest(canvas: &mut Canvas, light: Light, seed: u64) {
+    let mut dice = Dice::new(seed);
+    let aspect = canvas.aspect();
+    let noise = Noise::new(seed);
+    let glow = (aspect * dice.between(0.3, 0.7), 0.22);
+    let (mist, deep) = (hex(0xe6edc2).mix(light.haze(), 0.3), hex(0x6f9468));
+    canvas.wash(0.0, 1.0, |x, y, _| {
+        let distance = ((x - glow.0) * 0.8).hypot(y - glow.1);
+        mist.mix(deep, smooth(0.0, 1.1, distance))
+    });
+    let layers = 6;
+    for layer in 0..layers {
+        let near = layer as f32 / (layers - 1) as f32;
+        let colour = hex(0x1c2a20).mix(hex(0xa9c08a), (1.0 - near).powf(1.3) * 0.92);
+        foliage(canvas, near, colour, noise, layer as f32);
+        let mut x = dice.between(-0.1, 0.1);
+        while x < aspect + 0.1 {
+            let width = lerp(0.010, 0.075, near * near) * dice.between(0.6, 1.3);
+            let lean = dice.between(-0.03, 0.03);
+            trunk(canvas, (x, lean), width, lerp(0.62, 1.05, near), colour, noise);
+            x += lerp(0.075, 0.62, near) * dice.between(0.5, 1.5);
+        }
+        let base = lerp(0.64, 0.97, near);
+        let fern = hex(0x5f8a3c).mix(colour, 0.30 + 0.3 * near);
+        let ground = move |x: f32| base - 0.05 * noise.rough(x * lerp(9.0, 4.0, near), layer as f32 * 3.0, 4);
+        canvas.below(ground, |x, y, depth| {
+            let leaves = noise.rough(x * lerp(90.0, 40.0, near), y * lerp(120.0, 60.0, near), 3);
+            fern.scale(0.55 + 0.8 * leaves - 0.4 * smooth(0.0, 0.25, depth))
+        });
+        if layer == 3 {
+            shafts(canvas, glow, &mut dice);
+        }
+    }
+}
+
+fn trunk(canvas: &mut Canvas, (x, lean): (f32, f32), width: f32, foot: f32, colour: Colour, noise: Noise) {
+    let corners =
+        [(x + lean - width * 0.34, -0.05), (x + lean + width * 0.34, -0.05), (x + width * 0.6, foot), (x - width * 0.6, foot)];
+    canvas.shape_with(&corners, |px, py, _| {
+        let bark = noise.rough(px * 130.0, py * 14.0, 3);
+        let side = smooth(width * 0.5, -width * 0.5, px - x - lean * (1.0 - py));
+        colour.scale(0.72 + 0.36 * bark + 0.24 * side)
+    });
+}
+
+fn foliage(canvas: &mut Canvas, near: f32, colour: Colour, noise: Noise, layer: f32) {
+    let leaf = colour.mix(hex(0x9fbf4c), 0.42 - 0.22 * near);
+    canvas.wash(0.0, 0.62, |x, y, below| {
+        let scale = lerp(9.0, 4.0, near);
+        let crown = noise.rough(x * scale, y * scale + layer * 9.0, 5);
+        let hang = smooth(0.58, 0.0, y) * 0.36;
+        let cover = smooth(0.60, 0.68, crown + hang - 0.10);
+        let flutter = noise.rough(x * 60.0, y * 60.0, 2);
+        below.mix(leaf.scale(0.7 + 0.6 * flutter), cover * 0.9)
+    });
+}
+
+/// Sunlight made visible by the mist.
+fn shafts(canvas: &mut Canvas, from: (f32, f32), dice: &mut Dice) {
+    let noise = Noise::new((dice.unit() * 1e6) as u64);
+    canvas.wash(0.0, 0.95, |x, y, below| {
+        let (dx, dy) = (x - from.0, y + 0.35);
+        let angle = dx.atan2(dy);
+        let beam = smooth(0.52, 0.85, noise.at(angle * 16.0, 3.0)) * smooth(0.95, 0.15, y) * smooth(0.9, 0.1, dx.abs());
+        below.lit(hex(0xfff4c0), beam * 0.30)
+    });
+}

@@ -1,0 +1,153 @@
+//! Hours of the day: what the sky looks like, and what it does to the colours below it.
+
+use super::canvas::{Canvas, Colour, hex, ramp};
+use super::noise::{Noise, smooth};
+
+/// An hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Light {
+    /// Just after sunrise, with mist.
+    Dawn,
+    /// A clear day.
+    Day,
+    /// Thin cloud and soft shadows.
+    Soft,
+    /// An hour before sunset.
+    Gold,
+    /// The sun on the horizon.
+    Sunset,
+    /// After sunset, when lamps are lit.
+    Blue,
+    /// Night.
+    Night,
+    /// Rain on its way.
+    Storm,
+}
+
+type Stops = [(f32, Colour); 4];
+
+struct Mood {
+    /// The sky from the zenith to the horizon.
+    sky: Stops,
+    /// Far things take this colour.
+    haze: Colour,
+    /// Clouds on the side of the sun, and on the other.
+    clouds: (Colour, Colour),
+    /// How much of the sky they cover.
+    cover: f32,
+    /// The sun's height above the horizon as a part of the sky, its radius and its colour.
+    sun: Option<(f32, f32, Colour)>,
+    /// How bright things near the viewer are.
+    bright: f32,
+    /// The tint of the light on them.
+    tint: Colour,
+}
+
+impl Light {
+    fn mood(self) -> Mood {
+        let stops = |a, b, c, d| [(0.0, hex(a)), (0.45, hex(b)), (0.78, hex(c)), (1.0, hex(d))];
+        let mood = |sky, haze, clouds: (u32, u32), cover, sun: Option<(f32, f32, u32)>, bright, tint| Mood {
+            sky,
+            haze: hex(haze),
+            clouds: (hex(clouds.0), hex(clouds.1)),
+            cover,
+            sun: sun.map(|(height, radius, colour)| (height, radius, hex(colour))),
+            bright,
+            tint: hex(tint),
+        };
+        match self {
+            Self::Dawn => mood(
+                stops(0x6c8fbf, 0xa9b9d2, 0xf3c6b0, 0xffe2bd), 0xf3cfba, (0xffe9d6, 0xc0a5b0), 0.34,
+                Some((0.24, 0.028, 0xfff3d2)), 0.72, 0xffd9bb,
+            ),
+            Self::Day => mood(
+                stops(0x2d74c4, 0x5ea3e0, 0x9fcdf0, 0xd8ecf4), 0xc4deee, (0xffffff, 0xb4c4d6), 0.46, None, 1.0, 0xfff8ea,
+            ),
+            Self::Soft => mood(
+                stops(0x7fa3c4, 0xa8c1d4, 0xcfdbe0, 0xe9ebe6), 0xdde3e3, (0xf8f8f4, 0xb2bec8), 0.66, None, 0.88, 0xf3f4f2,
+            ),
+            Self::Gold => mood(
+                stops(0x5d8cc0, 0x9db4c4, 0xf0cd92, 0xffe0a0), 0xf4d3a0, (0xfff0cf, 0xc79f8c), 0.42,
+                Some((0.30, 0.034, 0xfff6d8)), 0.92, 0xffd596,
+            ),
+            Self::Sunset => mood(
+                stops(0x2c3a74, 0x8a4f86, 0xee7458, 0xffc070), 0xe98f6c, (0xff9e6a, 0x6a4478), 0.50,
+                Some((0.10, 0.045, 0xffe6a4)), 0.42, 0xff9f7a,
+            ),
+            Self::Blue => mood(
+                stops(0x0d1b44, 0x274a88, 0x6d7db4, 0xe3b59c), 0x6f7fae, (0x9a8fb8, 0x2b3f74), 0.44, None, 0.34, 0x8fa4e0,
+            ),
+            Self::Night => mood(
+                stops(0x030716, 0x08122c, 0x122448, 0x27406a), 0x1c3156, (0x2a3c60, 0x0a1530), 0.0, None, 0.14, 0x7f98d8,
+            ),
+            Self::Storm => mood(
+                stops(0x3d4a5a, 0x5c6b7a, 0x8b979e, 0xc3c6bd), 0x98a4aa, (0xaab3b8, 0x3c4755), 0.86, None, 0.58, 0xcdd8dc,
+            ),
+        }
+    }
+
+    /// Paints the sky down to the horizon. The sun, if it is up, stands at `sun_x`.
+    pub(super) fn paint_sky(self, canvas: &mut Canvas, horizon: f32, sun_x: f32, seed: u64) {
+        let mood = self.mood();
+        let sun = mood.sun.map(|(height, radius, colour)| (horizon * (1.0 - height), radius, colour));
+        canvas.wash(0.0, horizon.max(0.02) + 0.02, |x, y, _| {
+            let base = ramp(&mood.sky, y / horizon);
+            let Some((sun_y, _, colour)) = sun else { return base };
+            let (dx, dy) = ((x - sun_x) * 0.55, y - sun_y);
+            base.lit(colour, 0.34 / (1.0 + 26.0 * (dx * dx + dy * dy)))
+        });
+        if let Some((y, radius, colour)) = sun {
+            canvas.glow((sun_x, y), radius * 1.5, colour, 0.9);
+            canvas.disc((sun_x, y), radius, 0.004, colour.lit(hex(0xffffff), 0.5), 0.97);
+        }
+        if mood.cover > 0.0 {
+            paint_clouds(canvas, horizon, (sun_x, sun.map_or(-0.3, |sun| sun.0)), &mood, seed);
+        }
+    }
+
+    /// How a thing of this colour looks close by.
+    pub(super) fn on(self, colour: Colour) -> Colour {
+        let mood = self.mood();
+        let tint = mood.tint;
+        Colour { r: colour.r * tint.r, g: colour.g * tint.g, b: colour.b * tint.b }.scale(mood.bright)
+    }
+
+    /// How it looks from afar: `distance` 0 is here, 1 is lost in the haze.
+    pub(super) fn far(self, colour: Colour, distance: f32) -> Colour {
+        self.on(colour).mix(self.mood().haze, distance)
+    }
+
+    /// The colour that distance fades to.
+    pub(super) fn haze(self) -> Colour {
+        self.mood().haze
+    }
+
+    /// True when windows are lit.
+    pub(super) fn lamps(self) -> bool {
+        matches!(self, Self::Blue | Self::Night | Self::Sunset)
+    }
+}
+
+/// Clouds on a ceiling seen in perspective: large overhead, flat streaks at the horizon.
+fn paint_clouds(canvas: &mut Canvas, horizon: f32, sun: (f32, f32), mood: &Mood, seed: u64) {
+    let noise = Noise::new(seed ^ 0xc10d);
+    let middle = canvas.aspect() / 2.0;
+    let (light, shade) = mood.clouds;
+    let threshold = 0.74 - 0.46 * mood.cover;
+    canvas.wash(0.0, horizon, |x, y, below| {
+        let height = 1.12 - y / horizon;
+        let (px, py) = ((x - middle) / (height * 0.9 + 0.25), 1.1 / (height * 0.8 + 0.22));
+        let (px, py) = (px * 1.35 + 5.0, py * 2.1);
+        let thick = noise.rough(px, py, 5);
+        let density = smooth(threshold, threshold + 0.24, thick);
+        if density <= 0.0 {
+            return below;
+        }
+        let toward = if sun.0 > x { 0.12 } else { -0.12 };
+        let lit = noise.rough(px + toward, py - 0.16, 4);
+        let facing = smooth(0.10, -0.12, lit - thick + 0.04);
+        let fade = smooth(0.0, 0.30, height - 0.10);
+        let colour = shade.mix(light, 0.25 + 0.75 * facing * (1.0 - 0.45 * density));
+        below.mix(colour, density * (0.35 + 0.6 * fade))
+    });
+}

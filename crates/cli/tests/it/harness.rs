@@ -1,0 +1,408 @@
+//! Clusters of real processes.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::api::Api;
+use crate::proxy::Link;
+
+/// Far beyond what anything takes that works, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at a condition.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Some nodes on loopback, stopped and removed at the end of the test.
+pub(crate) struct Cluster {
+    folder: TempDir,
+    nodes: Vec<Node>,
+    token: String,
+    links: Vec<Link>,
+}
+
+/// One node.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) url: String,
+    pub(crate) config: PathBuf,
+    peer_address: String,
+    process: Option<Child>,
+    environment: Vec<(String, String)>,
+}
+
+/// How a cluster differs from the usual one.
+#[derive(Default)]
+pub(crate) struct Setup {
+    /// Peers reach each other through proxies that can be cut.
+    pub(crate) proxied: bool,
+    /// Set for every node.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl Cluster {
+    /// Starts `count` nodes and waits until they take writes.
+    pub(crate) async fn start(count: usize) -> Self {
+        Self::start_with(count, Setup::default()).await
+    }
+
+    /// The same, with a difference.
+    pub(crate) async fn start_with(count: usize, setup: Setup) -> Self {
+        let mut cluster = Self::create(count);
+        if setup.proxied {
+            cluster.put_proxies_between().await;
+        }
+        for node in 0..count {
+            for (name, value) in &setup.environment {
+                cluster.set(node, name, value);
+            }
+            cluster.spawn(node);
+        }
+        for node in 0..count {
+            cluster.until_ready(node).await;
+        }
+        cluster.until_writable().await;
+        cluster
+    }
+
+    /// Makes the folders of `count` nodes.
+    pub(crate) fn create(count: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ports: Vec<TcpListener> = (0..2 * count)
+            .map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"))
+            .collect();
+        let address = |place: usize| ports[place].local_addr().expect("bound").to_string();
+        let mut command = starling(["cluster", "init", "--json", "--http", "plain", "--out"]);
+        command.arg(folder.path().join("cluster"));
+        let peers: Vec<String> = (0..count).map(|place| address(count + place)).collect();
+        for (place, peer) in peers.iter().enumerate() {
+            let node = format!("n{}={},{peer}", place + 1, address(place));
+            command.args(["--node", &node]);
+        }
+        let created = json(&succeed(command));
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let made = created["nodes"].as_array().expect("nodes");
+        let nodes = made.iter().zip(peers).map(|(node, peer_address)| Node {
+            name: text(&node["name"]),
+            id: text(&node["id"]),
+            url: text(&node["url"]),
+            config: text(&node["config"]).into(),
+            peer_address,
+            process: None,
+            environment: Vec::new(),
+        });
+        Self {
+            nodes: nodes.collect(),
+            token: text(&created["token"]),
+            links: Vec::new(),
+            folder,
+        }
+    }
+
+    /// Sets a variable for a node's next start.
+    pub(crate) fn set(&mut self, node: usize, name: &str, value: &str) {
+        let environment = &mut self.nodes[node].environment;
+        environment.retain(|(known, _)| known != name);
+        environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts a node's process.
+    pub(crate) fn spawn(&mut self, node: usize) {
+        let node = &mut self.nodes[node];
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(node.folder().join("node.log"))
+            .expect("a log file");
+        let mut command = starling(["serve", "--config"]);
+        command
+            .arg(&node.config)
+            .envs(node.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        node.process = Some(command.spawn().expect("a process"));
+    }
+
+    /// Starts a node that was stopped and waits until it serves.
+    pub(crate) async fn restart(&mut self, node: usize) {
+        self.spawn(node);
+        self.until_ready(node).await;
+    }
+
+    /// Ends a node the hard way.
+    pub(crate) fn kill(&mut self, node: usize) {
+        let process = self.nodes[node].process.as_mut().expect("a running node");
+        process.kill().expect("killed");
+        process.wait().expect("ended");
+        self.nodes[node].process = None;
+    }
+
+    /// Asks a node to stop and waits until it has.
+    pub(crate) async fn stop(&mut self, node: usize) {
+        self.signal(node, "TERM");
+        let name = self.nodes[node].name.clone();
+        let process = self.nodes[node].process.as_mut().expect("a running node");
+        let status = until(&format!("{name} stops"), async || process.try_wait().expect("watched")).await;
+        assert!(status.success(), "{name} stops cleanly, not with {status}");
+        self.nodes[node].process = None;
+    }
+
+    /// Waits until a node's process ends by itself and gives its exit code.
+    pub(crate) async fn ended(&mut self, node: usize) -> Option<i32> {
+        let process = self.nodes[node].process.as_mut().expect("a running node");
+        let status = until("the node ends", async || process.try_wait().expect("watched")).await;
+        self.nodes[node].process = None;
+        status.code()
+    }
+
+    /// Stops a node's time.
+    pub(crate) fn freeze(&self, node: usize) {
+        self.signal(node, "STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self, node: usize) {
+        self.signal(node, "CONT");
+    }
+
+    fn signal(&self, node: usize, signal: &str) {
+        let pid = self.nodes[node].process.as_ref().expect("a running node").id();
+        send_signal(pid, signal);
+    }
+
+    /// Cuts every connection between `node` and its peers, in both directions.
+    pub(crate) fn isolate(&self, node: usize) {
+        self.links_of(node).for_each(Link::cut);
+    }
+
+    /// Lets a node's connections be made again.
+    pub(crate) fn heal(&self, node: usize) {
+        self.links_of(node).for_each(Link::heal);
+    }
+
+    /// The link that carries what `from` sends to `to`.
+    pub(crate) fn link(&self, from: usize, to: usize) -> &Link {
+        let mut links = self.links.iter();
+        links
+            .find(|link| link.from == from && link.to == to)
+            .expect("a proxied cluster")
+    }
+
+    fn links_of(&self, node: usize) -> impl Iterator<Item = &Link> {
+        self.links
+            .iter()
+            .filter(move |link| link.from == node || link.to == node)
+    }
+
+    /// Gives every node its own address book, in which every peer is behind a proxy.
+    async fn put_proxies_between(&mut self) {
+        for from in 0..self.nodes.len() {
+            let config = self.nodes[from].config.clone();
+            let text = std::fs::read_to_string(&config).expect("a configuration");
+            let mut table: toml::Table = text.parse().expect("TOML");
+            let members = table["members"].as_array_mut().expect("members");
+            for (to, member) in members.iter_mut().enumerate().filter(|(to, _)| *to != from) {
+                let link = Link::open(from, to, &self.nodes[to].peer_address).await;
+                member["peer_address"] = link.address.clone().into();
+                self.links.push(link);
+            }
+            std::fs::write(&config, table.to_string()).expect("written");
+        }
+    }
+
+    /// Waits until a node serves reads.
+    pub(crate) async fn until_ready(&self, node: usize) {
+        let api = self.api(node);
+        until(&format!("{} is ready", self.nodes[node].name), async || {
+            api.is_ready().await.then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until every running node takes writes.
+    pub(crate) async fn until_writable(&self) {
+        for node in self.running() {
+            let api = self.api(node);
+            until(&format!("{} takes writes", self.nodes[node].name), async || {
+                api.append("warming up", None).await.ok()
+            })
+            .await;
+        }
+    }
+
+    /// Waits until all running nodes have the same head, and gives its height and hash.
+    pub(crate) async fn until_heads_equal(&self) -> (u64, String) {
+        until("all heads are equal", async || {
+            let mut heads = Vec::new();
+            for node in self.running() {
+                heads.push(self.api(node).head().await?);
+            }
+            let first = heads.first().expect("a running node").clone();
+            heads.iter().all(|head| *head == first).then_some(first)
+        })
+        .await
+    }
+
+    /// The nodes that run, frozen or not.
+    pub(crate) fn running(&self) -> impl Iterator<Item = usize> {
+        let running = |node: &Node| node.process.is_some();
+        (0..self.nodes.len()).filter(move |place| running(&self.nodes[*place]))
+    }
+
+    /// A client of one node, signed in as the administrator.
+    pub(crate) fn api(&self, node: usize) -> Api {
+        Api::new(&self.nodes[node].url, &self.token)
+    }
+
+    pub(crate) fn node(&self, node: usize) -> &Node {
+        &self.nodes[node]
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The most memory a node has had resident, in bytes.
+    pub(crate) fn peak_memory(&self, node: usize) -> u64 {
+        let pid = self.nodes[node].process.as_ref().expect("a running node").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kibibytes.and_then(|text| text.trim().parse().ok()).map_or(0, |count: u64| count << 10)
+    }
+
+    /// A folder for the test's own files.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The program, as a client of all nodes.
+    pub(crate) fn client<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let urls: Vec<&str> = self.nodes.iter().map(|node| node.url.as_str()).collect();
+        let mut command = starling(arguments);
+        command
+            .env("STARLING_URL", urls.join(","))
+            .env("STARLING_TOKEN", &self.token);
+        command
+    }
+}
+
+impl Node {
+    /// Where everything it keeps lies.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.config.parent().expect("a file in a folder").to_owned()
+    }
+
+    /// Where its peers call it.
+    pub(crate) fn peer_address(&self) -> &str {
+        &self.peer_address
+    }
+
+    /// The ledger's folder.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.folder().join("ledger")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder().join("node.log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = &lines[lines.len().saturating_sub(40)..];
+            eprintln!("--- the end of {}'s log ---\n{}", self.name, end.join("\n"));
+        }
+    }
+}
+
+/// The program, untouched by the variables of whoever runs the tests.
+pub(crate) fn starling<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
+    command.args(arguments);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("STARLING_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("STARLING_LOG", "info");
+    command
+}
+
+/// Runs a command that has to succeed.
+pub(crate) fn succeed(command: Command) -> String {
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("a process")
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The one object that a command printed.
+pub(crate) fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text:?}"))
+}
+
+/// The objects that a command printed, one a line.
+pub(crate) fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(json).collect()
+}
+
+/// Sends a signal by name.
+pub(crate) fn send_signal(pid: u32, signal: &str) {
+    let status = Command::new("kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status()
+        .expect("kill");
+    assert!(status.success(), "kill -{signal} {pid}");
+}
+
+/// Whether a process exists. One that has ended and was not waited for does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = status.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    state.is_some_and(|state| state != 'Z')
+}
+
+/// Looks at a condition again and again until it gives something.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} until {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// As in `main`: a TLS provider has to be chosen once.
+pub(crate) fn choose_tls_provider() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let chosen = rustls::crypto::ring::default_provider().install_default();
+        chosen.expect("nothing else has chosen one");
+    });
+}

@@ -1,0 +1,17 @@
+//! The program as people and other programs meet it: real processes on loopback, real files, real signals.
+//!
+//! Every test starts what it needs and leaves nothing behind. Nothing sleeps for a guess: tests wait for a condition
+//! with a deadline that is only there to fail. `harness` starts, kills, freezes and cuts off nodes; `api` is a client
+//! without any of the cleverness that is under test.
+
+mod api;
+mod harness;
+mod proxy;
+
+mod agreement;
+mod bad_input;
+mod command_line;
+mod demo;
+mod durability;
+mod faults;
+mod files;

@@ -1,0 +1,224 @@
+//! How the cluster is, as this node sees it.
+
+use std::sync::Arc;
+
+use ::ledger::Reader;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use consensus::{Phase, PeerStatus};
+use model::{Height, Member, NodeId, Timestamp};
+use replica::Status;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::call::MayRead;
+use super::problem::{Problem, ReadProblems};
+use super::{Api, reply};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// The cluster as one node sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Cluster {
+    /// The chain's name.
+    chain_id: String,
+    /// Height of the block that says who votes.
+    epoch: u64,
+    /// How many voters it takes to decide.
+    quorum: usize,
+    /// Whether this node hears a quorum, so that writes can be decided.
+    has_quorum: bool,
+    /// How many more losses are survived right now.
+    survives: Survives,
+    /// Whether the nodes that are heard have the same history.
+    agreement: Agreement,
+    /// All voters in ring order.
+    nodes: Vec<Node>,
+}
+
+/// How many more nodes may be lost without losing data, or the ability to write.
+#[derive(Debug, Serialize, ToSchema)]
+struct Survives {
+    /// For the ledger.
+    ledger: usize,
+    /// For files' bytes.
+    bytes: usize,
+}
+
+/// One history.
+#[derive(Debug, Serialize, ToSchema)]
+struct Agreement {
+    /// The height that every node heard has reached.
+    height: u64,
+    /// The hash of the block there.
+    hash: Option<String>,
+    /// Whether every head heard is the block this node has at its height.
+    identical: bool,
+}
+
+/// A voter.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    /// Its identity: its Ed25519 public key.
+    id: String,
+    /// What people call it.
+    name: String,
+    /// Where people reach it.
+    url: Option<String>,
+    /// What it does.
+    #[schema(example = "voter")]
+    role: &'static str,
+    /// How it is.
+    state: Condition,
+    /// Its start counter, if it was ever heard.
+    boot: Option<u64>,
+    /// Its height, as last heard.
+    height: u64,
+    /// The hash of the block there, if it said so.
+    hash: Option<String>,
+    /// How long ago the first block that it lacks was made; 0 if it lacks none.
+    lag_ms: u64,
+    /// Its program's version, if known.
+    version: Option<&'static str>,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NodeState)]
+enum Condition {
+    /// Taking part.
+    Up,
+    /// Not taking part yet.
+    Starting,
+    /// Heard, but it missed its turn.
+    Suspect,
+    /// Not heard within the last second.
+    Down,
+    /// It has stopped voting and must be looked at.
+    Stopped,
+}
+
+/// How the cluster is
+///
+/// Who votes, who is heard, how many losses are survived, and whether all have one history.
+#[utoipa::path(
+    get, path = "/api/v1/cluster", tag = "node",
+    responses((status = 200, description = "As this node sees it", body = Cluster), ReadProblems),
+)]
+async fn read(
+    MayRead(mut call): MayRead,
+    State(api): State<Arc<Api>>,
+) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let view = Arc::clone(&api);
+    let cluster = api.blocking(move || View::of(&view).cluster()).await?;
+    Ok(reply::json(StatusCode::OK, &cluster))
+}
+
+struct View<'a> {
+    api: &'a Api,
+    status: Status,
+    reader: &'a Reader,
+    now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    fn of(api: &'a Api) -> Self {
+        let replica = &api.app.replica;
+        Self {
+            api,
+            status: replica.status().replica.clone(),
+            reader: replica.reader(),
+            now: replica.wall(),
+        }
+    }
+
+    fn cluster(&self) -> Cluster {
+        let membership = &self.api.app.membership;
+        let quorum = membership.quorum();
+        let up = 1 + self.status.peers.iter().filter(|peer| peer.alive).count();
+        let spare = up.saturating_sub(quorum);
+        Cluster {
+            chain_id: self.status.chain.to_string(),
+            epoch: Height::GENESIS.0,
+            quorum,
+            has_quorum: self.status.has_quorum,
+            survives: Survives { ledger: spare, bytes: spare },
+            agreement: self.agreement(),
+            nodes: membership.voters().iter().map(|member| self.node(member)).collect(),
+        }
+    }
+
+    fn agreement(&self) -> Agreement {
+        let heard = || self.status.peers.iter().filter(|peer| peer.alive);
+        let height = heard().map(|peer| peer.tip).fold(self.status.tip, Height::min);
+        let differs = |peer: &PeerStatus| {
+            let ours = self.reader.hash(peer.tip);
+            peer.head.zip(ours).is_some_and(|(theirs, ours)| theirs != ours)
+        };
+        Agreement {
+            height: height.0,
+            hash: self.reader.hash(height).map(|hash| hash.to_string()),
+            identical: !heard().any(differs),
+        }
+    }
+
+    fn node(&self, member: &Member) -> Node {
+        let id = member.id;
+        let mine = self.status.me.node == id;
+        let peer = self.status.peers.iter().find(|peer| peer.node == id);
+        let height = peer.map_or(self.status.tip, |peer| peer.tip);
+        let hash = if mine { Some(self.status.head) } else { peer.and_then(|peer| peer.head) };
+        let boot = if mine { Some(self.status.me.boot) } else { peer.and_then(|peer| peer.boot) };
+        Node {
+            id: id.to_string(),
+            name: member.name.clone(),
+            url: self.url(id),
+            role: "voter",
+            state: peer.map_or_else(|| self.own_state(), state),
+            boot: boot.map(|boot| boot.0),
+            height: height.0,
+            hash: hash.map(|hash| hash.to_string()),
+            lag_ms: self.lag_ms(height),
+            version: mine.then_some(env!("CARGO_PKG_VERSION")),
+        }
+    }
+
+    fn url(&self, id: NodeId) -> Option<String> {
+        let members = &self.api.app.config.members;
+        members.iter().find(|member| member.id == id).map(|member| member.url.clone())
+    }
+
+    fn own_state(&self) -> Condition {
+        match self.status.phase {
+            Phase::Opening | Phase::Checking => Condition::Starting,
+            Phase::Voting => Condition::Up,
+            Phase::Stopped(_) => Condition::Stopped,
+        }
+    }
+
+    fn lag_ms(&self, height: Height) -> u64 {
+        if height >= self.status.tip {
+            return 0;
+        }
+        let missing = self.reader.block(height.next()).ok().flatten();
+        let made = missing.map_or(self.now, |decided| decided.block.header().time);
+        self.now.0.saturating_sub(made.0) / 1000
+    }
+}
+
+fn state(peer: &PeerStatus) -> Condition {
+    match (peer.alive, peer.suspect) {
+        (false, _) => Condition::Down,
+        (true, true) => Condition::Suspect,
+        (true, false) => Condition::Up,
+    }
+}

@@ -1,0 +1,110 @@
+//! Pages that need no token: whether the node lives, what the API is, and where to start.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{Redirect, Response};
+use axum::routing;
+use serde::Serialize;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{SecurityRequirement, tag::TagBuilder};
+use utoipa::{PartialSchema as _, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::problem::{Code, Document, Fault};
+use super::{Api, reply};
+
+/// What every call has in common, told once.
+const DESCRIPTION: &str = "\
+Every node answers every call; there is no node to prefer.
+
+* **Tokens**: `Authorization: Bearer stl_…`, never in a query string. Scopes: admin ⊃ write ⊃ read.
+* **Errors** are `application/problem+json` (RFC 9457) with a stable `code`; the schema `Code` lists them all.
+* **Heights**: every answer carries `Starling-Node` and `Starling-Height`. Send the height back as \
+`Starling-Min-Height` to never read an older state, on whichever node; reads may also ask `?consistency=linearizable`.
+* **Time**: `Prefer: wait=<s>` says how long a call may take: default 10, at most 60.
+* **Retries**: under an `Idempotency-Key` the same request again, on any node, gets the first answer. \
+503 means certainly not decided; 504 `outcome_unknown` may still be decided: retry with the key.
+* **Lists** are `{items, nextCursor, asOf}`; cursors work on every node.
+";
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
+}
+
+/// The document before any route is in it.
+pub(super) fn frame() -> OpenApi {
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".to_owned());
+    let info = InfoBuilder::new()
+        .title("Starling")
+        .version("1")
+        .description(Some(DESCRIPTION))
+        .license(Some(license))
+        .build();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = ComponentsBuilder::new()
+        .security_scheme("token", SecurityScheme::Http(bearer))
+        .schema(Document::name(), Document::schema())
+        .schema(Code::name(), Code::schema())
+        .schema(Fault::name(), Fault::schema())
+        .build();
+    let tag = |(name, description)| {
+        TagBuilder::new().name(name).description(Some(description)).build()
+    };
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .security(Some([SecurityRequirement::new("token", Vec::<String>::new())]))
+        .tags(Some(TAGS.map(tag)))
+        .build()
+}
+
+const TAGS: [(&str, &str); 6] = [
+    ("files", "Files, their bytes and what is known about them"),
+    ("blobs", "Raw bytes by their SHA-256"),
+    ("records", "The raw ledger, for other programs"),
+    ("ledger", "The chain: head, blocks, verification"),
+    ("access", "Who may do what"),
+    ("node", "The node and its cluster"),
+];
+
+/// The pages around the API.
+pub(super) fn pages(document: OpenApi) -> Router<Arc<Api>> {
+    Router::new()
+        .route("/", routing::get(async || Redirect::temporary("/docs/")))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+}
+
+/// That it is so.
+#[derive(Serialize, ToSchema)]
+struct Sign {
+    /// `ok` or `ready`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Whether the node lives
+#[utoipa::path(
+    get, path = "/healthz", tag = "node", security(()),
+    responses((status = 200, description = "It does", body = Sign)),
+)]
+async fn health() -> Response {
+    reply::json(StatusCode::OK, &Sign { status: "ok" })
+}
+
+/// Whether the node serves reads
+///
+/// Says nothing about the quorum; `/api/v1/cluster` does.
+#[utoipa::path(
+    get, path = "/readyz", tag = "node", security(()),
+    responses((status = 200, description = "It does", body = Sign)),
+)]
+async fn ready() -> Response {
+    // The listener opens when ledger and catalogue are; from then on reads are served.
+    reply::json(StatusCode::OK, &Sign { status: "ready" })
+}

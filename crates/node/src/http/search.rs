@@ -1,0 +1,205 @@
+//! Finding files: by query, by id, and by tag.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use catalogue::file::Word as _;
+use catalogue::query::{Direction, Query, QueryError, Sort, SortKey};
+use catalogue::{Limit, SearchError};
+use model::BlobId;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::call::MayRead;
+use super::json::{Faults, Node};
+use super::limits::{CHECK_FILES_MAX, JSON_BYTES_MAX};
+use super::problem::{Code, Fault, JsonProblems, Problem, ReadProblems, SearchProblems};
+use super::reply::{self, Page};
+use super::schema::{FileDocument, TagDocument};
+use super::{Api, body, json};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(search)).routes(routes!(check)).routes(routes!(tags))
+}
+
+/// A page of files.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Found<T> {
+    /// The page's files.
+    items: Vec<T>,
+    /// Send it as `cursor` for the next page, to any node; null at the end.
+    next_cursor: Option<String>,
+    /// The height at which the search was made.
+    as_of: u64,
+    /// How many files match, on all pages.
+    total: u64,
+    /// The query in its canonical form.
+    #[schema(example = "tag:beach taken:2019..2021-06")]
+    query: String,
+}
+
+/// Whether a library has a file.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "documents the catalogue's Presence")]
+enum Presence {
+    /// Yes.
+    Present,
+    /// Yes, in the trash.
+    Trashed,
+    /// No.
+    Missing,
+}
+
+/// A file one may have.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "documents a body that is read by hand")]
+struct CheckFile {
+    /// SHA-256 of its bytes.
+    sha256: String,
+    /// Length in bytes.
+    size: u64,
+}
+
+/// Search files
+///
+/// `q` is one line such as `tag:beach after:2019-01-01 near:51.5,-0.1,10km -tag:work \"ice cream\"`. An unknown key or
+/// a malformed value is an error that names the column.
+#[utoipa::path(
+    get, path = "/api/v1/files", tag = "files",
+    params(
+        ("q" = Option<String>, Query, description = "The query; all live files if it is absent"),
+        ("sort" = Option<String>, Query, description = "`taken`, `added`, `name`, `size` or `rating`, with `-` before it for descending; not together with `sort:` in `q`"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
+        ("consistency" = Option<String>, Query, description = "`local` (the default) or `linearizable`"),
+    ),
+    responses((status = 200, description = "A page", body = Found<FileDocument>), SearchProblems),
+)]
+async fn search(MayRead(mut call): MayRead) -> Result<Response, Problem> {
+    let text = call.params.take("q").unwrap_or_default();
+    let sort = call.params.take("sort");
+    let limit = call.params.limit()?;
+    let cursor = call.params.take("cursor");
+    call.no_more_params()?;
+    let query: Query = text.parse().map_err(|error| misread(&error))?;
+    let sort = sort.as_deref().map(read_sort).transpose()?;
+    let limit = Limit::new(limit).ok_or_else(|| Problem::parameter("limit", "1 to 1000"))?;
+    let page = catalogue::Page { limit, cursor, sort };
+    let library = call.library.clone();
+    let searched = &call.api.app.catalogue;
+    call.reflects(searched.height());
+    let found = searched.read(move |reader| reader.search(&library, &query, &page)).await;
+    let found = found.map_err(|error| unfound(&error))?;
+    // A block of nothing but records changes no row, so the catalogue may not have written its height yet.
+    call.reflects(found.height);
+    let page = Found {
+        items: found.items,
+        next_cursor: found.next_cursor,
+        as_of: call.height().0,
+        total: found.total,
+        query: found.canonical,
+    };
+    Ok(reply::json(StatusCode::OK, &page))
+}
+
+fn misread(error: &QueryError) -> Problem {
+    Problem::at(Code::InvalidQuery, vec![Fault::new("?q", error.to_string())])
+}
+
+fn read_sort(text: &str) -> Result<Sort, Problem> {
+    let (word, direction) = match text.strip_prefix('-') {
+        Some(word) => (word, Direction::Descending),
+        None => (text, Direction::Ascending),
+    };
+    let key = SortKey::from_word(word).ok_or_else(|| {
+        Problem::parameter("sort", "taken, added, name, size or rating, or one with - before it")
+    })?;
+    Ok(Sort { key, direction })
+}
+
+fn unfound(error: &SearchError) -> Problem {
+    match error {
+        SearchError::Cursor | SearchError::ForeignCursor => {
+            Problem::new(Code::InvalidCursor, error.to_string())
+        }
+        SearchError::SortTwice => Problem::parameter("sort", error.to_string()),
+        SearchError::UnknownLibrary(_) => Problem::not_found("library"),
+        SearchError::Database(source) => Problem::internal("searching the catalogue", source),
+    }
+}
+
+/// List tags
+///
+/// The tags that live files carry, by name.
+#[utoipa::path(
+    get, path = "/api/v1/tags", tag = "files",
+    params(("library" = Option<String>, Query, description = "The library, default the token's own")),
+    responses((status = 200, description = "All tags", body = Page<TagDocument>), ReadProblems),
+)]
+async fn tags(MayRead(mut call): MayRead) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let library = call.library.clone();
+    let tags = call.read(move |reader| reader.tags(&library)).await?;
+    Ok(reply::json(StatusCode::OK, &Page::whole(tags, call.height())))
+}
+
+/// Check files
+///
+/// Whether the library has them, so that nothing is uploaded twice. At most 1000 at once.
+#[utoipa::path(
+    post, path = "/api/v1/files/check", tag = "files",
+    request_body(content = Vec<CheckFile>, content_type = "application/json"),
+    responses((status = 200, description = "One answer for each, in order", body = Vec<Presence>), JsonProblems),
+)]
+async fn check(MayRead(mut call): MayRead, request: Request) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
+    let asked = parse(&json::parse(&bytes)?)?;
+    let library = call.library.clone();
+    let found = call.read(move |reader| reader.check(&library, &asked)).await?;
+    Ok(reply::json(StatusCode::OK, &found))
+}
+
+/// The ids asked about. A size goes with an id of its own, so there is nothing to compare.
+fn parse(body: &Value) -> Result<Vec<BlobId>, Faults> {
+    let mut faults = Faults::default();
+    let mut files = Vec::new();
+    for node in Node::root(body).elements(0..=CHECK_FILES_MAX)? {
+        files.extend(faults.keep(parse_file(&node)));
+    }
+    faults.into_result(files)
+}
+
+fn parse_file(node: &Node<'_>) -> Result<BlobId, Faults> {
+    let members = node.members(&["sha256", "size"])?;
+    let id = members.required("sha256")?;
+    let id = id.parsed("64 lower-case hexadecimal digits", |text| text.parse().ok())?;
+    members.required("size")?.integer(0..=u64::MAX)?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_wrong_file_of_a_check_is_named() {
+        let good = json!({"sha256": "ab".repeat(32), "size": 5});
+        assert_eq!(parse(&json!([good, good])).unwrap().len(), 2);
+        let body = json!([good, {"sha256": "x", "size": 5}, {"sha256": "ab".repeat(32)}, 7]);
+        let problem = Problem::from(parse(&body).unwrap_err()).to_string();
+        for place in ["/1/sha256", "/2/size", "/3"] {
+            assert!(problem.contains(place), "{problem}");
+        }
+        assert!(parse(&json!(vec![good; 1001])).is_err());
+    }
+}

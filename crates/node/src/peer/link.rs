@@ -1,0 +1,96 @@
+//! The stream of messages to one peer: opened, kept, and opened again.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use model::ChainId;
+
+use super::PeerAddress;
+use super::client::Dialer;
+use super::generated::peer_client::PeerClient;
+use super::outbox::Outbox;
+use super::refusals::Throttle;
+use super::wire;
+
+/// The first pause after a link broke.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// A link that lived this long was a good one: the next pause is the first again.
+const GOOD_LIFE: Duration = Duration::from_secs(5);
+
+/// One direction: from here to the peer.
+pub(super) struct Link {
+    name: String,
+    dialer: Dialer,
+    chain: Bytes,
+    outbox: Arc<Outbox>,
+    log: Throttle,
+}
+
+impl Link {
+    pub(super) fn new(
+        peer: &PeerAddress,
+        dialer: Dialer,
+        chain: ChainId,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        Self {
+            name: peer.name.clone(),
+            dialer,
+            chain: wire::chain_bytes(chain),
+            outbox,
+            log: Throttle::default(),
+        }
+    }
+
+    /// Keeps the link up for ever.
+    pub(super) async fn run(self) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let start = Instant::now();
+            self.live_once().await;
+            self.outbox.close();
+            if start.elapsed() >= GOOD_LIFE {
+                pause = PAUSE_MIN;
+            }
+            tokio::time::sleep(jitter(pause)).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn live_once(&self) {
+        let channel = match self.dialer.connect().await {
+            Ok(channel) => channel,
+            Err(error) => return self.warn("cannot connect", &chain_of_causes(&error)),
+        };
+        tracing::info!(peer = self.name, "connected");
+        let frames = self.outbox.open(self.chain.clone());
+        let mut client = PeerClient::new(channel);
+        match client.deliver(frames).await {
+            Ok(_) => tracing::info!(peer = self.name, "the peer closed the link"),
+            Err(status) => self.warn("the link broke", &status),
+        }
+    }
+
+    fn warn(&self, what: &str, why: &dyn Display) {
+        if self.log.passes() {
+            tracing::warn!(peer = self.name, "{what}: {why}");
+        }
+    }
+}
+
+/// Between half the pause and all of it, so that nodes that lost each other at once do not return in step.
+fn jitter(pause: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    pause / 2 + (pause / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+/// tonic says "transport error" and keeps what matters to itself.
+fn chain_of_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}

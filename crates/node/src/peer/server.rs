@@ -1,0 +1,298 @@
+//! Who may connect, and what they may ask.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use model::{ChainId, NodeId};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::Connected;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::generated::peer_server::{Peer, PeerServer};
+use super::generated::{Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, Frame};
+use super::inbox::{self, Inbound, Interruption};
+use super::refusals::Refusals;
+use super::storage::{Denied, Storage};
+use super::wire;
+use crate::identity::tls;
+
+/// How long a stranger may take to prove that it is none.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Handshakes at a time; further connections wait in the system's queue.
+const HANDSHAKES_MAX: usize = 32;
+/// How long to wait before accepting again, after the system ran out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer may be silent before it is asked whether it lives, and then before it is given up.
+const SILENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a peer may send on one stream before it was taken: several blocks without a pause for permission.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// The same for all streams of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// Streams a peer may have open on one connection.
+const STREAMS_MAX: u32 = 256;
+/// Fewer, larger HTTP/2 frames cost less.
+const HTTP2_FRAME_BYTES_MAX: u32 = 256 << 10;
+
+/// What the listening side needs.
+pub(super) struct Server {
+    pub(super) tls: Arc<ServerConfig>,
+    pub(super) chain: ChainId,
+    pub(super) store: blobs::Store,
+    pub(super) inbound: Arc<Inbound>,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl Server {
+    /// Serves until the node shuts down.
+    pub(super) async fn run(self, listener: TcpListener, tasks: TaskTracker) {
+        let (sender, connections) = mpsc::channel(1);
+        let door = Door {
+            tls: self.tls.into(),
+            refusals: self.refusals.clone(),
+            connections: sender,
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+        };
+        let shutdown = self.shutdown.clone();
+        tasks.spawn(
+            shutdown
+                .clone()
+                .run_until_cancelled_owned(door.run(listener)),
+        );
+        let service = Service {
+            chain: self.chain,
+            storage: Storage::new(self.store, self.chain),
+            inbound: self.inbound,
+            refusals: self.refusals,
+            shutdown: self.shutdown,
+        };
+        let service = PeerServer::new(service).max_decoding_message_size(wire::FRAME_BYTES_MAX);
+        let served = tonic::transport::Server::builder()
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_frame_size(HTTP2_FRAME_BYTES_MAX)
+            .http2_keepalive_interval(Some(SILENCE))
+            .http2_keepalive_timeout(Some(ANSWER_TIMEOUT))
+            .add_service(service)
+            .serve_with_incoming_shutdown(
+                ReceiverStream::new(connections),
+                shutdown.cancelled_owned(),
+            )
+            .await;
+        if let Err(error) = served {
+            tracing::error!("serving peers ended: {error}");
+        }
+    }
+}
+
+/// Lets members in.
+struct Door {
+    tls: TlsAcceptor,
+    refusals: Arc<Refusals>,
+    connections: mpsc::Sender<io::Result<Connection>>,
+    handshakes: Arc<Semaphore>,
+}
+
+impl Door {
+    async fn run(self, listener: TcpListener) {
+        let door = Arc::new(self);
+        loop {
+            let permit = door.handshakes.clone().acquire_owned().await;
+            let permit = permit.expect("the semaphore is never closed");
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let door = door.clone();
+                    tokio::spawn(async move {
+                        door.let_in(stream).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("accepting a peer's connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn let_in(&self, stream: TcpStream) {
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream)).await {
+            Ok(Ok(connection)) => {
+                // Fails only when the node shuts down.
+                let _ = self.connections.send(Ok(connection)).await;
+            }
+            Ok(Err(error)) => self.refusals.add_stranger(&error),
+            Err(_) => self
+                .refusals
+                .add_stranger(&"it took too long to shake hands"),
+        }
+    }
+
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<Connection> {
+        stream.set_nodelay(true)?;
+        let stream = self.tls.accept(stream).await?;
+        let certificates = stream.get_ref().1.peer_certificates();
+        let node = certificates
+            .and_then(|certificates| certificates.first())
+            .and_then(tls::node_of)
+            .ok_or_else(|| io::Error::other("it showed no certificate"))?;
+        Ok(Connection { node, stream })
+    }
+}
+
+/// A connection whose other end has proved who it is.
+struct Connection {
+    node: NodeId,
+    stream: TlsStream<TcpStream>,
+}
+
+/// Who is at the other end; found in the extensions of every request.
+#[derive(Clone, Copy)]
+struct Caller(NodeId);
+
+impl Connected for Connection {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        Caller(self.node)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Answers the peers' calls.
+struct Service {
+    chain: ChainId,
+    storage: Storage,
+    inbound: Arc<Inbound>,
+    refusals: Arc<Refusals>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    fn deny(&self, from: NodeId, denied: Denied) -> Status {
+        match denied {
+            Denied::Refused(refusal) => {
+                self.refusals.add(from, &refusal);
+                Status::from(&refusal)
+            }
+            Denied::Failed(status) => status,
+        }
+    }
+
+    /// Answers with `work`'s result, unless the node shuts down before.
+    async fn until_shutdown<T>(
+        &self,
+        from: NodeId,
+        work: impl Future<Output = Result<T, Denied>>,
+    ) -> Result<Response<T>, Status> {
+        match self.shutdown.run_until_cancelled(work).await {
+            None => Err(Status::unavailable("this node shuts down")),
+            Some(Ok(answer)) => Ok(Response::new(answer)),
+            Some(Err(denied)) => Err(self.deny(from, denied)),
+        }
+    }
+}
+
+fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
+    let caller = request.extensions().get::<Caller>();
+    caller
+        .map(|caller| caller.0)
+        .ok_or_else(|| Status::unauthenticated("this connection has no certificate"))
+}
+
+#[tonic::async_trait]
+impl Peer for Service {
+    async fn deliver(&self, request: Request<Streaming<Frame>>) -> Result<Response<Ack>, Status> {
+        let from = caller(&request)?;
+        let receive = inbox::receive(request.into_inner(), self.chain, from, &*self.inbound);
+        let work = async {
+            match receive.await {
+                Ok(()) => Ok(Ack {}),
+                Err(Interruption::Refused(refusal)) => Err(Denied::Refused(refusal)),
+                Err(Interruption::Broken(status)) => Err(Denied::Failed(status)),
+            }
+        };
+        self.until_shutdown(from, work).await
+    }
+
+    async fn put_blob(
+        &self,
+        request: Request<Streaming<BlobChunk>>,
+    ) -> Result<Response<BlobReceipt>, Status> {
+        let from = caller(&request)?;
+        let work = self.storage.put(request.into_inner());
+        self.until_shutdown(from, work).await
+    }
+
+    type GetBlobStream = super::storage::Chunks;
+
+    async fn get_blob(
+        &self,
+        request: Request<BlobRequest>,
+    ) -> Result<Response<Self::GetBlobStream>, Status> {
+        let from = caller(&request)?;
+        let work = self.storage.get(request.into_inner());
+        self.until_shutdown(from, work).await
+    }
+
+    async fn has_blobs(
+        &self,
+        request: Request<BlobQuery>,
+    ) -> Result<Response<BlobPresence>, Status> {
+        let from = caller(&request)?;
+        let work = self.storage.has(request.into_inner());
+        self.until_shutdown(from, work).await
+    }
+}

@@ -1,0 +1,575 @@
+#!/usr/bin/env python3
+"""Verifies a Starling ledger folder with nothing but the Python standard library.
+
+Written from docs/ledger-format.md alone, as a second opinion: it shares no code with Starling.
+
+    verify_ledger.py FOLDER [--records] [--certificates all|head|N] [--chain HEX]
+
+Recomputes every checksum, block hash, parent link and Merkle root and checks certificates (all of them, that of the
+head, or those of N heights spread over the chain). Prints `height=… hash=… blocks=… commands=… ok`, or names the
+fault on standard error and exits with 1. With --records it also prints every record: height, index and body in
+base64. Do not run it on the folder of a running node: its last record may be half written.
+"""
+
+import argparse
+import base64
+import functools
+import hashlib
+import pathlib
+import re
+import struct
+import sys
+import zlib
+
+SECTOR = 4096
+ATOM = 512
+FIRST_RECORD = SECTOR + 64
+HEAD = struct.Struct(">4sB3sQQIIIIII")
+GENESIS, START, VOTE, DECIDED = range(4)
+FILLER = 0xFF
+
+
+class Fault(Exception):
+    """Something that is not as the format says."""
+
+
+def note(text):
+    print("note: " + text, file=sys.stderr)
+
+
+# --- 1. Values ------------------------------------------------------------------------------------------------------
+
+
+class Cursor:
+    """Reads values from a byte string, strictly."""
+
+    def __init__(self, data):
+        self.data, self.at = memoryview(data), 0
+
+    def take(self, count):
+        if self.at + count > len(self.data):
+            raise Fault("a value is cut short")
+        self.at += count
+        return bytes(self.data[self.at - count : self.at])
+
+    def number(self, size):
+        return int.from_bytes(self.take(size), "big")
+
+    def bytes(self):
+        return self.take(self.number(4))
+
+    def optional(self, read):
+        flag = self.number(1)
+        if flag > 1:
+            raise Fault(f"a flag is {flag}")
+        return read() if flag else None
+
+    def finish(self):
+        if self.at != len(self.data):
+            raise Fault("bytes are left over behind a value")
+
+
+def sha256(*parts):
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def parse(data, read):
+    cursor = Cursor(data)
+    value = read(cursor)
+    cursor.finish()
+    return value
+
+
+# --- 2. Blocks ------------------------------------------------------------------------------------------------------
+
+
+class Block:
+    """A block with its hash; its root and count are checked while it is read."""
+
+    def __init__(self, data):
+        cursor = Cursor(data)
+        if cursor.number(1) != 1:
+            raise Fault("the block is of an unknown version")
+        self.chain = cursor.take(16)
+        self.height = cursor.number(8)
+        self.parent = cursor.optional(lambda: cursor.take(32))
+        self.membership = cursor.take(32)
+        self.proposer = cursor.take(40)[:32]
+        self.time = cursor.number(8)
+        count, root = cursor.number(4), cursor.take(32)
+        cursor.optional(lambda: cursor.take(40))
+        self.hash = sha256(cursor.data[: cursor.at])
+        self.commands, leaves = [], []
+        for _ in range(cursor.number(4)):
+            tag = cursor.number(1)
+            if tag > 1:
+                raise Fault(f"an entry has tag {tag}")
+            command = None
+            if tag == 0:
+                leaf = cursor.take(32)
+            else:
+                salt, command = cursor.take(16), cursor.bytes()
+                leaf = sha256(b"\0", salt, command)
+            self.commands.append(command)
+            leaves.append(leaf)
+        cursor.finish()
+        if count != len(leaves):
+            raise Fault(f"the header counts {count} commands, there are {len(leaves)}")
+        if root != merkle_root(leaves):
+            raise Fault("the Merkle root is not that of the commands")
+
+
+def merkle_root(leaves):
+    if not leaves:
+        return sha256()
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << ((len(leaves) - 1).bit_length() - 1)
+    return sha256(b"\1", merkle_root(leaves[:split]), merkle_root(leaves[split:]))
+
+
+# --- 3. Commands ----------------------------------------------------------------------------------------------------
+
+
+def payload(command):
+    """A cursor at the payload's tag."""
+    cursor = Cursor(command)
+    cursor.bytes()  # library
+    cursor.take(8)  # actor
+    cursor.optional(lambda: (cursor.bytes(), cursor.take(32)))  # key and request
+    cursor.number(8)  # valid until
+    return cursor
+
+
+def record_body(command):
+    """The body of a record; None if the command is something else."""
+    try:
+        cursor = payload(command)
+        if cursor.number(1) != 1:
+            return None
+        body = cursor.bytes()
+        cursor.finish()
+        return body
+    except Fault:
+        return None
+
+
+# --- 4. Membership, statements, certificates ------------------------------------------------------------------------
+
+
+class Membership:
+    def __init__(self, genesis):
+        if genesis.height != 0 or genesis.parent is not None or not genesis.commands:
+            raise Fault("the first block is not a genesis block")
+        if genesis.commands[0] is None:
+            raise Fault("the genesis command is erased")
+        cursor = payload(genesis.commands[0])
+        if cursor.number(1) != 0:
+            raise Fault("the first command does not found a chain")
+        start = cursor.at
+        self.voters = [(cursor.take(32), cursor.bytes()) for _ in range(cursor.number(4))]
+        encoded = cursor.data[start : cursor.at]
+        distinct = len({v[0] for v in self.voters}) == len({v[1] for v in self.voters}) == len(self.voters)
+        if not 1 <= len(self.voters) <= 15 or not distinct:
+            raise Fault("the genesis block does not name 1 to 15 distinct voters")
+        self.hash = sha256(b"starling/membership/v1", encoded)
+        self.quorum = len(self.voters) - (len(self.voters) - 1) // 2
+        if self.hash != genesis.membership:
+            raise Fault("the genesis block's membership is not that of its voters")
+
+
+class Certificate:
+    def __init__(self, cursor):
+        self.height = cursor.number(8)
+        self.ballot = cursor.take(48)
+        self.hash = cursor.take(32)
+        self.voters = cursor.number(2)
+        self.signatures = [cursor.take(64) for _ in range(cursor.number(4))]
+
+    def check(self, chain, membership):
+        places = [i for i in range(16) if self.voters >> i & 1]
+        if len(places) != len(self.signatures) or places and places[-1] >= len(membership.voters):
+            raise Fault("the certificate's bitmap fits neither signatures nor membership")
+        if len(places) < membership.quorum:
+            raise Fault(f"the certificate has {len(places)} signatures, a quorum is {membership.quorum}")
+        label = b"starling/accepted/v1"
+        height = struct.pack(">Q", self.height)
+        statement = bytes([len(label)]) + label + chain + membership.hash + height + self.ballot + self.hash
+        for place, signature in zip(places, self.signatures):
+            key, name = membership.voters[place]
+            if not ed25519_verify(key, statement, signature):
+                raise Fault(f"the signature of {name.decode()} does not verify")
+
+
+# --- Ed25519 (RFC 8032, section 5.1), points as extended coordinates (X, Y, Z, T) ------------------------------------
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+SQRT_M1 = pow(2, (P - 1) // 4, P)
+NEUTRAL = (0, 1, 1, 0)
+
+
+def add(p, q):
+    a = (p[1] - p[0]) * (q[1] - q[0]) % P
+    b = (p[1] + p[0]) * (q[1] + q[0]) % P
+    c = 2 * p[3] * q[3] * D % P
+    d = 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def double(p):
+    a, b = p[0] * p[0] % P, p[1] * p[1] % P
+    h = a + b
+    e = h - (p[0] + p[1]) ** 2
+    g = a - b
+    f = 2 * p[2] * p[2] + g
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def decompress(data):
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    if y >= P:
+        return None
+    u, v = (y * y - 1) % P, (D * y * y + 1) % P
+    x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
+    if v * x * x % P == -u % P:
+        x = x * SQRT_M1 % P
+    if v * x * x % P != u or (x == 0 and sign):
+        return None
+    if x & 1 != sign:
+        x = P - x
+    return x, y, 1, x * y % P
+
+
+def is_neutral(p):
+    return p[0] % P == 0 and (p[1] - p[2]) % P == 0
+
+
+def of_small_order(p):
+    return is_neutral(double(double(double(p))))
+
+
+def negate(p):
+    return -p[0] % P, p[1], p[2], -p[3] % P
+
+
+def windows(point):
+    """0 to 15 times the point."""
+    table = [NEUTRAL, point]
+    for _ in range(14):
+        table.append(add(table[-1], point))
+    return table
+
+
+BASE = decompress((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+BASE_WINDOWS = windows(BASE)
+KEYS = {}
+
+
+def known_key(key):
+    """The windows of -A, made once for each key; None if the key is not one."""
+    if key not in KEYS:
+        point = decompress(key)
+        usable = point is not None and not of_small_order(point)
+        KEYS[key] = windows(negate(point)) if usable else None
+    return KEYS[key]
+
+
+def ed25519_verify(key, message, signature):
+    table, r = known_key(key), decompress(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if table is None or r is None or of_small_order(r) or s >= ORDER:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % ORDER
+    # [s]B - [k]A, four bits of both at a time, must be R.
+    sum_ = NEUTRAL
+    for shift in range(252, -4, -4):
+        sum_ = double(double(double(double(sum_))))
+        if s >> shift & 15:
+            sum_ = add(sum_, BASE_WINDOWS[s >> shift & 15])
+        if k >> shift & 15:
+            sum_ = add(sum_, table[k >> shift & 15])
+    return is_neutral(add(sum_, negate(r)))
+
+
+# --- 5. Log files ---------------------------------------------------------------------------------------------------
+
+
+class File:
+    def __init__(self, path):
+        self.path, self.name, self.number = path, path.name, int(path.stem)
+        self.nonce = None
+
+    @functools.cached_property
+    def data(self):
+        """The whole file, at most 66 MiB; read when it is needed."""
+        return self.path.read_bytes()
+
+    def release(self):
+        self.__dict__.pop("data", None)
+
+    def open(self, chain):
+        """Reads the header from either copy. Returns the chain id; None if both are bad."""
+        copies = [self.header(0), self.header(SECTOR)]
+        good = next((copy for copy in copies if copy), None)
+        if good is None:
+            return None
+        if copies[0] != copies[1] or any(b != FILLER for b in self.data[64:SECTOR]):
+            note(f"{self.name}: the beginning is damaged, a second copy makes it good")
+        if chain is not None and good[0] != chain:
+            raise Fault(f"{self.name} belongs to chain {good[0].hex()}, not {chain.hex()}")
+        self.nonce = good[1]
+        return good[0]
+
+    def header(self, at):
+        data = self.data[at : at + 64]
+        if len(data) < 64 or data[:8] != b"starling" or crc(data[:60]) != int.from_bytes(data[60:], "big"):
+            return None
+        version, number = struct.unpack(">II", data[8:16])
+        if version != 1:
+            raise Fault(f"{self.name} is of format version {version}")
+        return (data[16:32], data[32:48]) if number == self.number else None
+
+    def head(self, at, nonce=None):
+        """The head at an offset as a Record, its body not yet read; None if there is no intact one."""
+        fixed = self.data[at : at + HEAD.size]
+        if len(fixed) < HEAD.size or fixed[:4] != b"STRL":
+            return None
+        record = Record(self, *HEAD.unpack(fixed))
+        if record.meta_length > 2048 or record.body_length > 2 << 20 or record.kind > DECIDED or any(record.zero):
+            return None
+        record.meta = self.data[at + HEAD.size : at + HEAD.size + record.meta_length]
+        record.copy_end = at + HEAD.size + record.meta_length
+        seed = (nonce or self.nonce or bytes(16)) + struct.pack(">I", self.number)
+        intact = crc(seed + fixed[:44] + record.meta) == record.crc and len(record.meta) == record.meta_length
+        return record if intact else None
+
+    def record(self, at):
+        """The record that begins at an offset. Raises Damaged if there is no intact one."""
+        first, place = self.head(at), second_copy(at)
+        if first and first.offset == at and first.kind in (GENESIS, DECIDED):
+            return first.with_body(first.copy_end)
+        first = first if first and first.offset == at else None
+        second = self.head(place)
+        if second and (second.offset != at or second.kind not in (START, VOTE)):
+            second = None
+        head = second or first
+        if head is None:
+            raise Damaged("the record's head is damaged", len(self.data) < at + HEAD.size)
+        whole = first and second and all(b == FILLER for b in self.data[first.copy_end : place])
+        if not whole:
+            note(f"{self.name} at byte {at}: damaged, a second copy makes it good")
+        return head.with_body(place + HEAD.size + head.meta_length)
+
+    def nonces(self, before):
+        """What the nonce may be: the header's, else that of the file before or of a start record in this one."""
+        if self.nonce is None and self.header(0) is None and self.header(SECTOR) is None:
+            found = [before]
+            for at in self.magics(0):
+                nonce = self.data[at + HEAD.size + 8 : at + HEAD.size + 24]
+                if self.data[at + 4 : at + 5] == b"\x01" and len(nonce) == 16 and self.head(at, nonce):
+                    found.append(nonce)
+            return found
+        return [self.nonce or (self.header(0) or self.header(SECTOR))[1]]
+
+    def magics(self, start):
+        return [match.start() + start for match in re.finditer(b"STRL", self.data[start:])]
+
+
+class Damaged(Exception):
+    def __init__(self, what, short=False, intact=False):
+        super().__init__(what)
+        self.short, self.intact = short, intact
+
+
+def crc(data):
+    return zlib.crc32(data)
+
+
+def second_copy(at):
+    return -(-(at + 256) // SECTOR) * SECTOR
+
+
+# --- 6. Records -----------------------------------------------------------------------------------------------------
+
+
+class Record:
+    def __init__(self, file, magic, kind, zero, number, flushed, offset, link, meta_length, body_length, body_crc, own):
+        self.file, self.kind, self.zero = file, kind, zero
+        self.number, self.flushed, self.offset, self.link = number, flushed, offset, link
+        self.meta_length, self.body_length, self.body_crc, self.crc = meta_length, body_length, body_crc, own
+        self.meta, self.copy_end, self.body, self.end = b"", 0, b"", 0
+
+    def with_body(self, at):
+        self.end = at + self.body_length
+        self.body = self.file.data[at : self.end]
+        if len(self.body) < self.body_length:
+            raise Damaged("the record's block is cut short", short=True)
+        if crc(self.body) != self.body_crc:
+            raise Damaged("the record's block is damaged")
+        return self
+
+
+# --- 7. Reading a log -----------------------------------------------------------------------------------------------
+
+
+def records(files):
+    """All records of a log in order. Raises Fault where it is damaged; ends where it was never finished."""
+    number, link, chain, nonce = 0, 0, None, bytes(16)
+    for index, file in enumerate(files):
+        if not file.data:
+            continue
+        at = 0
+        try:
+            found = file.open(chain)
+            if found is None:
+                raise Damaged("the file's header is damaged", len(file.data) < FIRST_RECORD)
+            chain, nonce, at = found, file.nonce, FIRST_RECORD
+            while any(file.data[at : at + ATOM]) or any(file.data[at:]):
+                record = file.record(at)
+                if record.number > number and at == FIRST_RECORD:
+                    raise Damaged("records before it are missing", short=True)
+                if (record.number, record.link) != (number, link):
+                    raise Damaged("the record is out of place", intact=True)
+                yield record
+                number, link, at = number + 1, record.crc, record.end
+            file.release()
+        except Damaged as damage:
+            judge(files, index, at, number, nonce, damage)
+            return
+
+
+def judge(files, index, at, number, nonce, damage):
+    """Tells an unfinished end from damage, by the rules of the format."""
+    where = f"{files[index].name} at byte {at}: {damage}"
+    if damage.intact or number == 0:
+        raise Fault(where)
+    flushed, nearest = False, None
+    for later, file in enumerate(files[index:], index):
+        for guess in file.nonces(nonce):
+            for place in file.magics(at if later == index else 0):
+                head = file.head(place, guess)
+                if head and head.number > number:
+                    flushed |= head.flushed > number
+                    nearest = nearest or (later, head.offset)
+    if nearest is None:
+        note(f"{where}: an unfinished end, ignored")
+        return
+    end = max(nearest[1], at) if nearest[0] == index else len(files[index].data)
+    if flushed or not (damage.short or hole(files[index].data, at, end)):
+        raise Fault(where)
+    note(f"{where}: an unfinished end, ignored")
+
+
+def hole(data, start, end):
+    while start < end:
+        stop = min((start // ATOM + 1) * ATOM, end)
+        if not any(data[start:stop]):
+            return True
+        start = stop
+    return start >= len(data)
+
+
+def decided(files):
+    """All decided blocks in order, each with its certificate."""
+    bodies = {}
+    for record in records(files):
+        block = Block(record.body) if record.body else None
+        if block:
+            bodies[block.hash] = block
+        if record.kind == GENESIS:
+            height, digest = struct.unpack(">Q32s", record.meta)
+            certificate = None
+        elif record.kind == DECIDED:
+            certificate = parse(record.meta, Certificate)
+            height, digest = certificate.height, certificate.hash
+        else:
+            continue
+        if digest not in bodies:
+            raise Fault(f"height {height}: the block is nowhere in the log")
+        if bodies[digest].height != height:
+            raise Fault(f"height {height}: the block says height {bodies[digest].height}")
+        yield bodies[digest], certificate
+        bodies = {digest: body for digest, body in bodies.items() if body.height > height}
+
+
+def chosen(certificates, height, head):
+    """Whether the certificate of a height is to be checked."""
+    if certificates == "all" or height == head:
+        return True
+    return certificates != "head" and height % max(1, head // int(certificates)) == 0
+
+
+def check_link(block, below, membership):
+    if (block.chain, block.height, block.parent) != (below.chain, below.height + 1, below.hash):
+        raise Fault("the block does not extend the one below")
+    if block.membership != membership.hash:
+        raise Fault("the block is of another membership")
+    if block.proposer not in [key for key, _ in membership.voters]:
+        raise Fault("the proposer is not a voter")
+    if block.time <= below.time:
+        raise Fault("the block is not later than the one below")
+
+
+def verify(folder, options):
+    paths = sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{8}\.log", path.name))
+    if not paths or int(paths[0].stem) != 0:
+        raise Fault(f"{folder} holds no ledger")
+    files = [File(path) for path in paths]
+    below, membership, commands, certificates = None, None, 0, []
+    for block, certificate in decided(files):
+        try:
+            if below is None:
+                membership = Membership(block)
+                if options.chain and block.chain.hex() != options.chain:
+                    raise Fault(f"the chain is {block.chain.hex()}")
+            else:
+                check_link(block, below, membership)
+                certificates.append(certificate)
+        except Fault as fault:
+            raise Fault(f"height {block.height}: {fault}") from None
+        if options.records:
+            for index, command in enumerate(block.commands):
+                body = None if command is None else record_body(command)
+                if body is not None:
+                    print(block.height, index, base64.b64encode(body).decode())
+        below, commands = block, commands + len(block.commands)
+    if below is None:
+        raise Fault("00000000.log holds no genesis block")
+    for certificate in certificates:
+        if chosen(options.certificates, certificate.height, below.height):
+            try:
+                certificate.check(below.chain, membership)
+            except Fault as fault:
+                raise Fault(f"height {certificate.height}: {fault}") from None
+    print(f"height={below.height} hash={below.hash.hex()} blocks={below.height + 1} commands={commands} ok")
+
+
+def selection(text):
+    if text in ("all", "head") or text.isdigit() and int(text) > 0:
+        return text
+    raise argparse.ArgumentTypeError("all, head or a number")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--records", action="store_true", help="print the records: height, index, base64")
+    parser.add_argument("--certificates", type=selection, default="all", help="all, head, or how many")
+    parser.add_argument("--chain", help="the chain id expected, in hexadecimal")
+    options = parser.parse_args()
+    try:
+        verify(options.folder, options)
+    except (Fault, OSError) as fault:
+        print(f"fault: {fault}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
