@@ -419,52 +419,78 @@ class Record:
 # --- 7. Reading a log -----------------------------------------------------------------------------------------------
 
 
-def records(files):
-    """All records of a log in order. Raises Fault where it is damaged; ends where it was never finished."""
-    number, link, chain, nonce = 0, 0, None, bytes(16)
-    for index, file in enumerate(files):
+class Log:
+    """Walks through the records of a log."""
+
+    def __init__(self, files):
+        self.files, self.index, self.at = files, 0, 0
+        self.number, self.link = 0, 0  # of the next record; no link: any will do
+        self.chain, self.nonce = None, bytes(16)
+
+    def records(self):
+        """All records in order. Raises Fault where the log is damaged; ends where it was never finished."""
+        while self.index < len(self.files):
+            try:
+                yield from self.file_records(self.files[self.index])
+            except Damaged as damage:
+                if not self.go_on(damage):
+                    return
+            else:
+                self.files[self.index].release()
+                self.index, self.at = self.index + 1, 0
+
+    def file_records(self, file):
         if not file.data:
-            continue
-        at = 0
-        try:
-            found = file.open(chain)
+            return
+        if self.at == 0:
+            found = file.open(self.chain)
             if found is None:
                 raise Damaged("the file's header is damaged", len(file.data) < FIRST_RECORD)
-            chain, nonce, at = found, file.nonce, FIRST_RECORD
-            while any(file.data[at : at + ATOM]) or any(file.data[at:]):
-                record = file.record(at)
-                if record.number > number and at == FIRST_RECORD:
-                    raise Damaged("records before it are missing", short=True)
-                if (record.number, record.link) != (number, link):
-                    raise Damaged("the record is out of place", intact=True)
-                yield record
-                number, link, at = number + 1, record.crc, record.end
-            file.release()
-        except Damaged as damage:
-            judge(files, index, at, number, nonce, damage)
-            return
+            self.chain, self.nonce, self.at = found, file.nonce, FIRST_RECORD
+        while any(file.data[self.at : self.at + ATOM]) or any(file.data[self.at :]):
+            record = file.record(self.at)
+            if record.number > self.number and self.at == FIRST_RECORD:
+                raise Damaged("records before it are missing", short=True)
+            if record.number != self.number or self.link not in (None, record.link):
+                raise Damaged("the record is out of place", intact=True)
+            self.number, self.link, self.at = record.number + 1, record.crc, record.end
+            yield record
 
-
-def judge(files, index, at, number, nonce, damage):
-    """Tells an unfinished end from damage, by the rules of the format."""
-    where = f"{files[index].name} at byte {at}: {damage}"
-    if damage.intact or number == 0:
-        raise Fault(where)
-    flushed, nearest = False, None
-    for later, file in enumerate(files[index:], index):
-        for guess in file.nonces(nonce):
-            for place in file.magics(at if later == index else 0):
-                head = file.head(place, guess)
-                if head and head.number > number:
-                    flushed |= head.flushed > number
-                    nearest = nearest or (later, head.offset)
-    if nearest is None:
+    def go_on(self, damage):
+        """Tells an unfinished end from damage, by the rules of the format, and goes on with a later start."""
+        where = f"{self.files[self.index].name} at byte {self.at}: {damage}"
+        if damage.intact or self.number == 0:
+            raise Fault(where)
+        flushed, first, start = False, None, None
+        for index, head in self.heads_behind():
+            flushed |= head.flushed > self.number
+            first = first or (index, head)
+            if head.kind == START:
+                start = (index, head)
+                break
+        if flushed:
+            raise Fault(where)
+        if start:
+            note(f"{where}: never flushed, superseded by a later start")
+            self.index, head = start
+            head.file.nonce = head.meta[8:24]
+            self.at, self.number, self.link, self.nonce = head.offset, head.number, None, head.file.nonce
+            return True
+        data = self.files[self.index].data
+        if first and not damage.short:
+            end = max(first[1].offset, self.at) if first[0] == self.index else len(data)
+            if not hole(data, self.at, end):
+                raise Fault(where)
         note(f"{where}: an unfinished end, ignored")
-        return
-    end = max(nearest[1], at) if nearest[0] == index else len(files[index].data)
-    if flushed or not (damage.short or hole(files[index].data, at, end)):
-        raise Fault(where)
-    note(f"{where}: an unfinished end, ignored")
+        return False
+
+    def heads_behind(self):
+        for index, file in enumerate(self.files[self.index :], self.index):
+            for nonce in file.nonces(self.nonce):
+                for place in file.magics(self.at if index == self.index else 0):
+                    head = file.head(place, nonce)
+                    if head and head.number > self.number:
+                        yield index, head
 
 
 def hole(data, start, end):
@@ -478,8 +504,8 @@ def hole(data, start, end):
 
 def decided(files):
     """All decided blocks in order, each with its certificate."""
-    bodies = {}
-    for record in records(files):
+    bodies, tip, floor = {}, -1, -1
+    for record in Log(files).records():
         block = Block(record.body) if record.body else None
         if block:
             bodies[block.hash] = block
@@ -490,13 +516,21 @@ def decided(files):
             certificate = parse(record.meta, Certificate)
             height, digest = certificate.height, certificate.hash
         else:
+            if record.kind == START:
+                floor = max(floor, int.from_bytes(record.meta[24:32], "big"))
+            continue
+        if floor > tip and height == floor + 1:
+            floor = height  # above a gap: comes again behind the blocks that are missing
             continue
         if digest not in bodies:
             raise Fault(f"height {height}: the block is nowhere in the log")
         if bodies[digest].height != height:
             raise Fault(f"height {height}: the block says height {bodies[digest].height}")
         yield bodies[digest], certificate
-        bodies = {digest: body for digest, body in bodies.items() if body.height > height}
+        tip, floor = height, max(floor, height)
+        bodies = {digest: body for digest, body in bodies.items() if body.height > tip}
+    if floor > tip:
+        note(f"the blocks {tip + 1} to {floor} have to be fetched from other nodes")
 
 
 def chosen(certificates, height, head):

@@ -28,7 +28,7 @@ pub(crate) fn describe(setup: &Setup) -> Result<Report> {
     }
     let markdown = format!(
         "Measured on {processors} processors ({processor}), Linux {kernel}, data on {file_system} (median \
-         `fdatasync` of 4 KiB {:.2} ms), {starling}, {etcd}.\n",
+         `fdatasync` after appending 4 KiB {:.2} ms), {starling}, {etcd}.\n",
         millis(flush)
     );
     Ok(Report {

@@ -26,6 +26,7 @@ pub mod rules;
 mod schema;
 mod search;
 mod stored;
+mod tags;
 pub mod time;
 
 pub use access::{BlobRecord, Token};
@@ -35,6 +36,7 @@ pub use file::File;
 pub use history::{FieldChange, HistoryEntry, HistoryKind};
 pub use outcome::{Applied, Outcome, Refusal};
 pub use query::{Query, QueryError};
-pub use reader::{Presence, ReadError, Reader, Stats, TagCount};
+pub use reader::{Presence, ReadError, Reader, Stats};
 pub use schema::{OpenError, SetAside, Unusable};
 pub use search::{Limit, Page, SearchError, SearchPage};
+pub use tags::TagCount;

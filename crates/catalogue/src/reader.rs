@@ -14,6 +14,7 @@ use crate::history::{self, HistoryEntry};
 use crate::outcome::{Outcome, Verdict};
 use crate::query::Query;
 use crate::search::{self, Page, SearchError, SearchPage};
+use crate::tags::{self, TagCount};
 use crate::{digest, geo, row, schema};
 
 /// Why a question has no answer.
@@ -43,18 +44,6 @@ pub enum Presence {
     Trashed,
     /// No.
     Missing,
-}
-
-/// A tag and how many live files carry it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TagCount {
-    /// As it is spelled.
-    pub tag: String,
-    /// Files with it or a tag below it: what a search for it finds.
-    pub count: u64,
-    /// Files with the tag itself.
-    pub direct: u64,
 }
 
 /// How much a library holds, in whatever state.
@@ -200,20 +189,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Database`].
     pub fn tags(&self, library: &LibraryId) -> Result<Vec<TagCount>, ReadError> {
-        let mut query = self.db.prepare_cached(
-            "SELECT min(t.spelled), count(*), count(t.spelled)
-             FROM tags t CROSS JOIN files f ON f.id = t.id
-             WHERE t.library = ?1 AND f.state = ?2
-             GROUP BY t.path HAVING count(t.spelled) > 0 ORDER BY t.path",
-        )?;
-        let tags = query.query_map(params![library.as_str(), State::Live as u8], |row| {
-            Ok(TagCount {
-                tag: row.get(0)?,
-                count: row::number(row, 1)?,
-                direct: row::number(row, 2)?,
-            })
-        })?;
-        Ok(tags.collect::<Result<_, _>>()?)
+        self.at_one_height(|reader| Ok(tags::live_counts(&reader.db, library)?))
     }
 
     /// A token, revoked or not.

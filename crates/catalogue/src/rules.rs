@@ -183,7 +183,9 @@ fn check_place(place: Option<&Place>) -> Result<(), RuleError> {
         NAME_BYTES_MAX,
     )?;
     match place.altitude {
-        Some(metres) if !(metres.abs() <= ALTITUDE_M_MAX) => Err(RuleError::Altitude),
+        Some(metres) if !(-ALTITUDE_M_MAX..=ALTITUDE_M_MAX).contains(&metres) => {
+            Err(RuleError::Altitude)
+        }
         _ => Ok(()),
     }
 }

@@ -1,5 +1,11 @@
 //! What each command does to the catalogue, and that nothing but the commands decides it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails where it stands"
+)]
+
 mod common;
 
 use catalogue::{ApplyError, Catalogue, HistoryKind, Outcome, Presence, Refusal};

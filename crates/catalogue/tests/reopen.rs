@@ -1,5 +1,11 @@
 //! A catalogue that cannot be used is put aside, and the ledger fills an empty one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails where it stands"
+)]
+
 mod common;
 
 use std::fs;

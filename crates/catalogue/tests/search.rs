@@ -1,5 +1,11 @@
 //! Searches find what a plain reading of the query finds in a plain list of files, page by page.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails where it stands"
+)]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -10,11 +10,13 @@
 
 mod canvas;
 mod close;
+mod crops;
 mod exif;
 mod land;
 mod light;
 mod night;
 mod noise;
+mod terrain;
 mod town;
 mod trip;
 mod water;
@@ -99,7 +101,7 @@ fn paint(canvas: &mut Canvas, scene: Scene, seed: u64) {
         Scene::Peaks(light) => land::peaks(canvas, light, false, seed),
         Scene::Lake(light) => land::peaks(canvas, light, true, seed),
         Scene::Dunes(light) => land::dunes(canvas, light, seed),
-        Scene::Field(light, crop) => land::field(canvas, light, crop, seed),
+        Scene::Field(light, crop) => crops::field(canvas, light, crop, seed),
         Scene::Forest(light) => land::forest(canvas, light, seed),
         Scene::Harbour(light) => town::harbour(canvas, light, seed),
         Scene::City(light) => town::skyline(canvas, light, false, seed),

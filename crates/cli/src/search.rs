@@ -13,8 +13,9 @@ const PAGE_MAX: u64 = 1000;
 /// Finds files.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
-    /// What to look for, `tag:beach after:2019 "ice cream"` for instance; everything if left out
-    #[arg(default_value = "", allow_hyphen_values = true)]
+    /// What to look for, 'tag:beach after:2019 "ice cream"' for instance; everything if left out
+    ///
+    /// Put it in quotes. If it begins with a minus, put -- before it.
     query: Vec<String>,
 
     /// How many files at most

@@ -16,6 +16,11 @@ use crate::learner::Learner;
 use crate::message::Message;
 use crate::proposer::Proposer;
 
+/// A node that is behind for this long fetches, however slow the network seems.
+const FETCH_AFTER_MAX: Duration = Duration::from_millis(100);
+/// The longest wait for an answer to a fetch.
+const FETCH_AGAIN_MAX: Duration = Duration::from_secs(1);
+
 /// The last decided block.
 #[derive(Debug, Clone)]
 pub(crate) struct Tip {
@@ -118,6 +123,8 @@ pub(crate) struct CatchUp {
     due: Option<Instant>,
     /// Who was asked last.
     asked: Option<NodeId>,
+    /// Decided blocks have come, asked for or not, since the last batch ended.
+    receiving: bool,
 }
 
 impl CatchUp {
@@ -126,10 +133,11 @@ impl CatchUp {
         self.due = Some(self.due.map_or(due, |at| at.min(due)));
     }
 
-    /// The peer that was asked has sent all it would: ask for more at once if there is more.
+    /// A peer has sent all it would: ask for more at once if there is more.
     pub(crate) fn batch_ended(&mut self, peer: NodeId, now: Instant) {
-        if self.asked == Some(peer) {
+        if self.asked == Some(peer) || self.receiving {
             self.asked = None;
+            self.receiving = false;
             self.due = self.due.map(|_| now);
         }
     }
@@ -299,6 +307,7 @@ impl Engine {
             return;
         }
         if proves && self.extends_tip(&block) {
+            self.catch_up.receiving = true;
             self.decide(block, certificate);
         } else {
             self.refuse(from, "a decision without proof");
@@ -339,7 +348,7 @@ impl Engine {
             peer.note_tip(tip);
         }
         if tip > self.tip.height() {
-            let wait = self.pace().resend();
+            let wait = self.pace().resend().min(FETCH_AFTER_MAX);
             self.catch_up.behind(self.now.instant.plus(wait));
         }
     }
@@ -373,10 +382,12 @@ impl Engine {
         let Some(peer) = next.or(ahead.first()).copied() else {
             return;
         };
-        let patience = (self.pace().round_trip * 4).max(Duration::from_millis(100));
+        let patience = (self.pace().round_trip * 4).clamp(FETCH_AFTER_MAX, FETCH_AGAIN_MAX);
+        let due = Some(now.plus(patience));
         self.catch_up = CatchUp {
-            due: Some(now.plus(patience)),
+            due,
             asked: Some(peer),
+            receiving: false,
         };
         self.send(LogSeq(0), peer, Message::Fetch { from: tip.next() });
     }

@@ -309,7 +309,7 @@ impl Engine {
             self.refuse(from, "not a voter");
             return;
         };
-        peer.heard = Some(now);
+        peer.note_heard(now);
         let backlogged = self.log.backlog() > LOG_BACKLOG_MAX;
         if backlogged && height_of(&message).is_some() {
             return;
@@ -364,9 +364,9 @@ impl Engine {
             Message::Beacon(beacon) => self.on_beacon(from, &beacon),
             Message::Ping { sent } => self.send(LogSeq(0), from, Message::Pong { sent }),
             Message::Pong { sent } => {
-                let trip = self.now.instant.since(Instant(sent));
+                let now = self.now.instant;
                 if let Some(peer) = self.peers.get_mut(from) {
-                    peer.round_trip.observe(trip);
+                    peer.note_echo(Instant(sent), now);
                 }
             }
             Message::WhatWasI { boot, nonce } => {
@@ -443,7 +443,7 @@ impl Engine {
         let round_trip = self.peers.quorum_round_trip(self.membership.quorum());
         Pace {
             round_trip,
-            flush: self.flushes.high(),
+            flush: self.flushes.high(self.now.instant),
         }
     }
 
@@ -465,7 +465,9 @@ impl Engine {
     }
 
     pub(crate) fn is_yielding(&self) -> bool {
-        self.leaving || self.disk == DiskRoom::Full || self.flushes.high() > SLOW_FLUSH
+        self.leaving
+            || self.disk == DiskRoom::Full
+            || self.flushes.high(self.now.instant) > SLOW_FLUSH
     }
 
     fn check_start(&mut self) {

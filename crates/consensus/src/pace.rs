@@ -73,8 +73,13 @@ impl FlushClock {
         }
     }
 
-    pub(crate) fn high(&self) -> Duration {
-        self.estimate.high()
+    /// The percentile, or how long the oldest flush has lasted already if that is more.
+    pub(crate) fn high(&self, now: Instant) -> Duration {
+        let lasting = self
+            .waiting
+            .front()
+            .map_or(Duration::ZERO, |(_, since)| now.since(*since));
+        self.estimate.high().max(lasting).min(CAP)
     }
 }
 
@@ -102,6 +107,11 @@ impl Pace {
     /// Before finishing a block that was accepted here and not decided; `rank` nodes are nearer to its proposer.
     pub(crate) fn unfinished(self, rank: u32) -> Duration {
         self.round_trip * 2 + self.flush + self.ring_step(rank)
+    }
+
+    /// Half of what a ballot takes that is left alone: a round trip and a flush.
+    pub(crate) fn phase(self) -> Duration {
+        self.round_trip + self.flush
     }
 
     /// Before repeating a request that was not answered.

@@ -16,6 +16,8 @@ const ALIVE_FOR: Duration = Duration::from_secs(1);
 pub(crate) struct Peer {
     pub(crate) round_trip: Estimate,
     pub(crate) heard: Option<Instant>,
+    /// Since when it has been heard without a long silence.
+    talking_since: Instant,
     /// Its current incarnation, and how far it was seen.
     pub(crate) seen: Option<Seen>,
     /// The same from before its current incarnation, for its start-up check.
@@ -37,6 +39,7 @@ impl Peer {
         Self {
             round_trip: Estimate::new(),
             heard: None,
+            talking_since: Instant(0),
             seen: None,
             before: None,
             tip: Height::GENESIS,
@@ -51,6 +54,20 @@ impl Peer {
     pub(crate) fn is_alive(&self, now: Instant) -> bool {
         self.heard
             .is_some_and(|heard| now.since(heard) <= ALIVE_FOR)
+    }
+
+    pub(crate) fn note_heard(&mut self, now: Instant) {
+        if !self.is_alive(now) {
+            self.talking_since = now;
+        }
+        self.heard = Some(now);
+    }
+
+    /// Measures a round trip, unless the question waited for the link to come up.
+    pub(crate) fn note_echo(&mut self, sent: Instant, now: Instant) {
+        if sent >= self.talking_since {
+            self.round_trip.observe(now.since(sent));
+        }
     }
 
     pub(crate) fn boot(&self) -> Option<Boot> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{Ballot, Block, Domain, Height, Instant, LogSeq, NodeId};
 
@@ -153,10 +154,16 @@ impl Engine {
     }
 
     fn give_up(&mut self) {
-        let round_trip = self.pace().round_trip;
-        let doublings = self.proposer.tries.min(DOUBLINGS_MAX);
-        let wait = round_trip * 3 + self.rng.up_to(round_trip * (1 << doublings));
+        let wait = self.back_off_time();
         self.proposer.back_off(self.now.instant, wait);
+    }
+
+    /// Long enough for another ballot to decide, and then at random, more with each own ballot that failed: else
+    /// two nodes end each other's ballots for ever.
+    pub(crate) fn back_off_time(&mut self) -> Duration {
+        let phase = self.pace().phase();
+        let doublings = self.proposer.tries.min(DOUBLINGS_MAX);
+        phase * 3 + self.rng.up_to(phase * (1 << doublings))
     }
 
     /// When the request under way is to be repeated or given up.

@@ -265,9 +265,9 @@ impl Engine {
         }
         if self.proposer.ballot().is_some_and(|own| own < ballot) {
             self.proposer.attempt = Attempt::Idle;
+            self.proposer.tries += 1;
         }
-        let round_trip = self.pace().round_trip;
-        let wait = round_trip * 3 + self.rng.up_to(round_trip * 2);
+        let wait = self.back_off_time();
         self.proposer.yield_to_other(self.now.instant, wait);
     }
 

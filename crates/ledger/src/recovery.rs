@@ -204,6 +204,8 @@ pub(crate) struct Replay {
     vote: Option<VoteMeta>,
     /// The highest height known to be decided. Above the tip if blocks were lost that others have.
     floor: Height,
+    /// Whether records are missing behind the tip, which the starts that follow make up for.
+    lost: bool,
     /// Blocks that may still be decided by name alone.
     bodies: BTreeMap<BlockHash, Body>,
 }
@@ -224,6 +226,7 @@ impl Replay {
             nonce: None,
             vote: None,
             floor: Height::GENESIS,
+            lost: false,
             bodies: BTreeMap::new(),
         })
     }
@@ -247,35 +250,19 @@ impl Replay {
         if start.boot <= self.boot {
             return Err("the start counter went back");
         }
-        if start.tip != (self.tip.0.height, self.tip.1) {
+        let (height, hash) = start.tip;
+        let tip = self.tip.0.height;
+        let known = usize::try_from(height.0)
+            .ok()
+            .and_then(|at| self.entries.get(at));
+        let fits = known.map_or(self.lost, |entry| entry.hash == hash);
+        if !fits || height < tip {
             return Err("the start names another tip");
         }
         self.boot = start.boot;
         self.nonce = Some(start.nonce);
+        self.reach(height);
         start.vote.map_or(Ok(()), |vote| self.vote(vote))
-    }
-
-    /// Takes a start that knew more than what is left of the log before it.
-    fn supersede(&mut self, found: Found) -> Result<(), &'static str> {
-        let Meta::Start(start) = &found.meta else {
-            return Err("not a start");
-        };
-        let (height, hash) = start.tip;
-        let known = usize::try_from(height.0)
-            .ok()
-            .and_then(|at| self.entries.get(at));
-        if known.is_some_and(|entry| entry.hash != hash) || height < self.floor {
-            return Err("the start names another tip");
-        }
-        self.floor = height;
-        self.vote.take_if(|vote| vote.height <= height);
-        let tip = (self.tip.0.height, self.tip.1);
-        let start = StartMeta {
-            tip,
-            ..start.clone()
-        };
-        let meta = Meta::Start(start);
-        self.take(Found { meta, ..found })
     }
 
     fn vote(&mut self, vote: VoteMeta) -> Result<(), &'static str> {
@@ -301,7 +288,7 @@ impl Replay {
     ) -> Result<(), &'static str> {
         let (tip, tip_hash) = &self.tip;
         // Above a gap: the block is decided, and is of no use before those below it are fetched.
-        if height == self.floor.next() && self.floor > tip.height {
+        if self.lost && height == self.floor.next() {
             self.reach(height);
             return Ok(());
         }
@@ -334,8 +321,9 @@ impl Replay {
 
     /// A height is known to be decided.
     fn reach(&mut self, height: Height) {
-        self.floor = self.floor.max(height);
-        let floor = self.floor;
+        let floor = self.floor.max(height);
+        self.floor = floor;
+        self.lost = floor > self.tip.0.height;
         self.bodies.retain(|_, body| body.header.height > floor);
         self.vote.take_if(|vote| vote.height <= floor);
     }
@@ -366,12 +354,7 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
         repaired: repaired.into_iter().collect(),
         ..Report::default()
     };
-    // Where records end in each file, and the first file with a record that was not known to be flushed.
-    let mut ends: BTreeMap<usize, u64> =
-        BTreeMap::from([(0, files.first().map_or(0, |f| f.length))]);
-    let mut numbers: Vec<(u64, usize)> = vec![(0, 0)];
-    let mut flushed = 0;
-    let mut superseding = false;
+    let mut extent = Extent::new(&files);
     let torn = loop {
         match scanner.step()? {
             Step::End => break false,
@@ -381,7 +364,7 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
                     let at = Site::of(&files, broken.suspect.0, broken.suspect.1);
                     report.superseded.push(at.repair(broken.what));
                     scanner.resume(start)?;
-                    superseding = true;
+                    replay.lost = true;
                 }
             },
             Step::Record(record) => {
@@ -389,24 +372,15 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
                 report
                     .repaired
                     .extend(record.repaired.map(|what| at.repair(what)));
-                if ends.insert(record.file, record.end).is_none() {
-                    numbers.push((record.head.number, record.file));
-                }
-                flushed = record.head.flushed;
+                extent.add(&record);
                 let height = height_of(&record.meta);
-                let taken = if std::mem::take(&mut superseding) {
-                    replay.supersede(*record)
-                } else {
-                    replay.take(*record)
-                };
-                taken.map_err(|what| at.inconsistent(height, what))?;
+                replay
+                    .take(*record)
+                    .map_err(|what| at.inconsistent(height, what))?;
             }
         }
     };
-    let first = numbers.iter().rev().find(|(number, _)| *number <= flushed);
-    let first = first.map_or(0, |(_, file)| *file);
-    let (number, link) = scanner.expected();
-    let cuts = cuts(&files, &ends, first);
+    let cuts = extent.cuts();
     let ends = cuts
         .iter()
         .map(|cut| (cut.file.clone(), cut.keep))
@@ -416,6 +390,7 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
             .cut
             .extend(cuts.into_iter().filter(|cut| cut.lost > 0));
     }
+    let (number, link) = scanner.expected();
     let next_file = files.last().map_or(0, |file| file.number + 1);
     Ok(Recovery {
         replay,
@@ -424,31 +399,63 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
             link,
             next_file,
         },
-        flushed,
+        flushed: extent.flushed,
         report,
         ends,
     })
 }
 
-/// The files from `first` on with the lengths they keep, last file first: were the power to fail between two cuts, the
-/// log would still end at the same record.
-fn cuts(files: &[LogFile], ends: &BTreeMap<usize, u64>, first: usize) -> Vec<Cut> {
-    let used = files
-        .iter()
-        .enumerate()
-        .skip(first)
-        .filter(|(_, file)| file.length > 0);
-    let cut = used.map(|(index, file)| {
-        let keep = ends.get(&index).copied().unwrap_or(0).min(file.length);
-        Cut {
-            file: file.name.clone(),
-            keep,
-            lost: file.length - keep,
+/// How far the records reach in each file.
+struct Extent<'a> {
+    files: &'a [LogFile],
+    /// By index of the file.
+    ends: BTreeMap<usize, u64>,
+    /// The number of the first record of each file that has one, and the file's index.
+    firsts: Vec<(u64, usize)>,
+    /// Of the last record.
+    flushed: u64,
+}
+
+impl<'a> Extent<'a> {
+    /// Of the genesis file alone.
+    fn new(files: &'a [LogFile]) -> Self {
+        let genesis = files.first().map_or(0, |file| file.length);
+        Self {
+            files,
+            ends: BTreeMap::from([(0, genesis)]),
+            firsts: vec![(0, 0)],
+            flushed: 0,
         }
-    });
-    let mut cuts: Vec<Cut> = cut.collect();
-    cuts.reverse();
-    cuts
+    }
+
+    fn add(&mut self, found: &Found) {
+        if self.ends.insert(found.file, found.end).is_none() {
+            self.firsts.push((found.head.number, found.file));
+        }
+        self.flushed = found.head.flushed;
+    }
+
+    /// The lengths that files keep, from the first that holds a record which was not known to be flushed. Last file
+    /// first: were the power to fail between two cuts, the log would still end at the same record.
+    fn cuts(&self) -> Vec<Cut> {
+        let mut firsts = self.firsts.iter().rev();
+        let first = firsts.find(|(number, _)| *number <= self.flushed);
+        let first = first.map_or(0, |(_, file)| *file);
+        let used = self.files.iter().enumerate().skip(first);
+        let cut = used
+            .filter(|(_, file)| file.length > 0)
+            .map(|(index, file)| {
+                let keep = self.ends.get(&index).copied().unwrap_or(0).min(file.length);
+                Cut {
+                    file: file.name.clone(),
+                    keep,
+                    lost: file.length - keep,
+                }
+            });
+        let mut cuts: Vec<Cut> = cut.collect();
+        cuts.reverse();
+        cuts
+    }
 }
 
 /// Reads the genesis record.
@@ -561,8 +568,7 @@ impl Replay {
     /// stands for "no votes below this height".
     pub(crate) fn read_vote(&self, storage: &dyn Storage) -> Result<Option<Vote>, ReadError> {
         let Some(vote) = &self.vote else {
-            let lost = self.floor > self.tip.0.height;
-            return Ok(lost.then(|| Vote {
+            return Ok(self.lost.then(|| Vote {
                 height: self.floor.next(),
                 promised: Ballot::NONE,
                 accepted: None,

@@ -74,6 +74,7 @@ pub fn verify_storage(
     }
     let mut survey = Survey::new(storage, &files);
     survey.walk()?;
+    survey.close();
     let Survey {
         blocks,
         faults,
@@ -122,6 +123,9 @@ struct Survey<'a> {
     blocks: BTreeMap<Height, Entry>,
     bodies: BTreeMap<BlockHash, (Height, Place)>,
     tip: Height,
+    /// The highest height that a start behind lost records called decided.
+    floor: Height,
+    superseded: bool,
     faults: Vec<Fault>,
     notes: Vec<String>,
 }
@@ -134,6 +138,8 @@ impl<'a> Survey<'a> {
             blocks: BTreeMap::new(),
             bodies: BTreeMap::new(),
             tip: Height::GENESIS,
+            floor: Height::GENESIS,
+            superseded: false,
             faults: Vec::new(),
             notes: Vec::new(),
         }
@@ -166,6 +172,7 @@ impl<'a> Survey<'a> {
             Verdict::Superseded(start) => {
                 let text = format!("{at}: never flushed, and superseded by a later start ({what})");
                 self.notes.push(text);
+                self.superseded = true;
                 return Ok(Some(start));
             }
             Verdict::Unfinished => None,
@@ -178,6 +185,14 @@ impl<'a> Survey<'a> {
         let what = format!("{at}: {what}");
         self.faults.push(Fault { height, what });
         Ok(spot)
+    }
+
+    fn close(&mut self) {
+        if self.floor > self.tip {
+            let (first, last) = (self.tip.next(), self.floor);
+            let text = format!("the blocks {first} to {last} have to be fetched from other nodes");
+            self.notes.push(text);
+        }
     }
 
     fn site(&self, (file, offset): (usize, u64)) -> String {
@@ -199,9 +214,21 @@ impl<'a> Survey<'a> {
             Meta::Decided(certificate) => {
                 (certificate.height, certificate.hash, Some(found.meta_place))
             }
-            Meta::Start(_) | Meta::Vote(_) => return,
+            Meta::Start(start) => {
+                if self.superseded {
+                    self.floor = self.floor.max(start.tip.0);
+                }
+                return;
+            }
+            Meta::Vote(_) => return,
         };
+        if self.floor > self.tip && height == self.floor.next() {
+            // Of no use before the blocks below it are fetched; it comes again behind them.
+            self.floor = height;
+            return;
+        }
         self.tip = self.tip.max(height);
+        self.floor = self.floor.max(height);
         match self.bodies.get(&hash) {
             Some((_, body)) => {
                 self.blocks.insert(

@@ -46,7 +46,11 @@ pub(crate) struct Feeder {
 
 impl Feeder {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue, run: Vec::new(), commands: 0 }
+        Self {
+            catalogue,
+            run: Vec::new(),
+            commands: 0,
+        }
     }
 
     /// Adds a block that the catalogue does not hold yet; gives the outcomes if that completed a run.
@@ -92,7 +96,12 @@ fn block_input(applied: &AppliedBlock) -> BlockInput {
             _ => None,
         })
         .collect();
-    BlockInput { height: block.height(), time: block.header().time, hash: block.hash(), commands }
+    BlockInput {
+        height: block.height(),
+        time: block.header().time,
+        hash: block.hash(),
+        commands,
+    }
 }
 
 /// Reads the catalogue. Cheap to clone.
@@ -150,11 +159,18 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
         readers: Mutex::default(),
     });
     let (blocks, receiver) = channel();
-    let worker = Worker { feeder, shared: Arc::clone(&shared) };
+    let worker = Worker {
+        feeder,
+        shared: Arc::clone(&shared),
+    };
     let thread = std::thread::Builder::new()
         .name("catalogue".to_owned())
         .spawn(move || worker.run(&receiver))?;
-    Ok(Running { handle: CatalogueHandle { shared }, blocks, thread })
+    Ok(Running {
+        handle: CatalogueHandle { shared },
+        blocks,
+        thread,
+    })
 }
 
 impl Running {
@@ -230,7 +246,11 @@ impl Worker {
 
     fn keep(&self, applied: Vec<Applied>) {
         if !applied.is_empty() {
-            self.shared.outcomes.lock().expect("nothing panics while it holds the outcomes").keep(applied);
+            self.shared
+                .outcomes
+                .lock()
+                .expect("nothing panics while it holds the outcomes")
+                .keep(applied);
         }
     }
 }
@@ -254,7 +274,10 @@ impl CatalogueHandle {
         let reached = applied.wait_for(|at| *at >= height);
         match tokio::time::timeout_at(deadline, reached).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Behind { wanted: height, applied: self.height() }),
+            Ok(Err(_)) | Err(_) => Err(Behind {
+                wanted: height,
+                applied: self.height(),
+            }),
         }
     }
 
@@ -276,7 +299,9 @@ impl CatalogueHandle {
         if kept.is_some() {
             return Ok(kept);
         }
-        Ok(self.read(move |reader| reader.outcome(position).ok().flatten()).await)
+        Ok(self
+            .read(move |reader| reader.outcome(position).ok().flatten())
+            .await)
     }
 
     /// Runs a query on a reader of its own, on a thread where it may block.
@@ -287,10 +312,19 @@ impl CatalogueHandle {
         &self,
         query: impl FnOnce(&mut Reader) -> T + Send + 'static,
     ) -> T {
-        let permit = self.shared.permits.acquire().await.expect("the semaphore is never closed");
+        let permit = self
+            .shared
+            .permits
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
-            let idle = shared.readers.lock().expect("nothing panics while it holds the readers").pop();
+            let idle = shared
+                .readers
+                .lock()
+                .expect("nothing panics while it holds the readers")
+                .pop();
             let mut reader = idle.unwrap_or_else(|| {
                 Reader::open(&shared.path).expect("the catalogue was opened at start")
             });

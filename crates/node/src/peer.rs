@@ -47,6 +47,7 @@ use std::time::Duration;
 use consensus::Message;
 use model::{Encode as _, NodeId};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -175,7 +176,12 @@ impl Peers {
         let tasks = TaskTracker::new();
         let address = listener.local_addr().unwrap_or(config.listen);
 
+        let bells: BTreeMap<NodeId, Arc<Notify>> = others
+            .iter()
+            .map(|peer| (peer.id, Arc::default()))
+            .collect();
         let server = Server {
+            bells: bells.clone(),
             tls: identity.server_config(members)?,
             chain: identity.chain(),
             store: config.blobs.clone(),
@@ -190,7 +196,8 @@ impl Peers {
             let dialer = Dialer::new(&peer.address, identity.client_config(peer.id)?);
             let outbox = Arc::new(Outbox::default());
             let blobs = BlobClient::new(&dialer, identity.chain());
-            let link = Link::new(&peer, dialer, identity.chain(), outbox.clone());
+            let bell = bells.get(&peer.id).cloned().unwrap_or_default();
+            let link = Link::new(&peer, dialer, identity.chain(), outbox.clone(), bell);
             tasks.spawn(shutdown.clone().run_until_cancelled_owned(link.run()));
             let name = peer.name;
             peers.insert(

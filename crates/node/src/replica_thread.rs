@@ -35,9 +35,18 @@ const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// What happens to a replica.
 enum Event {
-    Peer { from: NodeId, message: Message },
-    Submit { command: SealedCommand, lookup: Lookup, reply: oneshot::Sender<Reply> },
-    Read { reply: oneshot::Sender<Height> },
+    Peer {
+        from: NodeId,
+        message: Message,
+    },
+    Submit {
+        command: SealedCommand,
+        lookup: Lookup,
+        reply: oneshot::Sender<Reply>,
+    },
+    Read {
+        reply: oneshot::Sender<Height>,
+    },
     Disk(Completion),
     Yield,
     Stop,
@@ -145,7 +154,10 @@ struct Clock {
 impl Clock {
     fn now(self) -> Now {
         let elapsed = self.start.elapsed().as_nanos();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_micros();
         Now {
             instant: Instant(u64::try_from(elapsed).unwrap_or(u64::MAX)),
             wall: Timestamp(u64::try_from(wall).unwrap_or(u64::MAX)),
@@ -191,7 +203,11 @@ pub(crate) struct Opening {
 
 impl Opening {
     pub(crate) fn new() -> Self {
-        Self { clock: Clock { start: std::time::Instant::now() } }
+        Self {
+            clock: Clock {
+                start: std::time::Instant::now(),
+            },
+        }
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -229,7 +245,11 @@ pub(crate) fn start(
         clock,
     });
     let reader = replica.reader();
-    let handle = ReplicaHandle { events: inlet.events, shared: Arc::clone(&shared), reader };
+    let handle = ReplicaHandle {
+        events: inlet.events,
+        shared: Arc::clone(&shared),
+        reader,
+    };
     let worker = Worker {
         replica,
         shared,
@@ -272,7 +292,11 @@ impl ReplicaHandle {
         deadline: tokio::time::Instant,
     ) -> Result<Decision, SubmitError> {
         let keyed = request.key.is_some();
-        let window = if keyed { model::limits::KEYED_WINDOW } else { model::limits::UNKEYED_WINDOW };
+        let window = if keyed {
+            model::limits::KEYED_WINDOW
+        } else {
+            model::limits::UNKEYED_WINDOW
+        };
         // A block time at or before the one at which the key is looked up: the safe side.
         let valid_until = Timestamp(self.shared.time.load(Ordering::Acquire)).plus(window);
         let command = Command {
@@ -285,11 +309,21 @@ impl ReplicaHandle {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(|_| SubmitError::Stopped)?;
         let sealed = command.seal(salt);
-        let request = command.key.as_ref().map_or(Digest(sealed.leaf().0), |key| key.request);
-        let lookup = Lookup { request_id: command.request_id(sealed.leaf()), request };
+        let request = command
+            .key
+            .as_ref()
+            .map_or(Digest(sealed.leaf().0), |key| key.request);
+        let lookup = Lookup {
+            request_id: command.request_id(sealed.leaf()),
+            request,
+        };
         let (reply, answer) = oneshot::channel();
         self.events
-            .try_send(Event::Submit { command: sealed, lookup, reply })
+            .try_send(Event::Submit {
+                command: sealed,
+                lookup,
+                reply,
+            })
             .map_err(|error| match error {
                 TrySendError::Full(_) => SubmitError::Busy,
                 TrySendError::Disconnected(_) => SubmitError::Stopped,
@@ -307,7 +341,9 @@ impl ReplicaHandle {
     /// If no quorum answers in time.
     pub async fn linearizable(&self, deadline: tokio::time::Instant) -> Result<Height, ReadError> {
         let (reply, answer) = oneshot::channel();
-        self.events.try_send(Event::Read { reply }).map_err(|_| ReadError)?;
+        self.events
+            .try_send(Event::Read { reply })
+            .map_err(|_| ReadError)?;
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(height)) => Ok(height),
             Ok(Err(_)) | Err(_) => Err(ReadError),
@@ -316,7 +352,13 @@ impl ReplicaHandle {
 
     /// A snapshot, at most a moment old.
     pub fn status(&self) -> Arc<NodeStatus> {
-        Arc::clone(&self.shared.status.read().expect("nothing panics while it writes the status"))
+        Arc::clone(
+            &self
+                .shared
+                .status
+                .read()
+                .expect("nothing panics while it writes the status"),
+        )
     }
 
     /// Height of the last decided block.
@@ -361,7 +403,11 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let now = self.shared.clock.now();
-            if self.replica.next_wake().is_some_and(|wake| wake <= now.instant) {
+            if self
+                .replica
+                .next_wake()
+                .is_some_and(|wake| wake <= now.instant)
+            {
                 self.replica.handle(now, Input::Wake);
             }
             let rest = std::iter::from_fn(|| events.try_recv().ok()).take(EVENTS_PER_STEP);
@@ -378,7 +424,10 @@ impl Worker {
 
     fn until_wake(&self) -> Duration {
         let now = self.shared.clock.now().instant;
-        self.replica.next_wake().map_or(STATUS_EVERY, |wake| wake.since(now)).min(STATUS_EVERY)
+        self.replica
+            .next_wake()
+            .map_or(STATUS_EVERY, |wake| wake.since(now))
+            .min(STATUS_EVERY)
     }
 
     fn take(&mut self, event: Event) {
@@ -387,7 +436,11 @@ impl Worker {
             Event::Peer { from, message } => {
                 self.replica.handle(now, Input::Receive { from, message });
             }
-            Event::Submit { command, lookup, reply } => self.submit(now, command, &lookup, reply),
+            Event::Submit {
+                command,
+                lookup,
+                reply,
+            } => self.submit(now, command, &lookup, reply),
             Event::Read { reply } => {
                 let id = ReadId(self.next_read);
                 self.next_read += 1;
@@ -437,7 +490,11 @@ impl Worker {
             } else {
                 DecisionKind::KeyReused(position)
             };
-            return Some(Ok(Decision { position, time: core.time(), kind }));
+            return Some(Ok(Decision {
+                position,
+                time: core.time(),
+                kind,
+            }));
         }
         match self.replica.readiness(now.instant) {
             (Phase::Stopped(_), _, _) => Some(Err(SubmitError::Stopped)),
@@ -480,8 +537,13 @@ impl Worker {
         (self.decided)(Arc::clone(applied));
         self.shared.tip.send_replace(block.height());
         for ((index, entry), disposition) in (0..).zip(block.entries()).zip(&applied.dispositions) {
-            let Some(reply) = self.writes.remove(&entry.leaf()) else { continue };
-            let position = Position { height: block.height(), index };
+            let Some(reply) = self.writes.remove(&entry.leaf()) else {
+                continue;
+            };
+            let position = Position {
+                height: block.height(),
+                index,
+            };
             let kind = match disposition {
                 Disposition::Fresh(_) => DecisionKind::Fresh,
                 Disposition::Duplicate(first) => DecisionKind::Duplicate(*first),
@@ -489,7 +551,11 @@ impl Worker {
                 // Certainly not applied, and not by the client's fault: it hears "unknown" and tries again.
                 Disposition::Expired | Disposition::Erased | Disposition::Malformed => continue,
             };
-            let _ = reply.send(Ok(Decision { position, time, kind }));
+            let _ = reply.send(Ok(Decision {
+                position,
+                time,
+                kind,
+            }));
         }
     }
 
@@ -500,7 +566,10 @@ impl Worker {
             return;
         }
         let replica = self.replica.status(self.shared.clock.now().instant);
-        let status = NodeStatus { replica, taken: std::time::Instant::now() };
+        let status = NodeStatus {
+            replica,
+            taken: std::time::Instant::now(),
+        };
         *self.shared.status.write().expect("see status") = Arc::new(status);
     }
 }

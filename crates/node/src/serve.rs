@@ -110,17 +110,28 @@ pub async fn serve(
     let (inlet, outlet) = replica_thread::channel();
     let opening = Opening::new();
     let catalogue_path = config.folder.join("catalogue.sqlite");
-    let (replica, feeder) =
-        open_replica(&config.folder, &catalogue_path, &identity, faults, &inlet, &opening)?;
+    let (replica, feeder) = open_replica(
+        &config.folder,
+        &catalogue_path,
+        &identity,
+        faults,
+        &inlet,
+        &opening,
+    )?;
     let membership = Arc::new(replica.membership().clone());
 
     let peers = start_peers(&config, &identity, &blobs, &inlet).await?;
     let tip = replica.tip();
     let catalogue =
         catalogue_thread::start(feeder, &catalogue_path, tip).map_err(ServeError::System)?;
-    let running =
-        replica_thread::start(replica, opening, (inlet, outlet), peers.clone(), catalogue.feed())
-            .map_err(ServeError::System)?;
+    let running = replica_thread::start(
+        replica,
+        opening,
+        (inlet, outlet),
+        peers.clone(),
+        catalogue.feed(),
+    )
+    .map_err(ServeError::System)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
     let links = peers.clone();
@@ -167,7 +178,10 @@ fn open_replica(
     let disk = FileDisk::open(&ledger_folder, faults, move |done| completions.disk(done))?;
     let catalogue = Catalogue::open(catalogue_path)?;
     if let Some(aside) = catalogue.set_aside() {
-        warn!(?aside, "the catalogue could not be used and is rebuilt from the ledger");
+        warn!(
+            ?aside,
+            "the catalogue could not be used and is rebuilt from the ledger"
+        );
     }
     let mut feeder = Feeder::new(catalogue);
     let mut failed = None;
@@ -193,7 +207,11 @@ fn open_replica(
     let ledger = replica.status(opening.now().instant).chain;
     if ledger != identity.chain() {
         let identity = identity.chain();
-        return Err(ServeError::ForeignLedger { folder: ledger_folder, ledger, identity });
+        return Err(ServeError::ForeignLedger {
+            folder: ledger_folder,
+            ledger,
+            identity,
+        });
     }
     Ok((replica, feeder))
 }

@@ -2,7 +2,7 @@
 //!
 //! What is sent is bytes. A link delays, loses, repeats, reorders and damages them; the nemesis blocks or clogs it.
 //! Damaged bytes are delivered and marked as such: a transport with authenticated encryption would notice, so the
-//! world decodes them, to see that nothing breaks, and hands on only what a signature protects.
+//! world decodes them, to see that nothing breaks, and drops them.
 
 use std::sync::Arc;
 use std::time::Duration;

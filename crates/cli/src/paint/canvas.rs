@@ -82,6 +82,18 @@ impl Canvas {
         1.0 / self.height as f32
     }
 
+    /// Pixels across and down.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    /// Sets one pixel; nothing outside.
+    pub(super) fn put(&mut self, column: usize, row: usize, colour: Colour) {
+        if let Some(pixel) = self.pixels.get_mut(row * self.width + column) {
+            *pixel = colour;
+        }
+    }
+
     /// Changes every pixel between two heights: `paint` gets the place and what is there.
     pub(super) fn wash(&mut self, top: f32, bottom: f32, paint: impl Fn(f32, f32, Colour) -> Colour) {
         self.wash_within((0.0, top), (self.aspect(), bottom), paint);

@@ -3,6 +3,7 @@
 use super::canvas::{Canvas, Colour, hex};
 use super::light::Light;
 use super::noise::{Dice, Noise, lerp, smooth};
+use super::terrain;
 
 /// What grows on the nearest hills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,18 +62,23 @@ pub(super) fn hills(canvas: &mut Canvas, light: Light, trees: Trees, seed: u64) 
         let grain = lerp(2.6, 1.3, near);
         let wood = if near > 0.45 { trees } else { Trees::None };
         let fluff = if trees == Trees::None { 0.004 } else { 0.010 };
-        let line = move |x: f32| {
-            let ground = base - swing * (noise.rough(x * grain + 9.0, 0.5, 4) - 0.42);
+        let ground = move |x: f32| {
             let bushes = fluff * near * noise.rough(x * 90.0, 2.0, 2);
-            ground - bushes - wood.height(x, lerp(0.5, 1.5, near), seed + layer)
+            base - swing * (noise.rough(x * grain + 9.0, 0.5, 4) - 0.42) - bushes
         };
         let dark = green.mix(hex(0x2c4434), 0.35 + 0.45 * near);
         let crest = light.far(dark, lerp(0.82, 0.0, near.powf(0.8)));
-        let foot = light.far(dark, lerp(0.94, 0.18, near.powf(0.9)));
-        canvas.below(line, |x, y, depth| {
-            let leaf = noise.rough(x * 34.0, y * 46.0, 3) - 0.5;
+        let foot = light.far(dark, lerp(0.94, 0.22, near.powf(0.9)));
+        let leaf = move |x: f32, y: f32| 1.0 + (noise.rough(x * 34.0, y * 46.0, 3) - 0.5) * 0.34 * near;
+        if wood != Trees::None {
+            let tall = lerp(0.5, 1.5, near);
+            let shade = light.far(dark.scale(0.82), lerp(0.80, 0.0, near.powf(0.8)));
+            let trunk_foot = move |x: f32| ground(x) - wood.height(x, tall, seed + layer);
+            canvas.below(trunk_foot, |x, y, _| shade.mix(foot, smooth(-0.06, 0.05, y - ground(x)) * 0.5).scale(leaf(x, y)));
+        }
+        canvas.below(ground, |x, y, depth| {
             let mist = smooth(0.0, lerp(0.10, 0.34, near), depth);
-            crest.mix(foot, mist).scale(1.0 + leaf * 0.34 * near)
+            crest.mix(foot, mist).scale(leaf(x, y))
         });
     }
 }
@@ -83,10 +89,7 @@ pub(super) fn peaks(canvas: &mut Canvas, light: Light, lake: bool, seed: u64) {
     let shore = if lake { dice.between(0.60, 0.66) } else { 0.86 };
     let sun_x = canvas.aspect() * dice.between(0.1, 0.9);
     light.paint_sky(canvas, shore, sun_x, seed);
-    for (layer, distance) in [(0, 0.62), (1, 0.34), (2, 0.10)] {
-        let lift = [0.12, 0.20, 0.13].get(layer).copied().unwrap_or(0.1);
-        range(canvas, light, (shore - lift, distance), seed + 7 * layer as u64);
-    }
+    terrain::mountains(canvas, light, shore, sun_x, seed);
     wood_line(canvas, light, shore - 0.045, 0.9, seed);
     if lake {
         canvas.mirror(shore, 0.93, light.on(hex(0x1f5a5c)), seed);
@@ -109,32 +112,6 @@ pub(super) fn peaks(canvas: &mut Canvas, light: Light, lake: bool, seed: u64) {
     }
 }
 
-/// One mountain range: light from the left, snow where it is high and flat enough to lie.
-fn range(canvas: &mut Canvas, light: Light, (base, distance): (f32, f32), seed: u64) {
-    let noise = Noise::new(seed);
-    let shape = move |x: f32| {
-        let massif = noise.rough(x * 1.1 + 3.0, 0.2, 2);
-        let teeth = noise.crests(x * 2.3 + 7.0, 1.7, 6);
-        base + 0.30 - 0.38 * massif - 0.40 * teeth
-    };
-    let rock = light.far(hex(0x80746e), distance);
-    let dark = light.far(hex(0x3b4250), distance * 0.9);
-    let snow = light.far(hex(0xf7f8fb), distance * 0.8);
-    let blue = light.far(hex(0xa3b6d4), distance * 0.8);
-    canvas.below(shape, |x, y, depth| {
-        let (u, v) = (x * 6.0, y * 4.2);
-        let bend = noise.rough(u * 0.7, v * 0.7, 2) * 0.8;
-        let here = noise.crests(u + bend, v, 5);
-        let there = noise.crests(u + bend + 0.10, v - 0.05, 5);
-        let facing = ((here - there) * 6.0 + 0.5).clamp(0.0, 1.0);
-        let lies = 0.20 - depth + (here - 0.5) * 0.26 - (facing - 0.5).abs() * 0.06;
-        let white = smooth(-0.02, 0.05, lies);
-        let stone = dark.mix(rock, facing);
-        let drift = blue.mix(snow, smooth(0.2, 0.75, facing));
-        stone.mix(drift, white).mix(light.haze(), smooth(0.16, 0.5, depth) * 0.45)
-    });
-}
-
 fn wood_line(canvas: &mut Canvas, light: Light, base: f32, scale: f32, seed: u64) {
     let noise = Noise::new(seed + 77);
     let line = move |x: f32| {
@@ -155,13 +132,13 @@ pub(super) fn dunes(canvas: &mut Canvas, light: Light, seed: u64) {
     let horizon = dice.between(0.34, 0.42);
     let sun_x = canvas.aspect() * dice.between(0.08, 0.3);
     light.paint_sky(canvas, horizon, sun_x, seed);
-    let sea = light.far(hex(0x3f7fa0), 0.3);
-    canvas.wash(horizon - 0.02, horizon + 0.05, |_, y, below| below.mix(sea, smooth(-0.001, 0.001, y - horizon + 0.02)));
+    let sea = hex(0x3a6f96).mix(light.haze(), 0.5);
+    canvas.wash(horizon - 0.02, 1.0, |_, y, _| sea.scale(1.0 - 1.5 * (y - horizon)));
     let layers = 6;
     for layer in 0..layers {
         let near = layer as f32 / (layers - 1) as f32;
         let noise = Noise::new(seed + 13 * layer);
-        let (base, swing) = (lerp(horizon + 0.04, 0.90, near.powf(1.3)), lerp(0.07, 0.34, near));
+        let (base, swing) = (lerp(horizon + 0.04, 0.90, near.powf(1.3)), lerp(0.09, 0.46, near));
         let grain = lerp(2.4, 0.9, near);
         let crest = move |x: f32| base - swing * (noise.at(x * grain, 0.3) + 0.25 * noise.at(x * grain * 2.3, 5.0) - 0.6);
         let ridge_x = dice.between(0.1, 0.9) * canvas.aspect();
@@ -179,67 +156,20 @@ pub(super) fn dunes(canvas: &mut Canvas, light: Light, seed: u64) {
     }
 }
 
-/// What grows in rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Crop {
-    /// Purple.
-    Lavender,
-    /// Green on brown earth.
-    Vines,
-    /// Yellow.
-    Sunflowers,
-}
-
-/// Rows that run to the horizon, hills and a few cypresses behind.
-pub(super) fn field(canvas: &mut Canvas, light: Light, crop: Crop, seed: u64) {
-    let mut dice = Dice::new(seed);
-    let horizon = dice.between(0.42, 0.50);
-    let sun_x = canvas.aspect() * dice.between(0.2, 0.8);
-    light.paint_sky(canvas, horizon, sun_x, seed);
-    for (layer, distance) in [(0_u64, 0.75), (1, 0.55), (2, 0.30)] {
+/// Low hills along the horizon, with trees on the nearest.
+pub(super) fn far_hills(canvas: &mut Canvas, light: Light, horizon: f32, trees: Trees, seed: u64) {
+    for (layer, distance) in [(0_u64, 0.74), (1, 0.55), (2, 0.30)] {
         let noise = Noise::new(seed + 3 * layer);
-        let base = horizon + 0.015 * layer as f32;
-        let trees = if layer == 2 { Trees::Cypresses } else { Trees::None };
-        let fluff = 0.006 * layer as f32;
+        let base = horizon + 0.006 * layer as f32;
+        let wood = if layer == 2 { trees } else { Trees::None };
+        let fluff = 0.007 * layer as f32;
         let line = move |x: f32| {
-            let hill = base - 0.10 * noise.rough(x * 1.6, 0.7, 4) * (1.0 - 0.35 * layer as f32);
-            hill - fluff * noise.rough(x * 70.0, 3.0, 2) - trees.height(x, 0.75, seed)
+            let hill = base - lerp(0.20, 0.05, layer as f32 / 2.0) * noise.rough(x * 1.6, 0.7, 4);
+            hill - fluff * noise.rough(x * 70.0, 3.0, 2) - wood.height(x, 0.75, seed)
         };
         let colour = light.far(hex(0x4a6248), distance);
         canvas.below(line, move |x, y, _| colour.scale(0.9 + 0.2 * noise.rough(x * 40.0, y * 60.0, 2)));
     }
-    let (plant, bright, soil) = match crop {
-        Crop::Lavender => (hex(0x5a4796), hex(0xa98be0), hex(0xb59a74)),
-        Crop::Vines => (hex(0x2f5a26), hex(0x88ab46), hex(0xa07a58)),
-        Crop::Sunflowers => (hex(0x3d5a22), hex(0xf7c62e), hex(0x4d5a2c)),
-    };
-    let vanish = canvas.aspect() * dice.between(0.3, 0.7);
-    let noise = Noise::new(seed + 99);
-    rows(canvas, light, (horizon, vanish), [plant, bright, soil], noise);
-}
-
-fn rows(canvas: &mut Canvas, light: Light, (horizon, vanish): (f32, f32), colours: [Colour; 3], noise: Noise) {
-    let [plant, bright, soil] = colours.map(|colour| light.on(colour));
-    let aspect = canvas.aspect();
-    let top = horizon + 0.004;
-    canvas.wash(top, 1.0, |x, y, below| {
-        let depth = 0.055 / (y - horizon + 0.006);
-        let across = (x - vanish) * depth * 6.2 / aspect.max(0.8);
-        let along = depth * 9.0;
-        let wobble = (noise.rough(across * 5.0, along * 2.2, 2) - 0.5) * 0.35;
-        let row = (across * 2.4 + wobble) * std::f32::consts::TAU;
-        let ridge = row.cos() * 0.5 + 0.5;
-        let coarse = noise.rough(across * 26.0, along * 9.0, 3);
-        let cover = smooth(0.26, 0.52, ridge + (coarse - 0.5) * 0.5);
-        let blossom = smooth(0.46, 0.70, coarse) * smooth(0.35, 0.95, ridge);
-        let shaded = 0.62 + 0.5 * smooth(-0.6, 0.9, (row + 0.7).cos());
-        let leaf = plant.mix(bright, blossom).scale(shaded);
-        let ground = soil.scale(0.72 + 0.4 * noise.rough(across * 60.0, along * 22.0, 2));
-        let near = smooth(0.0, 0.20, y - horizon);
-        let blurred = plant.mix(bright, 0.45).mix(soil, 0.22);
-        let colour = blurred.mix(ground.mix(leaf, cover), near).mix(light.haze(), 0.42 * (1.0 - near));
-        below.mix(colour, smooth(top, top + 0.004, y))
-    });
 }
 
 /// Trunks in mist, the nearest darkest, light falling in between.

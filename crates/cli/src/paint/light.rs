@@ -75,7 +75,7 @@ impl Light {
                 Some((0.10, 0.045, 0xffe6a4)), 0.42, 0xff9f7a,
             ),
             Self::Blue => mood(
-                stops(0x0d1b44, 0x274a88, 0x6d7db4, 0xe3b59c), 0x6f7fae, (0x9a8fb8, 0x2b3f74), 0.44, None, 0.34, 0x8fa4e0,
+                stops(0x0d1b44, 0x274a88, 0x6d7db4, 0xe3b59c), 0x6f7fae, (0x9a8fb8, 0x2b3f74), 0.44, None, 0.46, 0x9aa6dc,
             ),
             Self::Night => mood(
                 stops(0x030716, 0x08122c, 0x122448, 0x27406a), 0x1c3156, (0x2a3c60, 0x0a1530), 0.0, None, 0.14, 0x7f98d8,
@@ -117,6 +117,24 @@ impl Light {
         self.on(colour).mix(self.mood().haze, distance)
     }
 
+    /// What direct light and what shadow do to a colour.
+    pub(super) fn sun_and_shade(self) -> (Colour, Colour) {
+        let of = |sun: [f32; 3], shade: [f32; 3]| {
+            let colour = |[r, g, b]: [f32; 3]| Colour { r, g, b };
+            (colour(sun), colour(shade))
+        };
+        match self {
+            Self::Day => of([0.92, 0.86, 0.74], [0.30, 0.37, 0.48]),
+            Self::Soft => of([0.46, 0.46, 0.46], [0.46, 0.49, 0.53]),
+            Self::Dawn => of([1.10, 0.74, 0.54], [0.28, 0.31, 0.43]),
+            Self::Gold => of([1.12, 0.86, 0.52], [0.27, 0.31, 0.40]),
+            Self::Sunset => of([1.20, 0.50, 0.30], [0.24, 0.20, 0.34]),
+            Self::Storm => of([0.26, 0.26, 0.28], [0.32, 0.35, 0.40]),
+            Self::Blue => of([0.12, 0.14, 0.26], [0.14, 0.18, 0.34]),
+            Self::Night => of([0.10, 0.12, 0.20], [0.05, 0.07, 0.14]),
+        }
+    }
+
     /// The colour that distance fades to.
     pub(super) fn haze(self) -> Colour {
         self.mood().haze
@@ -139,11 +157,12 @@ fn paint_clouds(canvas: &mut Canvas, horizon: f32, sun: (f32, f32), mood: &Mood,
         let (px, py) = ((x - middle) / (height * 0.9 + 0.25), 1.1 / (height * 0.8 + 0.22));
         let (px, py) = (px * 1.35 + 5.0, py * 2.1);
         let thick = noise.rough(px, py, 5);
-        let density = smooth(threshold, threshold + 0.24, thick);
+        let clear = smooth(0.03, 0.16, (x - sun.0).hypot(y - sun.1));
+        let density = smooth(threshold, threshold + 0.24, thick) * clear;
         if density <= 0.0 {
             return below;
         }
-        let toward = if sun.0 > x { 0.12 } else { -0.12 };
+        let toward = 0.12 * ((sun.0 - x) * 4.0).clamp(-1.0, 1.0);
         let lit = noise.rough(px + toward, py - 0.16, 4);
         let facing = smooth(0.10, -0.12, lit - thick + 0.04);
         let fade = smooth(0.0, 0.30, height - 0.10);

@@ -1,6 +1,7 @@
 //! An invented journey: four people, three cameras, three weeks of July, from Lisbon to the Dolomites.
 
-use super::land::{Crop, Trees};
+use super::crops::Crop;
+use super::land::Trees;
 use super::light::Light;
 use super::water::Shore;
 

@@ -151,6 +151,13 @@ impl Api {
         Some((head["height"].as_u64()?, head["hash"].as_str()?.to_owned()))
     }
 
+    /// Waits until what is searched reflects a height.
+    pub(crate) async fn until_applied(&self, height: u64) {
+        let request = self.request(Method::GET, "/files?limit=1");
+        let answer = self.send(request.header("starling-min-height", height)).await;
+        answer.expect(200, "");
+    }
+
     /// Appends a record. The error is what went wrong, for people.
     pub(crate) async fn append(&self, body: &str, key: Option<&str>) -> Result<Position, String> {
         let answer = self.append_raw(body, key).await.map_err(|error| format!("{error:?}"))?;

@@ -200,7 +200,7 @@ async fn values_that_mean_nothing_are_refused() {
         json!({"takenAt": {"local": "2021-02-30T10:00:00"}}),
         json!({"takenAt": "yesterday"}),
         json!({"place": {"lat": "NaN", "lon": 0}}),
-        json!({"place": {"lat": 1e400_f64.min(1e300), "lon": 0}}),
+        json!({"place": {"lat": 1e300, "lon": 0}}),
         json!({"tags": ["x".repeat(100 << 10)]}),
         json!({"tags": [""]}),
         json!({"tags": ["a//b"]}),

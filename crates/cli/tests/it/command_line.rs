@@ -101,13 +101,25 @@ fn every_flag_has_a_variable() {
     ];
     for command in commands {
         let help = succeed(starling(command.iter().chain(&["--help"])));
-        let options = help.split("\n  -").chain(help.split("\n      --")).skip(1);
-        for option in options.filter(|option| !option.contains("Print help")) {
-            let option = option.split("\n\n      --").next().unwrap_or_default();
-            let own = ["Print version", "[env: STARLING_"];
-            assert!(own.iter().any(|text| option.contains(text)), "{command:?}: {option}");
+        for option in options(&help) {
+            let known = ["Print help", "Print version", "[env: STARLING_"];
+            assert!(known.iter().any(|text| option.contains(text)), "{command:?}: {option}");
         }
     }
+}
+
+/// What a help text says about each option.
+fn options(help: &str) -> Vec<String> {
+    let mut options: Vec<String> = Vec::new();
+    for line in help.lines() {
+        if line.starts_with("  -") || line.starts_with("      --") {
+            options.push(String::new());
+        }
+        if let Some(option) = options.last_mut() {
+            *option += line;
+        }
+    }
+    options
 }
 
 #[tokio::test(flavor = "multi_thread")]

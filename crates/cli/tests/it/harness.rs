@@ -17,14 +17,15 @@ use crate::proxy::Link;
 /// Far beyond what anything takes that works, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
-const POLL: Duration = Duration::from_millis(20);
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 
 /// Some nodes on loopback, stopped and removed at the end of the test.
 pub(crate) struct Cluster {
-    folder: TempDir,
+    // Dropped in this order: nodes end before their folders vanish.
     nodes: Vec<Node>,
     token: String,
     links: Vec<Link>,
+    folder: TempDir,
 }
 
 /// One node.
@@ -238,9 +239,9 @@ impl Cluster {
         }
     }
 
-    /// Waits until all running nodes have the same head, and gives its height and hash.
+    /// Waits until all running nodes have the same head and have applied it, and gives its height and hash.
     pub(crate) async fn until_heads_equal(&self) -> (u64, String) {
-        until("all heads are equal", async || {
+        let (height, hash) = until("all heads are equal", async || {
             let mut heads = Vec::new();
             for node in self.running() {
                 heads.push(self.api(node).head().await?);
@@ -248,7 +249,11 @@ impl Cluster {
             let first = heads.first().expect("a running node").clone();
             heads.iter().all(|head| *head == first).then_some(first)
         })
-        .await
+        .await;
+        for node in self.running() {
+            self.api(node).until_applied(height).await;
+        }
+        (height, hash)
     }
 
     /// The nodes that run, frozen or not.

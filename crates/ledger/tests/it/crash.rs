@@ -1,6 +1,9 @@
 //! The power fails at every byte of every write: what was flushed is there, what is there was written, in order.
 
-use crate::chain::{Memory, Node, record};
+use ledger::verify_storage;
+use model::{Height, Record};
+
+use crate::chain::{Memory, Node, keys, record};
 use crate::memory_disk::{MemoryDisk, put};
 
 /// A node's memory after each record of a short life, and the writes that made it.
@@ -127,4 +130,71 @@ fn what_was_only_in_the_page_cache_is_flushed_before_it_counts() {
     let survivor = node.disk.crash(|write, _| write.offset != 0);
     let again = Node::open(&survivor).unwrap();
     assert_eq!(again.memory.vote, node.memory.vote);
+}
+
+/// A flush fails while a mark and the vote above it are under way; the node is started again, the power fails.
+pub(crate) fn after_a_failed_flush() -> (Node, Memory) {
+    let mut node = Node::started();
+    node.write_blocks(1);
+    node.accept(1, vec![record(b"decided, and lost")]);
+    node.decide();
+    node.accept(2, vec![record(b"accepted")]);
+    node.disk.fail_flush(|_, _| false);
+    let memory = node.memory.clone();
+    let mut node = Node::open(&node.disk).expect("the page cache shows everything");
+    assert_eq!(node.memory, memory);
+    node.start();
+    node.flush();
+    let survivor = node.disk.crash(|_, _| false);
+    (
+        Node::open(&survivor).expect("the start repeats the vote"),
+        memory,
+    )
+}
+
+#[test]
+fn a_vote_that_a_start_repeats_outlives_the_blocks_below_it() {
+    let (node, memory) = after_a_failed_flush();
+    assert_eq!(node.memory.vote, memory.vote);
+    assert_eq!(node.memory.tip.block.height(), Height(1));
+    assert_eq!(node.recovered.report.superseded.len(), 1);
+}
+
+#[test]
+fn blocks_that_were_lost_are_fetched_and_the_log_goes_on() {
+    let (mut node, memory) = after_a_failed_flush();
+    node.start();
+    node.flush();
+    let vote = node.memory.vote.clone();
+    let lost = memory.tip;
+    node.append(&Record::Decided {
+        block: lost.block.clone(),
+        certificate: lost.certificate.clone().unwrap(),
+        body: true,
+    });
+    node.flush();
+    let again = Node::open(&node.disk).unwrap();
+    assert_eq!((&again.memory.tip, &again.memory.vote), (&lost, &vote));
+    node.memory.tip = lost;
+    node.memory.vote = vote;
+    node.decide();
+    node.write_blocks(2);
+    let again = Node::open(&node.disk).unwrap();
+    assert_eq!(again.memory, node.memory);
+    assert_eq!(again.ledger.reader().blocks(Height(0)).count(), 6);
+    assert!(verify_storage(&node.disk, &keys()[0]).unwrap().ok());
+}
+
+#[test]
+fn no_vote_is_given_below_a_height_that_a_start_called_decided() {
+    let mut node = Node::started();
+    node.learn(vec![]);
+    node.disk.fail_flush(|_, _| false);
+    let mut node = Node::open(&node.disk).unwrap();
+    node.start();
+    node.flush();
+    let node = Node::open(&node.disk.crash(|_, _| false)).unwrap();
+    assert_eq!(node.memory.tip.block.height(), Height(0));
+    let vote = node.memory.vote.expect("a vote that says nothing");
+    assert_eq!((vote.height, vote.accepted), (Height(2), None));
 }

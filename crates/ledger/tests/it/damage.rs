@@ -81,17 +81,28 @@ fn two_bad_copies_with_a_flushed_record_behind_are_an_error() {
 }
 
 #[test]
-fn two_bad_copies_with_a_later_incarnation_behind_are_an_error() {
+fn two_bad_copies_that_a_later_start_vouches_for_are_an_error() {
+    let (node, file, offset) = voted(1);
+    let mut node = Node::open(&node.disk).unwrap();
+    node.start();
+    node.flush();
+    rot(&node.disk, &file, offset + 50);
+    rot(&node.disk, &file, second_copy(offset) + 60);
+    let error = opened(&node.disk).unwrap_err();
+    assert!(matches!(error, OpenError::DamagedVotes { .. }), "{error}");
+}
+
+#[test]
+fn two_bad_copies_of_a_last_vote_are_made_good_by_the_start_that_repeats_it() {
     let (node, file, offset) = voted(0);
     let mut node = Node::open(&node.disk).unwrap();
     node.start();
     node.flush();
     rot(&node.disk, &file, offset + 50);
     rot(&node.disk, &file, second_copy(offset) + 60);
-    assert!(matches!(
-        opened(&node.disk),
-        Err(OpenError::DamagedVotes { .. })
-    ));
+    let (_, recovered) = Ledger::open(node.disk.clone(), &Trusting).unwrap();
+    assert_eq!(Memory::of(&recovered), node.memory);
+    assert_eq!(recovered.report.superseded[0].offset, offset as u64);
 }
 
 #[test]

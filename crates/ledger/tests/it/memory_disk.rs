@@ -22,6 +22,26 @@ pub(crate) struct State {
     pub(crate) cuts: Vec<(String, u64)>,
 }
 
+impl State {
+    fn torn(&self, mut survives: impl FnMut(&Write, u64) -> bool) -> Files {
+        const ATOM: usize = 512;
+        let mut files = self.durable.clone();
+        for write in &self.pending {
+            let mut at = 0;
+            while at < write.bytes.len() {
+                let offset = usize::try_from(write.offset).unwrap() + at;
+                let length = (ATOM - offset % ATOM).min(write.bytes.len() - at);
+                if survives(write, offset as u64) {
+                    let file = files.entry(write.file.clone()).or_default();
+                    put(file, offset, &write.bytes[at..at + length]);
+                }
+                at += length;
+            }
+        }
+        files
+    }
+}
+
 /// Cheap to clone; all clones are the same disk.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryDisk {
@@ -64,28 +84,25 @@ impl MemoryDisk {
     /// Everything submitted is flushed; the last record is returned.
     pub(crate) fn flush(&self) -> Option<LogSeq> {
         let mut state = self.state();
-        state.durable = state.seen.clone();
+        let state = &mut *state;
+        for write in &state.pending {
+            let file = state.durable.entry(write.file.clone()).or_default();
+            put(file, usize::try_from(write.offset).unwrap(), &write.bytes);
+        }
         state.pending.drain(..).map(|write| write.seq).max()
     }
 
+    /// A flush fails: the kernel drops the pieces of pending writes that `survives` does not pick, and reads go on
+    /// showing them.
+    pub(crate) fn fail_flush(&self, survives: impl FnMut(&Write, u64) -> bool) {
+        let mut state = self.state();
+        state.durable = state.torn(survives);
+        state.pending.clear();
+    }
+
     /// The power fails: of every pending write, the pieces within one sector that `survives` picks arrive.
-    pub(crate) fn crash(&self, mut survives: impl FnMut(&Write, u64) -> bool) -> Self {
-        const ATOM: usize = 512;
-        let state = self.state();
-        let mut files = state.durable.clone();
-        for write in &state.pending {
-            let mut at = 0;
-            while at < write.bytes.len() {
-                let offset = usize::try_from(write.offset).unwrap() + at;
-                let length = (ATOM - offset % ATOM).min(write.bytes.len() - at);
-                if survives(write, offset as u64) {
-                    let file = files.entry(write.file.clone()).or_default();
-                    put(file, offset, &write.bytes[at..at + length]);
-                }
-                at += length;
-            }
-        }
-        Self::holding(files)
+    pub(crate) fn crash(&self, survives: impl FnMut(&Write, u64) -> bool) -> Self {
+        Self::holding(self.state().torn(survives))
     }
 
     pub(crate) fn save(&self, folder: &Path) {
@@ -129,10 +146,19 @@ impl Disk for MemoryDisk {
 
     fn cut(&mut self, file: &str, length: u64) -> io::Result<()> {
         let mut state = self.state();
-        let bytes = state.seen.get_mut(file).ok_or(io::ErrorKind::NotFound)?;
-        bytes.truncate(usize::try_from(length).unwrap());
-        let bytes = bytes.clone();
-        state.durable.insert(file.to_owned(), bytes);
+        let state = &mut *state;
+        let length_now = usize::try_from(length).unwrap();
+        let seen = state.seen.get_mut(file).ok_or(io::ErrorKind::NotFound)?;
+        seen.truncate(length_now);
+        let durable = state.durable.entry(file.to_owned()).or_default();
+        for write in state.pending.iter().filter(|write| write.file == file) {
+            put(
+                durable,
+                usize::try_from(write.offset).unwrap(),
+                &write.bytes,
+            );
+        }
+        durable.resize(length_now, 0);
         state.cuts.push((file.to_owned(), length));
         Ok(())
     }

@@ -1,5 +1,8 @@
-//! Random lives with random power cuts, any set of unflushed sectors lost.
+//! Random lives with random power cuts, any set of unflushed sectors lost, and with flushes that fail.
 
+use std::collections::BTreeMap;
+
+use model::{Ballot, Boot, Decided, Height, Record, Vote};
 use proptest::prelude::*;
 
 use crate::chain::{Memory, Node, record};
@@ -11,7 +14,10 @@ enum Act {
     Decide,
     Learn,
     Flush,
+    /// Power fails.
     Crash(u64),
+    /// A flush fails, and the process is started again.
+    Fail(u64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -22,7 +28,17 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Learn),
         3 => Just(Act::Flush),
         2 => any::<u64>().prop_map(Act::Crash),
+        1 => any::<u64>().prop_map(Act::Fail),
     ]
+}
+
+/// What must survive: start counter, last height known to be decided, vote above it. Blocks may have to be fetched.
+fn essence(memory: &Memory) -> (Boot, Height, Option<Vote>) {
+    let tip = memory.tip.block.height();
+    let below = memory.vote.as_ref().and_then(|vote| vote.height.previous());
+    let empty = |vote: &Vote| vote.promised == Ballot::NONE && vote.accepted.is_none();
+    let vote = memory.vote.clone().filter(|vote| !empty(vote));
+    (memory.boot, below.map_or(tip, |below| below.max(tip)), vote)
 }
 
 struct Life {
@@ -30,7 +46,10 @@ struct Life {
     k: u64,
     /// What the node knew after each record that was not yet flushed, the last flushed one first.
     memories: Vec<Memory>,
-    random: u64,
+    /// What other nodes could send.
+    decided: BTreeMap<Height, Decided>,
+    /// Until a flush fails, every block that was flushed is there.
+    failed: bool,
 }
 
 impl Life {
@@ -38,11 +57,13 @@ impl Life {
         let mut node = Node::new();
         let memories = vec![node.memory.clone()];
         node.start();
+        let decided = BTreeMap::new();
         let mut life = Self {
             node,
             k: 1,
             memories,
-            random: 0,
+            decided,
+            failed: false,
         };
         life.remember();
         life
@@ -50,6 +71,8 @@ impl Life {
 
     fn remember(&mut self) {
         self.memories.push(self.node.memory.clone());
+        let tip = &self.node.memory.tip;
+        self.decided.insert(tip.block.height(), tip.clone());
     }
 
     fn act(&mut self, act: &Act) {
@@ -77,39 +100,76 @@ impl Life {
                 return;
             }
             Act::Crash(seed) => return self.crash(*seed),
+            Act::Fail(seed) => return self.fail(*seed),
         }
         self.remember();
     }
 
     /// A quarter of the crashes lose everything, a quarter nothing, the others any set of sectors.
     fn crash(&mut self, seed: u64) {
-        self.random = seed;
-        let survivor = self.node.disk.crash(|_, _| match seed % 4 {
-            0 => false,
-            1 => true,
-            odds => {
-                self.random = self
-                    .random
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                (self.random >> 33) % 8 >= odds
-            }
-        });
+        let survivor = self.node.disk.crash(lottery(seed));
         self.node = Node::open(&survivor).expect("no flushed byte was touched");
-        let memory = &self.node.memory;
+        let memory = self.node.memory.clone();
+        let expected = |known: &Memory| essence(known) == essence(&memory);
+        let known = self.memories.iter().any(expected);
+        assert!(known, "{memory:#?} is none of {:#?}", self.memories);
         assert!(
-            self.memories.contains(memory),
-            "{memory:#?} is none of {:#?}",
-            self.memories
+            self.failed || self.memories.contains(&memory),
+            "{memory:#?}"
         );
-        self.memories = vec![memory.clone()];
+        self.memories = vec![memory];
+        self.restart();
+    }
+
+    fn fail(&mut self, seed: u64) {
+        self.failed = true;
+        self.node.disk.fail_flush(lottery(seed));
+        let memory = self.node.memory.clone();
+        self.node = Node::open(&self.node.disk).expect("the page cache shows everything");
+        assert_eq!(essence(&self.node.memory), essence(&memory));
+        self.node.start();
+        self.node.flush();
+        self.memories = vec![self.node.memory.clone()];
+    }
+
+    /// Starts, and fetches what is missing before anything else.
+    fn restart(&mut self) {
+        let (_, floor, vote) = essence(&self.node.memory);
+        self.decided.retain(|height, _| *height <= floor);
         self.node.start();
         self.remember();
+        let next = self.node.memory.tip.block.height().next();
+        let missing: Vec<Decided> = self.decided.range(next..).map(|(_, d)| d.clone()).collect();
+        for decided in missing {
+            self.node.append(&Record::Decided {
+                block: decided.block.clone(),
+                certificate: decided.certificate.clone().unwrap(),
+                body: true,
+            });
+            self.node.memory.tip = decided;
+            self.remember();
+        }
+        assert_eq!(self.node.memory.tip.block.height(), floor);
+        self.node.memory.vote = vote;
+    }
+}
+
+fn lottery(seed: u64) -> impl FnMut(&ledger::Write, u64) -> bool {
+    let mut random = seed;
+    move |_, _| match seed % 4 {
+        0 => false,
+        1 => true,
+        odds => {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (random >> 33) % 8 >= odds
+        }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(4000))]
     #[test]
     fn flushed_records_survive_and_nothing_else_appears(acts in prop::collection::vec(act(), 1..60)) {
         let mut life = Life::new();

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::RwLock;
 
-use axum::http::header::AUTHORIZATION;
 use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use model::command::Scope;
 use model::{Digest, Height, TokenId};
 
@@ -29,13 +29,18 @@ pub(crate) struct Shown {
 impl Shown {
     /// The token in the `Authorization` header.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        text(headers).and_then(Self::parse).ok_or_else(unauthenticated)
+        text(headers)
+            .and_then(Self::parse)
+            .ok_or_else(unauthenticated)
     }
 
     /// Reads a token. The secret is everything behind the id and may hold any character, `_` among them.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        Some(Self { id: id.parse().ok()?, secret: Digest::of(&[secret.as_bytes()]) })
+        Some(Self {
+            id: id.parse().ok()?,
+            secret: Digest::of(&[secret.as_bytes()]),
+        })
     }
 }
 
@@ -52,7 +57,10 @@ pub(crate) fn text(headers: &HeaderMap) -> Option<&str> {
 
 /// Whoever it is, we do not know them.
 pub(crate) fn unauthenticated() -> Problem {
-    Problem::new(Code::Unauthenticated, "send Authorization: Bearer with a token that is accepted")
+    Problem::new(
+        Code::Unauthenticated,
+        "send Authorization: Bearer with a token that is accepted",
+    )
 }
 
 /// A token that is accepted, as the ledger has it.
@@ -74,7 +82,9 @@ impl Known {
 /// Compares in a time that does not depend on where the first difference is.
 fn same(left: &Digest, right: &Digest) -> bool {
     let pairs = left.as_bytes().iter().zip(right.as_bytes());
-    let difference = pairs.fold(0, |bits, (left, right)| std::hint::black_box(bits | (left ^ right)));
+    let difference = pairs.fold(0, |bits, (left, right)| {
+        std::hint::black_box(bits | (left ^ right))
+    });
     difference == 0
 }
 
@@ -117,7 +127,9 @@ impl TokenCache {
     pub(crate) fn get(&self, number: u64, id: TokenId) -> Option<Known> {
         let generation = self.0.read().expect("no holder panics");
         let current = generation.number == number;
-        current.then(|| generation.tokens.get(&id).copied()).flatten()
+        current
+            .then(|| generation.tokens.get(&id).copied())
+            .flatten()
     }
 
     /// Remembers a token that was looked up after this generation began.
@@ -152,7 +164,13 @@ mod tests {
     fn only_bearer_tokens_of_ours_are_read() {
         assert!(shown(&format!("Bearer {TOKEN}")).is_some());
         assert!(shown(&format!("bearer  {TOKEN}")).is_some());
-        for header in ["Basic abc", "Bearer", "Bearer ", "Bearer stl_xyz_a", "Bearer stl_00112233445566ff"] {
+        for header in [
+            "Basic abc",
+            "Bearer",
+            "Bearer ",
+            "Bearer stl_xyz_a",
+            "Bearer stl_00112233445566ff",
+        ] {
             assert_eq!(shown(header), None, "{header}");
         }
         assert!(Shown::of(&HeaderMap::new()).is_err());
@@ -161,7 +179,10 @@ mod tests {
     #[test]
     fn a_wrong_secret_is_not_admitted() {
         let right = Shown::parse(TOKEN).unwrap();
-        let known = Known { secret: right.secret, scope: Scope::Write };
+        let known = Known {
+            secret: right.secret,
+            scope: Scope::Write,
+        };
         assert_eq!(known.admit(&right), Some(Scope::Write));
         let wrong = Shown::parse("stl_00112233445566ff_ab_c-e").unwrap();
         assert_eq!(known.admit(&wrong), None);
@@ -170,7 +191,10 @@ mod tests {
     #[test]
     fn a_change_of_tokens_empties_the_cache() {
         let cache = TokenCache::default();
-        let known = Known { secret: Digest([1; 32]), scope: Scope::Read };
+        let known = Known {
+            secret: Digest([1; 32]),
+            scope: Scope::Read,
+        };
         let id = TokenId([7; 8]);
         let changed_at = |change: u64| move |height: Height| height.0 == change;
         let before = cache.follow(Height(3), changed_at(5));
@@ -180,7 +204,11 @@ mod tests {
         let after = cache.follow(Height(6), changed_at(5));
         assert_eq!(cache.get(after, id), None);
         cache.put(before, id, known);
-        assert_eq!(cache.get(after, id), None, "what was read before the change is not kept");
+        assert_eq!(
+            cache.get(after, id),
+            None,
+            "what was read before the change is not kept"
+        );
         cache.put(after, id, known);
         let far = cache.follow(Height(1000), changed_at(5));
         assert_eq!(cache.get(far, id), None, "a long gap is not looked through");

@@ -78,9 +78,15 @@ async fn put(
         let detail = format!("the {size} bytes sent hash to {}", staged.id());
         return Err(Problem::new(Code::HashMismatch, detail));
     }
-    call.api.holdings.keep(staged).await.map_err(|problem| call.api.explain(problem))?;
-    let applied = call.apply(Payload::PutBlob { blob: id, size }, Digest(id.0)).await?;
-    let status = match applied.outcome {
+    call.api
+        .holdings
+        .keep(staged)
+        .await
+        .map_err(|problem| call.api.explain(problem))?;
+    let outcome = call
+        .apply(Payload::PutBlob { blob: id, size }, Digest(id.0))
+        .await?;
+    let status = match outcome {
         Outcome::BlobPut { .. } => StatusCode::CREATED,
         Outcome::BlobKnown { .. } => {
             refuse_known(&parts.headers)?;
@@ -88,9 +94,19 @@ async fn put(
         }
         other => return Err(files::declined(other)),
     };
-    let response = reply::json(status, &Blob { sha256: id.to_string(), size });
+    let response = reply::json(
+        status,
+        &Blob {
+            sha256: id.to_string(),
+            size,
+        },
+    );
     let response = reply::with(response, ETAG, &content_tag(id));
-    Ok(reply::with(response, LOCATION, &format!("/api/v1/blobs/{PREFIX}{id}")))
+    Ok(reply::with(
+        response,
+        LOCATION,
+        &format!("/api/v1/blobs/{PREFIX}{id}"),
+    ))
 }
 
 /// Read bytes
@@ -120,12 +136,19 @@ async fn get(
     call.no_more_params()?;
     let id = parse(&name).ok_or_else(|| Problem::not_found("blob"))?;
     let token = call.token;
-    if !call.read(move |reader| reader.may_read_blob(token, &id)).await? {
+    if !call
+        .read(move |reader| reader.may_read_blob(token, &id))
+        .await?
+    {
         return Err(Problem::not_found("blob"));
     }
     let name = id.to_string();
-    let original =
-        Original { id, media_type: HeaderValue::from_static(MEDIA_TYPE), name: &name, purpose: Use::Download };
+    let original = Original {
+        id,
+        media_type: HeaderValue::from_static(MEDIA_TYPE),
+        name: &name,
+        purpose: Use::Download,
+    };
     content::send(&api, &method, &headers, original).await
 }
 

@@ -48,7 +48,15 @@ impl Guarded {
         }
         // A client that waits for leave to send has nothing under way.
         let lingers = !parts.headers.contains_key(EXPECT);
-        Request::from_parts(parts, Body::new(Self { inner: body, patience, idle: None, lingers }))
+        Request::from_parts(
+            parts,
+            Body::new(Self {
+                inner: body,
+                patience,
+                idle: None,
+                lingers,
+            }),
+        )
     }
 }
 
@@ -67,7 +75,9 @@ impl HttpBody for Guarded {
             return Poll::Ready(frame);
         }
         let patience = self.patience;
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let idle = self
+            .idle
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(idle.as_mut().poll(context));
         self.lingers = false;
         Poll::Ready(Some(Err(axum::Error::new(Silent))))
@@ -109,7 +119,9 @@ async fn drain(mut body: Body) {
 
 /// Refuses a body that says it is too long, before any of it is read.
 pub(crate) fn check_declared(headers: &HeaderMap, limit: u64) -> Result<(), Problem> {
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let declared = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
     let declared: Option<u64> = declared.and_then(|text| text.parse().ok());
     match declared {
         Some(length) if length > limit => Err(too_large(limit)),
@@ -131,13 +143,17 @@ pub(crate) async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, Problem
 
 /// The whole body, if it has at most `limit` bytes.
 pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let Some(first) = next_chunk(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next_chunk(&mut body).await? else {
+        return Ok(Bytes::new());
+    };
     let mut whole = Whole::One(first);
     loop {
         if whole.len() > limit {
             return Err(too_large(limit as u64));
         }
-        let Some(chunk) = next_chunk(&mut body).await? else { return Ok(whole.into_bytes()) };
+        let Some(chunk) = next_chunk(&mut body).await? else {
+            return Ok(whole.into_bytes());
+        };
         whole = whole.and(&chunk);
     }
 }
@@ -188,7 +204,14 @@ pub(crate) async fn json(
 /// The media type of a request's body, in lower case and without parameters.
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    Some(
+        value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase(),
+    )
 }
 
 fn require_media_type(parts: &request::Parts, allowed: &[&str]) -> Result<(), Problem> {
@@ -200,7 +223,10 @@ fn require_media_type(parts: &request::Parts, allowed: &[&str]) -> Result<(), Pr
 
 /// A body of another kind than the call takes.
 pub(crate) fn unsupported(given: &str, allowed: &[&str]) -> Problem {
-    let detail = format!("the body is {given}; this call takes {}", allowed.join(" or "));
+    let detail = format!(
+        "the body is {given}; this call takes {}",
+        allowed.join(" or ")
+    );
     Problem::new(Code::UnsupportedMediaType, detail)
 }
 
@@ -228,7 +254,10 @@ mod tests {
     use futures::stream;
 
     fn chunks(sizes: &[usize]) -> Body {
-        let chunks: Vec<_> = sizes.iter().map(|size| Ok::<_, Silent>(vec![7_u8; *size])).collect();
+        let chunks: Vec<_> = sizes
+            .iter()
+            .map(|size| Ok::<_, Silent>(vec![7_u8; *size]))
+            .collect();
         Body::from_stream(stream::iter(chunks))
     }
 
@@ -244,7 +273,10 @@ mod tests {
     #[tokio::test]
     async fn a_declared_length_is_refused_unread() {
         let headers = HeaderMap::from_iter([(CONTENT_LENGTH, 5.into())]);
-        assert_eq!(check_declared(&headers, 4).unwrap_err().code(), Code::TooLarge);
+        assert_eq!(
+            check_declared(&headers, 4).unwrap_err().code(),
+            Code::TooLarge
+        );
         assert!(check_declared(&headers, 5).is_ok());
     }
 

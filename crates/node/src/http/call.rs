@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
+use catalogue::Outcome;
 use model::codec::Encode as _;
 use model::command::Scope;
 use model::{Digest, Height, LibraryId, Payload, Position, RequestKey, TokenId, limits};
@@ -21,7 +22,7 @@ use super::Api;
 use super::auth::{self, Known, Shown};
 use super::params::Params;
 use super::problem::{Code, Fault, Problem};
-use crate::replica_thread::{Decision, DecisionKind, Request, SubmitError};
+use crate::{Decision, DecisionKind, Request, SubmitError};
 
 /// The client's name for a change, under which it may be repeated.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -61,8 +62,6 @@ pub(crate) struct Call {
     pub(crate) api: Arc<Api>,
     /// Who calls.
     pub(crate) token: TokenId,
-    /// What they may do.
-    pub(crate) scope: Scope,
     /// The library it is about.
     pub(crate) library: LibraryId,
     /// Query parameters not yet read.
@@ -77,15 +76,6 @@ pub(crate) struct Call {
 struct Key {
     text: String,
     request: Sha256,
-}
-
-/// What came of a change.
-#[derive(Debug)]
-pub(crate) struct Applied {
-    /// Where the command stands that the answer is of: an earlier one if this was a repeat.
-    pub(crate) position: Position,
-    /// The catalogue's answer.
-    pub(crate) outcome: catalogue::Outcome,
 }
 
 macro_rules! admitted {
@@ -128,11 +118,17 @@ impl Call {
             }
             known => known,
         };
-        let scope = known.and_then(|known| known.admit(&shown)).ok_or_else(auth::unauthenticated)?;
+        let scope = known
+            .and_then(|known| known.admit(&shown))
+            .ok_or_else(auth::unauthenticated)?;
         if scope < needed {
             return Err(forbidden(scope, needed));
         }
-        let reflected = parts.extensions.get::<Reflected>().cloned().unwrap_or_default();
+        let reflected = parts
+            .extensions
+            .get::<Reflected>()
+            .cloned()
+            .unwrap_or_default();
         let mut params = Params::of(&parts.uri)?;
         let library = library(&mut params)?;
         api.wait_for(min_height?, deadline).await?;
@@ -146,7 +142,6 @@ impl Call {
         Ok(Self {
             api: Arc::clone(api),
             token: shown.id,
-            scope,
             library,
             params,
             deadline,
@@ -180,14 +175,24 @@ impl Call {
     }
 
     /// Has a command decided. `content` is the SHA-256 of the decoded body.
-    pub(crate) async fn decide(&self, payload: Payload, content: Digest) -> Result<Decision, Problem> {
+    pub(crate) async fn decide(
+        &self,
+        payload: Payload,
+        content: Digest,
+    ) -> Result<Decision, Problem> {
         let request = Request {
             library: self.library.clone(),
             actor: self.token,
             key: self.key.as_ref().map(|key| key.with(content)),
             payload,
         };
-        let decision = self.api.app.replica.submit(request, self.deadline).await.map_err(refusal)?;
+        let decision = self
+            .api
+            .app
+            .replica
+            .submit(request, self.deadline)
+            .await
+            .map_err(refusal)?;
         self.reflects(decision.position.height);
         match decision.kind {
             DecisionKind::KeyReused(_) => Err(Problem::new(
@@ -199,25 +204,37 @@ impl Call {
     }
 
     /// Has a command decided and waits for what this node's catalogue makes of it.
-    pub(crate) async fn apply(&self, payload: Payload, content: Digest) -> Result<Applied, Problem> {
+    pub(crate) async fn apply(
+        &self,
+        payload: Payload,
+        content: Digest,
+    ) -> Result<Outcome, Problem> {
         check_size(&payload)?;
         let decision = self.decide(payload, content).await?;
-        let position = answer_of(&decision);
-        let outcome = self.api.app.catalogue.outcome(position, self.deadline).await;
+        let applying = self
+            .api
+            .app
+            .catalogue
+            .outcome(answer_of(&decision), self.deadline);
+        let outcome = applying.await;
         let unknown = || {
-            let detail = "decided, but not applied here in time; retry with the same Idempotency-Key";
+            let detail =
+                "decided, but not applied here in time; retry with the same Idempotency-Key";
             Problem::new(Code::OutcomeUnknown, detail)
         };
         let outcome = outcome.ok().flatten().ok_or_else(unknown)?;
         self.reflects(self.api.app.catalogue.height());
-        Ok(Applied { position, outcome })
+        Ok(outcome)
     }
 }
 
 impl Key {
     fn with(&self, content: Digest) -> RequestKey {
         let request = self.request.clone().chain_update(content.as_bytes());
-        RequestKey { key: self.text.clone(), request: Digest(request.finalize().into()) }
+        RequestKey {
+            key: self.text.clone(),
+            request: Digest(request.finalize().into()),
+        }
     }
 }
 
@@ -231,9 +248,10 @@ impl Api {
             return Ok(Some(known));
         }
         let token = self.read(move |reader| reader.token(id)).await?;
-        let known = token
-            .filter(|token| !token.revoked)
-            .map(|token| Known { secret: token.secret, scope: token.scope });
+        let known = token.filter(|token| !token.revoked).map(|token| Known {
+            secret: token.secret,
+            scope: token.scope,
+        });
         if let Some(known) = known {
             self.tokens.put(generation, id, known);
         }
@@ -242,24 +260,42 @@ impl Api {
 
     async fn wait_for(&self, height: Option<Height>, deadline: Instant) -> Result<(), Problem> {
         let Some(height) = height else { return Ok(()) };
-        self.app.catalogue.applied(height, deadline).await.map_err(|_| {
-            let at = self.app.catalogue.height();
-            Problem::new(Code::Behind, format!("this node has applied height {at}, not {height}"))
-        })
+        self.app
+            .catalogue
+            .applied(height, deadline)
+            .await
+            .map_err(|_| {
+                let at = self.app.catalogue.height();
+                Problem::new(
+                    Code::Behind,
+                    format!("this node has applied height {at}, not {height}"),
+                )
+            })
     }
 
     async fn linearizable(&self, deadline: Instant) -> Result<(), Problem> {
-        let height = self.app.replica.linearizable(deadline).await.map_err(|error| {
-            Problem::new(Code::NoQuorum, format!("no linearizable read: {error}"))
-        })?;
+        let height = self
+            .app
+            .replica
+            .linearizable(deadline)
+            .await
+            .map_err(|error| {
+                Problem::new(Code::NoQuorum, format!("no linearizable read: {error}"))
+            })?;
         self.wait_for(Some(height), deadline).await
     }
 }
 
 /// Whether a block may change which tokens are accepted.
 fn changes_tokens(reader: &ledger::Reader, height: Height) -> bool {
-    let Ok(Some(decided)) = reader.block(height) else { return true };
-    let mut commands = decided.block.entries().iter().filter_map(|entry| entry.sealed()?.open().ok());
+    let Ok(Some(decided)) = reader.block(height) else {
+        return true;
+    };
+    let mut commands = decided
+        .block
+        .entries()
+        .iter()
+        .filter_map(|entry| entry.sealed()?.open().ok());
     commands.any(|command| {
         matches!(
             command.payload,
@@ -300,7 +336,11 @@ fn check_size(payload: &Payload) -> Result<(), Problem> {
 }
 
 fn forbidden(scope: Scope, needed: Scope) -> Problem {
-    let detail = format!("the token's scope is {}, this call needs {}", word(scope), word(needed));
+    let detail = format!(
+        "the token's scope is {}, this call needs {}",
+        word(scope),
+        word(needed)
+    );
     Problem::new(Code::Forbidden, detail)
 }
 
@@ -332,11 +372,15 @@ fn wait(headers: &HeaderMap) -> Duration {
         .filter_map(|preference| preference.split_once('='))
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
         .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
-        .map_or(WAIT_DEFAULT, |seconds| Duration::from_secs(seconds).min(WAIT_MAX))
+        .map_or(WAIT_DEFAULT, |seconds| {
+            Duration::from_secs(seconds).min(WAIT_MAX)
+        })
 }
 
 fn min_height(headers: &HeaderMap) -> Result<Option<Height>, Problem> {
-    let Some(value) = headers.get(MIN_HEIGHT) else { return Ok(None) };
+    let Some(value) = headers.get(MIN_HEIGHT) else {
+        return Ok(None);
+    };
     let height = value.to_str().ok().and_then(|text| text.parse().ok());
     height
         .map(|height| Some(Height(height)))
@@ -344,14 +388,22 @@ fn min_height(headers: &HeaderMap) -> Result<Option<Height>, Problem> {
 }
 
 fn key(parts: &Parts) -> Result<Option<Key>, Problem> {
-    let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let text = value.to_str().ok().filter(|key| (1..=limits::KEY_BYTES_MAX).contains(&key.len()));
+    let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let text = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=limits::KEY_BYTES_MAX).contains(&key.len()));
     let text = text.ok_or_else(|| {
         let detail = format!("1 to {} visible ASCII characters", limits::KEY_BYTES_MAX);
         Problem::header(&IDEMPOTENCY_KEY, detail)
     })?;
     let request = request_digest(parts.method.as_str(), &parts.uri);
-    Ok(Some(Key { text: text.to_owned(), request }))
+    Ok(Some(Key {
+        text: text.to_owned(),
+        request,
+    }))
 }
 
 /// Starts the digest by which a repeat is told from another request. Each part is followed by a line feed, which none
@@ -386,7 +438,10 @@ mod tests {
     fn a_height_is_a_number() {
         let headers = |value: &str| HeaderMap::from_iter([(MIN_HEIGHT, value.parse().unwrap())]);
         assert_eq!(min_height(&headers("17")).unwrap(), Some(Height(17)));
-        assert_eq!(min_height(&headers("-1")).unwrap_err().code(), Code::InvalidHeader);
+        assert_eq!(
+            min_height(&headers("-1")).unwrap_err().code(),
+            Code::InvalidHeader
+        );
         assert_eq!(min_height(&HeaderMap::new()).unwrap(), None);
     }
 
@@ -394,7 +449,12 @@ mod tests {
     fn a_request_is_its_method_path_query_and_content() {
         let digest = |method, uri: &str, content: &[u8]| {
             let request = request_digest(method, &uri.parse().unwrap());
-            Key { text: "k".into(), request }.with(Digest::of(&[content])).request
+            Key {
+                text: "k".into(),
+                request,
+            }
+            .with(Digest::of(&[content]))
+            .request
         };
         let first = digest("POST", "/a?b=c", b"x");
         assert_eq!(first, digest("POST", "/a?b=c", b"x"));
@@ -413,6 +473,9 @@ mod tests {
         let library = |query: &str| library(&mut Params::of(&query.parse().unwrap()).unwrap());
         assert_eq!(library("/x").unwrap(), LibraryId::home());
         assert_eq!(library("/x?library=home").unwrap(), LibraryId::home());
-        assert_eq!(library("/x?library=other").unwrap_err().code(), Code::NotFound);
+        assert_eq!(
+            library("/x?library=other").unwrap_err().code(),
+            Code::NotFound
+        );
     }
 }

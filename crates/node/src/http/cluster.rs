@@ -6,7 +6,7 @@ use ::ledger::Reader;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use consensus::{Phase, PeerStatus};
+use consensus::{PeerStatus, Phase};
 use model::{Height, Member, NodeId, Timestamp};
 use replica::Status;
 use serde::Serialize;
@@ -151,18 +151,29 @@ impl<'a> View<'a> {
             epoch: Height::GENESIS.0,
             quorum,
             has_quorum: self.status.has_quorum,
-            survives: Survives { ledger: spare, bytes: spare },
+            survives: Survives {
+                ledger: spare,
+                bytes: spare,
+            },
             agreement: self.agreement(),
-            nodes: membership.voters().iter().map(|member| self.node(member)).collect(),
+            nodes: membership
+                .voters()
+                .iter()
+                .map(|member| self.node(member))
+                .collect(),
         }
     }
 
     fn agreement(&self) -> Agreement {
         let heard = || self.status.peers.iter().filter(|peer| peer.alive);
-        let height = heard().map(|peer| peer.tip).fold(self.status.tip, Height::min);
+        let height = heard()
+            .map(|peer| peer.tip)
+            .fold(self.status.tip, Height::min);
         let differs = |peer: &PeerStatus| {
             let ours = self.reader.hash(peer.tip);
-            peer.head.zip(ours).is_some_and(|(theirs, ours)| theirs != ours)
+            peer.head
+                .zip(ours)
+                .is_some_and(|(theirs, ours)| theirs != ours)
         };
         Agreement {
             height: height.0,
@@ -176,8 +187,16 @@ impl<'a> View<'a> {
         let mine = self.status.me.node == id;
         let peer = self.status.peers.iter().find(|peer| peer.node == id);
         let height = peer.map_or(self.status.tip, |peer| peer.tip);
-        let hash = if mine { Some(self.status.head) } else { peer.and_then(|peer| peer.head) };
-        let boot = if mine { Some(self.status.me.boot) } else { peer.and_then(|peer| peer.boot) };
+        let hash = if mine {
+            Some(self.status.head)
+        } else {
+            peer.and_then(|peer| peer.head)
+        };
+        let boot = if mine {
+            Some(self.status.me.boot)
+        } else {
+            peer.and_then(|peer| peer.boot)
+        };
         Node {
             id: id.to_string(),
             name: member.name.clone(),
@@ -194,7 +213,10 @@ impl<'a> View<'a> {
 
     fn url(&self, id: NodeId) -> Option<String> {
         let members = &self.api.app.config.members;
-        members.iter().find(|member| member.id == id).map(|member| member.url.clone())
+        members
+            .iter()
+            .find(|member| member.id == id)
+            .map(|member| member.url.clone())
     }
 
     fn own_state(&self) -> Condition {

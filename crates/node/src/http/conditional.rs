@@ -53,7 +53,9 @@ impl Expected {
     /// What `If-Match` says, if it is there.
     pub(crate) fn given(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let mut given = tags(headers, &IF_MATCH);
-        let Some(tag) = given.next() else { return Ok(None) };
+        let Some(tag) = given.next() else {
+            return Ok(None);
+        };
         if given.next().is_some() {
             return Err(Problem::header(&IF_MATCH, "one entity tag, or *"));
         }
@@ -61,14 +63,25 @@ impl Expected {
             return Ok(Some(Self::Any));
         }
         if !is_entity_tag(tag) {
-            return Err(Problem::header(&IF_MATCH, "an entity tag is quoted text such as \"v3\""));
+            return Err(Problem::header(
+                &IF_MATCH,
+                "an entity tag is quoted text such as \"v3\"",
+            ));
         }
         // A tag that we never gave, or a weak one, is not the current one, whichever that is.
-        let version = tag.strip_prefix("\"v").and_then(|tag| tag.strip_suffix('"'));
+        let version = tag
+            .strip_prefix("\"v")
+            .and_then(|tag| tag.strip_suffix('"'));
         let version = version.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        version.and_then(|text| text.parse().ok()).map(|v| Some(Self::Version(v))).ok_or_else(|| {
-            Problem::new(Code::StaleVersion, format!("{tag} is not a version of this file"))
-        })
+        version
+            .and_then(|text| text.parse().ok())
+            .map(|v| Some(Self::Version(v)))
+            .ok_or_else(|| {
+                Problem::new(
+                    Code::StaleVersion,
+                    format!("{tag} is not a version of this file"),
+                )
+            })
     }
 }
 
@@ -118,7 +131,10 @@ mod tests {
     #[test]
     fn if_none_match_is_weak() {
         for value in ["\"v3\"", "W/\"v3\"", "\"v2\", \"v3\"", "*"] {
-            assert!(client_has(&headers(&IF_NONE_MATCH, value), "\"v3\""), "{value}");
+            assert!(
+                client_has(&headers(&IF_NONE_MATCH, value), "\"v3\""),
+                "{value}"
+            );
         }
         assert!(!client_has(&headers(&IF_NONE_MATCH, "\"v2\""), "\"v3\""));
         assert!(!client_has(&HeaderMap::new(), "\"v3\""));

@@ -34,7 +34,9 @@ const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(original)).routes(routes!(thumbnail))
+    OpenApiRouter::new()
+        .routes(routes!(original))
+        .routes(routes!(thumbnail))
 }
 
 /// Read a file's bytes
@@ -65,12 +67,21 @@ async fn original(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let purpose = if call.params.flag("download")? { Use::Download } else { Use::View };
+    let purpose = if call.params.flag("download")? {
+        Use::Download
+    } else {
+        Use::View
+    };
     call.no_more_params()?;
     let file = files::find(&call, &id).await?;
     let media_type = HeaderValue::try_from(&file.media_type)
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let original = Original { id: file.id, media_type, name: &file.name, purpose };
+    let original = Original {
+        id: file.id,
+        media_type,
+        name: &file.name,
+        purpose,
+    };
     send(&api, &method, &headers, original).await
 }
 
@@ -99,7 +110,10 @@ async fn thumbnail(
 ) -> Result<Response, Problem> {
     let size = call.params.number("size")?.unwrap_or(256);
     call.no_more_params()?;
-    let px = SIZES.iter().find(|known| **known == size).and_then(|px| u32::try_from(*px).ok());
+    let px = SIZES
+        .iter()
+        .find(|known| **known == size)
+        .and_then(|px| u32::try_from(*px).ok());
     let px = px.ok_or_else(|| Problem::parameter("size", "256, 512 or 1440"))?;
     let file = files::find(&call, &id).await?;
     let etag = format!("\"{}-{px}\"", file.id);
@@ -109,14 +123,20 @@ async fn thumbnail(
     }
     let picture = api.holdings.thumbnail(file.id, px).await?;
     let picture = picture.ok_or_else(|| {
-        Problem::new(Code::NoThumbnail, "the file is no picture that can be decoded")
+        Problem::new(
+            Code::NoThumbnail,
+            "the file is no picture that can be decoded",
+        )
     })?;
     let mut response = Response::new(Body::from(picture));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
     headers.insert(ETAG, tag);
     // What a picture of these bytes looks like never changes; whether one may see it does.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("private, max-age=3600"),
+    );
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     Ok(response)
 }
@@ -148,11 +168,21 @@ pub(super) async fn send(
     let sound = api.holdings.open(original.id).await?;
     let size = sound.size;
     let (status, span) = match Selection::of(method, headers, &etag, size) {
-        Selection::Whole => (StatusCode::OK, Span { start: 0, length: size }),
+        Selection::Whole => (
+            StatusCode::OK,
+            Span {
+                start: 0,
+                length: size,
+            },
+        ),
         Selection::Part(span) => (StatusCode::PARTIAL_CONTENT, span),
         Selection::Unsatisfiable => return Err(unsatisfiable(size)),
     };
-    let body = if method == Method::HEAD { Body::empty() } else { stream(sound.file, span)? };
+    let body = if method == Method::HEAD {
+        Body::empty()
+    } else {
+        stream(sound.file, span)?
+    };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let out = response.headers_mut();
@@ -176,7 +206,9 @@ fn stream(mut file: File, span: Span) -> Result<Body, Problem> {
     file.seek(SeekFrom::Start(span.start))
         .map_err(|error| Problem::internal("reading a blob", &error))?;
     let part = tokio::fs::File::from_std(file).take(span.length);
-    Ok(Body::from_stream(ReaderStream::with_capacity(part, READ_BYTES)))
+    Ok(Body::from_stream(ReaderStream::with_capacity(
+        part, READ_BYTES,
+    )))
 }
 
 fn unsatisfiable(size: u64) -> Problem {

@@ -22,7 +22,11 @@ pub(crate) fn disposition(purpose: Use, media_type: &str, name: &str) -> HeaderV
         Use::View if is_harmless(media_type) => "inline",
         Use::View | Use::Download => "attachment",
     };
-    let value = format!("{kind}; filename=\"{}\"; filename*=UTF-8''{}", plain(name), encoded(name));
+    let value = format!(
+        "{kind}; filename=\"{}\"; filename*=UTF-8''{}",
+        plain(name),
+        encoded(name)
+    );
     HeaderValue::try_from(value).expect("plain and encoded names are visible ASCII")
 }
 
@@ -46,8 +50,11 @@ fn is_harmless(media_type: &str) -> bool {
 
 /// The name for clients that know no other encoding: what is not harmless ASCII becomes an underscore.
 fn plain(name: &str) -> String {
-    let harmless = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '%') || c == ' ';
-    name.chars().map(|c| if harmless(c) { c } else { '_' }).collect()
+    let harmless =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '%') || c == ' ';
+    name.chars()
+        .map(|c| if harmless(c) { c } else { '_' })
+        .collect()
 }
 
 /// The name in the encoding of RFC 8187. Slashes go: clients take the name for a path.
@@ -80,20 +87,35 @@ mod tests {
     fn a_name_is_never_a_path_and_never_a_header() {
         let header = disposition(Use::View, "image/png", "../../etc/passwd\r\nX: y");
         let text = header.to_str().unwrap();
-        assert!(!text.contains('/') && !text.contains('\r') && !text.contains('\n'), "{text}");
+        assert!(
+            !text.contains('/') && !text.contains('\r') && !text.contains('\n'),
+            "{text}"
+        );
     }
 
     #[test]
     fn only_what_cannot_run_is_shown_in_place() {
         let kind = |purpose, media_type| {
             let header = disposition(purpose, media_type, "x");
-            header.to_str().unwrap().split(';').next().unwrap().to_owned()
+            header
+                .to_str()
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned()
         };
         for shown in ["image/jpeg", "image/heic", "video/mp4", "audio/mpeg"] {
             assert_eq!(kind(Use::View, shown), "inline", "{shown}");
             assert_eq!(kind(Use::Download, shown), "attachment", "{shown}");
         }
-        for saved in ["image/svg+xml", "text/html", "application/pdf", "application/octet-stream", ""] {
+        for saved in [
+            "image/svg+xml",
+            "text/html",
+            "application/pdf",
+            "application/octet-stream",
+            "",
+        ] {
             assert_eq!(kind(Use::View, saved), "attachment", "{saved}");
         }
     }

@@ -33,7 +33,9 @@ Every node answers every call; there is no node to prefer.
 ";
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready))
 }
 
 /// The document before any route is in it.
@@ -54,12 +56,18 @@ pub(super) fn frame() -> OpenApi {
         .schema(Fault::name(), Fault::schema())
         .build();
     let tag = |(name, description)| {
-        TagBuilder::new().name(name).description(Some(description)).build()
+        TagBuilder::new()
+            .name(name)
+            .description(Some(description))
+            .build()
     };
     OpenApiBuilder::new()
         .info(info)
         .components(Some(components))
-        .security(Some([SecurityRequirement::new("token", Vec::<String>::new())]))
+        .security(Some([SecurityRequirement::new(
+            "token",
+            Vec::<String>::new(),
+        )]))
         .tags(Some(TAGS.map(tag)))
         .build()
 }

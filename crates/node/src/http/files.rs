@@ -101,7 +101,11 @@ async fn edit(
     }
     let changes = metadata::patch(&patch)?;
     let file = file_id(&id)?;
-    let payload = Payload::EditFile { file, expected: expected.version(), changes };
+    let payload = Payload::EditFile {
+        file,
+        expected: expected.version(),
+        changes,
+    };
     change(&call, payload, content_digest(expected, &bytes)).await
 }
 
@@ -161,7 +165,11 @@ async fn move_to(
 ) -> Result<Response, Problem> {
     call.no_more_params()?;
     let expected = Expected::given(headers)?.unwrap_or(Expected::Any);
-    let payload = Payload::SetState { file: file_id(id)?, expected: expected.version(), state };
+    let payload = Payload::SetState {
+        file: file_id(id)?,
+        expected: expected.version(),
+        state,
+    };
     change(&call, payload, content_digest(expected, &[])).await
 }
 
@@ -180,12 +188,17 @@ async fn history(MayRead(mut call): MayRead, Path(id): Path<String>) -> Result<R
     call.no_more_params()?;
     let file = find(&call, &id).await?.id;
     let library = call.library.clone();
-    let entries = call.read(move |reader| reader.history(&library, &file)).await?;
-    Ok(reply::json(StatusCode::OK, &Page::whole(entries, call.height())))
+    let entries = call
+        .read(move |reader| reader.history(&library, &file))
+        .await?;
+    Ok(reply::json(
+        StatusCode::OK,
+        &Page::whole(entries, call.height()),
+    ))
 }
 
 async fn change(call: &Call, payload: Payload, content: Digest) -> Result<Response, Problem> {
-    match call.apply(payload, content).await?.outcome {
+    match call.apply(payload, content).await? {
         Outcome::FileEdited { file } => Ok(answer(StatusCode::OK, &file)),
         other => Err(declined(other)),
     }
@@ -211,7 +224,10 @@ fn file_id(text: &str) -> Result<BlobId, Problem> {
 
 /// A file with its entity tag.
 pub(super) fn answer(status: StatusCode, file: &File) -> Response {
-    reply::tagged(reply::json(status, file), conditional::version_tag(file.version))
+    reply::tagged(
+        reply::json(status, file),
+        conditional::version_tag(file.version),
+    )
 }
 
 /// The problem that an outcome is which is not the one hoped for.
@@ -232,6 +248,9 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
                 Problem::new(Code::Refused, detail)
             }
         },
-        other => Problem::internal("matching a command with its outcome", &format_args!("{other:?}")),
+        other => Problem::internal(
+            "matching a command with its outcome",
+            &format_args!("{other:?}"),
+        ),
     }
 }

@@ -22,8 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::problem::{Code, Problem};
+use crate::App;
 use crate::peer::{FetchBlobError, Peers};
-use crate::serve::App;
 
 /// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
 const CHUNK_BYTES: usize = 512 << 10;
@@ -152,7 +152,12 @@ impl Holdings {
     pub(crate) fn begin(&self, limit: u64) -> Incoming {
         let store = self.0.store.clone();
         let writer = tokio::task::spawn_blocking(move || store.writer());
-        Incoming { buffer: Vec::new(), size: 0, limit, writer }
+        Incoming {
+            buffer: Vec::new(),
+            size: 0,
+            limit,
+            writer,
+        }
     }
 
     /// Gives a blob its name here and copies it to as many other nodes as may crash. On return no f losses take it
@@ -173,7 +178,10 @@ impl Holdings {
         if is_full(&error.source) {
             return Err(disk_full());
         }
-        Err(Problem::internal("storing a blob", &format_args!("{error}: {}", error.source)))
+        Err(Problem::internal(
+            "storing a blob",
+            &format_args!("{error}: {}", error.source),
+        ))
     }
 
     /// Copies a blob that is here to as many other nodes as may crash. A peer that is slow is not waited for alone.
@@ -185,7 +193,12 @@ impl Holdings {
         let mut running = FuturesUnordered::new();
         while held < self.0.copies {
             let room = wanted.saturating_sub(held + running.len());
-            running.extend(candidates.by_ref().take(room).map(|peer| self.copy(peer, id, size)));
+            running.extend(
+                candidates
+                    .by_ref()
+                    .take(room)
+                    .map(|peer| self.copy(peer, id, size)),
+            );
             match tokio::time::timeout(hedge, running.next()).await {
                 Ok(Some(true)) => held += 1,
                 Ok(Some(false)) => {}
@@ -256,7 +269,11 @@ impl Holdings {
             Err(problem) => Err(problem),
         };
         drop(turn);
-        let mut fetches = self.0.fetches.lock().expect("nothing panics while it holds the gates");
+        let mut fetches = self
+            .0
+            .fetches
+            .lock()
+            .expect("nothing panics while it holds the gates");
         // Ours and the map's: nobody else waits.
         if Arc::strong_count(&gate) == 2 {
             fetches.remove(&id);
@@ -326,7 +343,9 @@ impl Holdings {
         });
         let made = made.await;
         drop(permit);
-        Ok(made?.inspect_err(|error| tracing::debug!(blob = %id, %error, "no thumbnail")).ok())
+        Ok(made?
+            .inspect_err(|error| tracing::debug!(blob = %id, %error, "no thumbnail"))
+            .ok())
     }
 }
 
@@ -342,9 +361,15 @@ enum Trust {
 impl Shared {
     fn check(&self, id: BlobId, trust: Trust) -> Result<Option<Sound>, ReadError> {
         let failed = |source| ReadError::Read { id, source };
-        let Some((file, size)) = self.store.open_blob(id)? else { return Ok(None) };
+        let Some((file, size)) = self.store.open_blob(id)? else {
+            return Ok(None);
+        };
         let stamp = Stamp::of(&file.metadata().map_err(failed)?);
-        let sound = Sound { file, size, path: self.store.path(id) };
+        let sound = Sound {
+            file,
+            size,
+            path: self.store.path(id),
+        };
         if trust == Trust::Stamp && self.remembered(id) == Some(stamp) {
             return Ok(Some(sound));
         }
@@ -362,7 +387,11 @@ impl Shared {
     }
 
     fn remembered(&self, id: BlobId) -> Option<Stamp> {
-        self.sound.lock().expect("nothing panics while it holds the stamps").get(&id).copied()
+        self.sound
+            .lock()
+            .expect("nothing panics while it holds the stamps")
+            .get(&id)
+            .copied()
     }
 
     fn remember(&self, id: BlobId, stamp: Stamp) {
@@ -397,11 +426,17 @@ fn seconds(bytes: u64, rate: u64) -> Duration {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 fn disk_full() -> Problem {
-    Problem::new(Code::DiskFull, "the node's disk is full; another node may have room")
+    Problem::new(
+        Code::DiskFull,
+        "the node's disk is full; another node may have room",
+    )
 }
 
 fn unwritten(error: &WriteError) -> Problem {

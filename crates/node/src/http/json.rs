@@ -27,7 +27,11 @@ impl Faults {
 
     /// `value` if nothing is wrong.
     pub(crate) fn into_result<T>(self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() { Ok(value) } else { Err(self) }
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
     }
 }
 
@@ -53,12 +57,18 @@ pub(crate) struct Node<'a> {
 impl<'a> Node<'a> {
     /// The whole body.
     pub(crate) fn root(value: &'a Value) -> Self {
-        Self { value, pointer: String::new() }
+        Self {
+            value,
+            pointer: String::new(),
+        }
     }
 
     /// A value found elsewhere, for instance in a part of its own.
     pub(crate) fn at(value: &'a Value, pointer: &str) -> Self {
-        Self { value, pointer: pointer.to_owned() }
+        Self {
+            value,
+            pointer: pointer.to_owned(),
+        }
     }
 
     /// Something is wrong here.
@@ -76,7 +86,11 @@ impl<'a> Node<'a> {
         &self,
         read: impl FnOnce(&Self) -> Result<T, Faults>,
     ) -> Result<Option<T>, Faults> {
-        if self.is_null() { Ok(None) } else { read(self).map(Some) }
+        if self.is_null() {
+            Ok(None)
+        } else {
+            read(self).map(Some)
+        }
     }
 
     /// A text of so many bytes.
@@ -86,7 +100,10 @@ impl<'a> Node<'a> {
             Ok(text)
         } else {
             let (min, max) = (bytes.start(), bytes.end());
-            Err(self.fault(format!("{min} to {max} bytes of UTF-8, these are {}", text.len())))
+            Err(self.fault(format!(
+                "{min} to {max} bytes of UTF-8, these are {}",
+                text.len()
+            )))
         }
     }
 
@@ -96,7 +113,10 @@ impl<'a> Node<'a> {
         form: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Faults> {
-        self.value.as_str().and_then(parse).ok_or_else(|| self.expected(form))
+        self.value
+            .as_str()
+            .and_then(parse)
+            .ok_or_else(|| self.expected(form))
     }
 
     /// A whole number.
@@ -119,28 +139,42 @@ impl<'a> Node<'a> {
 
     /// True or false.
     pub(crate) fn boolean(&self) -> Result<bool, Faults> {
-        self.value.as_bool().ok_or_else(|| self.expected("true or false"))
+        self.value
+            .as_bool()
+            .ok_or_else(|| self.expected("true or false"))
     }
 
     /// The elements of an array.
     pub(crate) fn elements(&self, count: RangeInclusive<usize>) -> Result<Vec<Self>, Faults> {
         let (min, max) = (count.start(), count.end());
-        let elements = self.value.as_array().filter(|elements| count.contains(&elements.len()));
-        let elements =
-            elements.ok_or_else(|| self.expected(&format!("an array of {min} to {max} elements")))?;
-        let element = |(index, value)| Self { value, pointer: format!("{}/{index}", self.pointer) };
+        let elements = self
+            .value
+            .as_array()
+            .filter(|elements| count.contains(&elements.len()));
+        let elements = elements
+            .ok_or_else(|| self.expected(&format!("an array of {min} to {max} elements")))?;
+        let element = |(index, value)| Self {
+            value,
+            pointer: format!("{}/{index}", self.pointer),
+        };
         Ok(elements.iter().enumerate().map(element).collect())
     }
 
     /// The members of an object that has no others than `known`.
     pub(crate) fn members(&self, known: &[&str]) -> Result<Members<'a>, Faults> {
-        let map = self.value.as_object().ok_or_else(|| self.expected("an object"))?;
+        let map = self
+            .value
+            .as_object()
+            .ok_or_else(|| self.expected("an object"))?;
         let unknown = map.keys().filter(|name| !known.contains(&name.as_str()));
         let faults = unknown.map(|name| {
             let detail = format!("unknown property; known are {}", known.join(", "));
             Fault::new(pointer_to(&self.pointer, name), detail)
         });
-        let members = Members { map, pointer: self.pointer.clone() };
+        let members = Members {
+            map,
+            pointer: self.pointer.clone(),
+        };
         Faults(faults.collect()).into_result(members)
     }
 
@@ -160,12 +194,20 @@ impl<'a> Members<'a> {
     /// The member called `name`, which may be null.
     pub(crate) fn get(&self, name: &str) -> Option<Node<'a>> {
         let value = self.map.get(name)?;
-        Some(Node { value, pointer: pointer_to(&self.pointer, name) })
+        Some(Node {
+            value,
+            pointer: pointer_to(&self.pointer, name),
+        })
     }
 
     /// The member called `name`.
     pub(crate) fn required(&self, name: &str) -> Result<Node<'a>, Faults> {
-        let missing = || Faults(vec![Fault::new(pointer_to(&self.pointer, name), "is required")]);
+        let missing = || {
+            Faults(vec![Fault::new(
+                pointer_to(&self.pointer, name),
+                "is required",
+            )])
+        };
         self.get(name).ok_or_else(missing)
     }
 
@@ -190,7 +232,11 @@ mod tests {
     use serde_json::json;
 
     fn pointers(faults: &Faults) -> Vec<&str> {
-        faults.0.iter().map(|fault| fault.pointer.as_str()).collect()
+        faults
+            .0
+            .iter()
+            .map(|fault| fault.pointer.as_str())
+            .collect()
     }
 
     #[test]
@@ -207,7 +253,11 @@ mod tests {
         let tags = members.required("tags").unwrap().elements(0..=9).unwrap();
         assert_eq!(tags[0].text(1..=9), Ok("a"));
         assert_eq!(pointers(&tags[1].text(1..=9).unwrap_err()), ["/tags/1"]);
-        let rating = members.required("rating").unwrap().integer(0..=5).unwrap_err();
+        let rating = members
+            .required("rating")
+            .unwrap()
+            .integer(0..=5)
+            .unwrap_err();
         assert_eq!(pointers(&rating), ["/rating"]);
         assert_eq!(pointers(&members.required("name").unwrap_err()), ["/name"]);
     }
@@ -223,7 +273,11 @@ mod tests {
     #[test]
     fn what_is_not_json_is_refused() {
         for text in ["", "{", "{\"lat\": NaN}", "[1e999]", "{} {}"] {
-            assert_eq!(parse(text.as_bytes()).map_err(|p| p.code()), Err(Code::InvalidJson), "{text}");
+            assert_eq!(
+                parse(text.as_bytes()).map_err(|p| p.code()),
+                Err(Code::InvalidJson),
+                "{text}"
+            );
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use ::ledger::Reader;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use ::ledger::Reader;
 use catalogue::time::format_timestamp;
 use model::codec::Encode as _;
 use model::{Ballot, Certificate, Decided, Ed25519, Entry, Height, Membership, NodeId, Turn};
@@ -183,7 +183,9 @@ async fn head(
 ) -> Result<Response, Problem> {
     call.no_more_params()?;
     let (tip, _) = api.app.replica.reader().tip();
-    let decided = block(&api, tip).await?.ok_or_else(|| Problem::not_found("block"))?;
+    let decided = block(&api, tip)
+        .await?
+        .ok_or_else(|| Problem::not_found("block"))?;
     call.reflects(tip);
     let header = decided.block.header();
     let names = Names::of(&api);
@@ -218,10 +220,14 @@ async fn blocks(
     let from = call.params.number("from")?.unwrap_or(0);
     let cursor = call.params.take("cursor");
     call.no_more_params()?;
-    let (from, _) = cursor.as_deref().map_or(Ok((from, 0)), reply::read_cursor)?;
+    let (from, _) = cursor
+        .as_deref()
+        .map_or(Ok((from, 0)), reply::read_cursor)?;
     let reader = api.app.replica.reader().clone();
     let names = Names::of(&api);
-    let page = api.blocking(move || collect(&reader, &names, from, limit)).await??;
+    let page = api
+        .blocking(move || collect(&reader, &names, from, limit))
+        .await??;
     call.reflects(Height(page.as_of));
     Ok(reply::json(StatusCode::OK, &page))
 }
@@ -233,14 +239,20 @@ fn collect(
     limit: usize,
 ) -> Result<Page<Block>, Problem> {
     let (tip, _) = reader.tip();
-    let mut page = Page { items: Vec::new(), next_cursor: None, as_of: tip.0 };
+    let mut page = Page {
+        items: Vec::new(),
+        next_cursor: None,
+        as_of: tip.0,
+    };
     let mut commands = 0;
     for height in from..=tip.0 {
         if page.items.len() == limit || commands >= PAGE_COMMANDS {
             page.next_cursor = Some(reply::write_cursor(height, 0));
             break;
         }
-        let Some(decided) = read_block(reader, Height(height))? else { break };
+        let Some(decided) = read_block(reader, Height(height))? else {
+            break;
+        };
         commands += decided.block.entries().len();
         page.items.push(names.block(&decided));
     }
@@ -271,8 +283,11 @@ async fn one_block(
     call.no_more_params()?;
     let digits = !height.is_empty() && height.bytes().all(|byte| byte.is_ascii_digit());
     let height = digits.then(|| height.parse().ok()).flatten().map(Height);
-    let height = height.ok_or_else(|| Problem::parameter("height", "a height is a whole number"))?;
-    let decided = block(&api, height).await?.ok_or_else(|| Problem::not_found("block"))?;
+    let height =
+        height.ok_or_else(|| Problem::parameter("height", "a height is a whole number"))?;
+    let decided = block(&api, height)
+        .await?
+        .ok_or_else(|| Problem::not_found("block"))?;
     call.reflects(height);
     let mut response = if wants_bytes(&headers) {
         let mut response = Response::new(decided.to_bytes().into());
@@ -282,17 +297,26 @@ async fn one_block(
     } else {
         reply::json(StatusCode::OK, &Names::of(&api).block(&decided))
     };
-    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
 
 /// Whether a client asks for the bytes rather than for JSON.
 fn wants_bytes(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     accepted
         .flat_map(|value| value.split(','))
         .filter_map(|range| range.split(';').next())
-        .any(|range| range.trim().eq_ignore_ascii_case("application/octet-stream"))
+        .any(|range| {
+            range
+                .trim()
+                .eq_ignore_ascii_case("application/octet-stream")
+        })
 }
 
 /// Verify the ledger
@@ -310,7 +334,11 @@ async fn verify(
 ) -> Result<Response, Problem> {
     call.no_more_params()?;
     let bytes = body::json(request, &["application/json"], VERIFY_BYTES).await?;
-    let range = if bytes.is_empty() { Value::Object(serde_json::Map::new()) } else { json::parse(&bytes)? };
+    let range = if bytes.is_empty() {
+        Value::Object(serde_json::Map::new())
+    } else {
+        json::parse(&bytes)?
+    };
     let reader = api.app.replica.reader().clone();
     let (tip, _) = reader.tip();
     let (from, to) = heights(&range, tip)?;
@@ -340,8 +368,14 @@ fn heights(range: &Value, tip: Height) -> Result<(Height, Height), Faults> {
     let members = Node::root(range).members(&["from", "to"])?;
     let height = |node: &Node<'_>| node.integer(0..=tip.0);
     let mut faults = Faults::default();
-    let from = faults.keep(members.optional("from", height)).flatten().unwrap_or(0);
-    let to = faults.keep(members.optional("to", height)).flatten().unwrap_or(tip.0);
+    let from = faults
+        .keep(members.optional("from", height))
+        .flatten()
+        .unwrap_or(0);
+    let to = faults
+        .keep(members.optional("to", height))
+        .flatten()
+        .unwrap_or(tip.0);
     let (from, to) = faults.into_result((Height(from), Height(to)))?;
     if from > to {
         return Err(Node::at(range, "/from").fault("must not be above to"));
@@ -357,7 +391,9 @@ pub(crate) async fn block(api: &Api, height: Height) -> Result<Option<Decided>, 
 
 /// A block; a damaged one is a fault of this node, and nothing of it is given out.
 pub(crate) fn read_block(reader: &Reader, height: Height) -> Result<Option<Decided>, Problem> {
-    reader.block(height).map_err(|error| Problem::internal("reading the ledger", &error))
+    reader
+        .block(height)
+        .map_err(|error| Problem::internal("reading the ledger", &error))
 }
 
 /// The voters' names, to show beside their ids.
@@ -372,27 +408,48 @@ impl Names {
     /// A node's name; empty if it is no voter.
     pub(crate) fn name(&self, node: NodeId) -> String {
         let voters = self.0.voters();
-        voters.iter().find(|member| member.id == node).map_or_else(String::new, |m| m.name.clone())
+        voters
+            .iter()
+            .find(|member| member.id == node)
+            .map_or_else(String::new, |m| m.name.clone())
     }
 
     fn seat(&self, turn: Turn) -> Seat {
-        Seat { name: self.name(turn.node), node: turn.node.to_string(), boot: turn.boot.0 }
+        Seat {
+            name: self.name(turn.node),
+            node: turn.node.to_string(),
+            boot: turn.boot.0,
+        }
     }
 
     fn attempt(&self, ballot: Ballot) -> Attempt {
         let Ballot { k, node, boot } = ballot;
-        Attempt { k, name: self.name(node), node: node.to_string(), boot: boot.0 }
+        Attempt {
+            k,
+            name: self.name(node),
+            node: node.to_string(),
+            boot: boot.0,
+        }
     }
 
     fn proof(&self, certificate: &Certificate) -> Proof {
         let voters = self.0.voters().iter().enumerate();
         let signers = voters.filter(|(index, _)| certificate.voters & 1 << index != 0);
-        let signed = signers.zip(&certificate.signatures).map(|((_, member), signature)| Signed {
-            name: member.name.clone(),
-            node: member.id.to_string(),
-            signature: signature.0.iter().map(|byte| format!("{byte:02x}")).collect(),
-        });
-        Proof { ballot: self.attempt(certificate.ballot), signatures: signed.collect() }
+        let signed = signers
+            .zip(&certificate.signatures)
+            .map(|((_, member), signature)| Signed {
+                name: member.name.clone(),
+                node: member.id.to_string(),
+                signature: signature
+                    .0
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect(),
+            });
+        Proof {
+            ballot: self.attempt(certificate.ballot),
+            signatures: signed.collect(),
+        }
     }
 
     fn block(&self, decided: &Decided) -> Block {
@@ -416,7 +473,9 @@ fn command((index, entry): (u32, &Entry)) -> Command {
     let sealed = entry.sealed();
     Command {
         index,
-        kind: sealed.and_then(|sealed| sealed.open().ok()).map(|command| command.payload.kind()),
+        kind: sealed
+            .and_then(|sealed| sealed.open().ok())
+            .map(|command| command.payload.kind()),
         leaf: entry.leaf().to_string(),
         erased: sealed.is_none(),
     }
@@ -429,10 +488,19 @@ mod tests {
 
     #[test]
     fn a_check_has_a_range_within_the_chain() {
-        let range = |value: Value| heights(&value, Height(9)).ok().map(|(from, to)| (from.0, to.0));
+        let range = |value: Value| {
+            heights(&value, Height(9))
+                .ok()
+                .map(|(from, to)| (from.0, to.0))
+        };
         assert_eq!(range(json!({})), Some((0, 9)));
         assert_eq!(range(json!({"from": 2, "to": 3})), Some((2, 3)));
-        for wrong in [json!({"from": 10}), json!({"from": 3, "to": 2}), json!({"form": 1}), json!(3)] {
+        for wrong in [
+            json!({"from": 10}),
+            json!({"from": 3, "to": 2}),
+            json!({"form": 1}),
+            json!(3),
+        ] {
             assert_eq!(range(wrong.clone()), None, "{wrong}");
         }
     }
@@ -440,7 +508,9 @@ mod tests {
     #[test]
     fn bytes_are_sent_to_who_asks_for_them() {
         let accept = |value: &str| HeaderMap::from_iter([(ACCEPT, value.parse().unwrap())]);
-        assert!(wants_bytes(&accept("text/html, application/octet-stream;q=0.9")));
+        assert!(wants_bytes(&accept(
+            "text/html, application/octet-stream;q=0.9"
+        )));
         assert!(!wants_bytes(&accept("*/*")));
         assert!(!wants_bytes(&HeaderMap::new()));
     }

@@ -10,8 +10,15 @@ use serde_json::Value;
 
 use super::json::{Faults, Node};
 
-const UPLOAD_PROPERTIES: [&str; 7] =
-    ["title", "description", "tags", "rating", "favourite", "takenAt", "place"];
+const UPLOAD_PROPERTIES: [&str; 7] = [
+    "title",
+    "description",
+    "tags",
+    "rating",
+    "favourite",
+    "takenAt",
+    "place",
+];
 const PATCH_PROPERTIES: [&str; 9] = [
     "name",
     "title",
@@ -30,10 +37,17 @@ pub(crate) fn upload(node: &Node<'_>) -> Result<Metadata, Faults> {
     let mut faults = Faults::default();
     let metadata = Metadata {
         title: faults.keep(members.optional("title", title)).flatten(),
-        description: faults.keep(members.optional("description", description)).flatten(),
-        tags: faults.keep(members.optional("tags", tags)).flatten().unwrap_or_default(),
+        description: faults
+            .keep(members.optional("description", description))
+            .flatten(),
+        tags: faults
+            .keep(members.optional("tags", tags))
+            .flatten()
+            .unwrap_or_default(),
         rating: faults.keep(members.optional("rating", rating)).flatten(),
-        favourite: faults.keep(members.optional("favourite", Node::boolean)).flatten()
+        favourite: faults
+            .keep(members.optional("favourite", Node::boolean))
+            .flatten()
             == Some(true),
         taken_at: faults.keep(members.optional("takenAt", taken_at)).flatten(),
         place: faults.keep(members.optional("place", place)).flatten(),
@@ -71,9 +85,10 @@ fn change(property: &str, node: &Node<'_>) -> Result<Change, Faults> {
 /// Whether a patch gives only some members of an object, so that the others stay as they are.
 pub(crate) fn needs_current(patch: &Value) -> bool {
     let partly = |property: &str, members: &[&str]| {
-        patch.get(property).and_then(Value::as_object).is_some_and(|object| {
-            members.iter().any(|member| !object.contains_key(*member))
-        })
+        patch
+            .get(property)
+            .and_then(Value::as_object)
+            .is_some_and(|object| members.iter().any(|member| !object.contains_key(*member)))
     };
     partly("takenAt", &["local", "offset"]) || partly("place", &["lat", "lon", "altitude", "name"])
 }
@@ -81,8 +96,12 @@ pub(crate) fn needs_current(patch: &Value) -> bool {
 /// Fills the objects of a patch from the file as it is.
 pub(crate) fn merge_objects(patch: &mut Value, current: &Value) {
     for property in ["takenAt", "place"] {
-        let Some(members) = patch.get_mut(property).and_then(Value::as_object_mut) else { continue };
-        let Some(stored) = current.get(property).and_then(Value::as_object) else { continue };
+        let Some(members) = patch.get_mut(property).and_then(Value::as_object_mut) else {
+            continue;
+        };
+        let Some(stored) = current.get(property).and_then(Value::as_object) else {
+            continue;
+        };
         for (name, value) in stored {
             members.entry(name).or_insert_with(|| value.clone());
         }
@@ -132,25 +151,41 @@ fn taken_at(node: &Node<'_>) -> Result<TakenAt, Faults> {
     let members = node.members(&["local", "offset", "source"])?;
     let mut faults = Faults::default();
     let local = faults.keep(members.required("local").and_then(|local| {
-        local.parsed("a time such as 2019-07-04T18:03:00.123", |text| parse_local(text).ok())
+        local.parsed("a time such as 2019-07-04T18:03:00.123", |text| {
+            parse_local(text).ok()
+        })
     }));
     let offset = |node: &Node<'_>| {
-        node.parsed("an offset such as +01:00, within 14 hours", |text| parse_offset(text).ok())
+        node.parsed("an offset such as +01:00, within 14 hours", |text| {
+            parse_offset(text).ok()
+        })
     };
     let offset_min = faults.keep(members.optional("offset", offset)).flatten();
     faults.keep(members.optional("source", source));
-    let taken_at = local.map(|local| TakenAt { local, offset_min, source: Source::User });
-    faults.into_result(taken_at).map(|taken_at| taken_at.expect("without a fault there is a time"))
+    let taken_at = local.map(|local| TakenAt {
+        local,
+        offset_min,
+        source: Source::User,
+    });
+    faults
+        .into_result(taken_at)
+        .map(|taken_at| taken_at.expect("without a fault there is a time"))
 }
 
 fn place(node: &Node<'_>) -> Result<Place, Faults> {
     let members = node.members(&["lat", "lon", "altitude", "name", "source"])?;
     let mut faults = Faults::default();
-    let degrees = |name, max: f64| members.required(name).and_then(|node| node.number(-max..=max));
+    let degrees = |name, max: f64| {
+        members
+            .required(name)
+            .and_then(|node| node.number(-max..=max))
+    };
     let latitude = faults.keep(degrees("lat", 90.0));
     let longitude = faults.keep(degrees("lon", 180.0));
     let altitude = |node: &Node<'_>| node.number(-ALTITUDE_M_MAX..=ALTITUDE_M_MAX);
-    let altitude = faults.keep(members.optional("altitude", altitude)).flatten();
+    let altitude = faults
+        .keep(members.optional("altitude", altitude))
+        .flatten();
     let name = |node: &Node<'_>| node.text(0..=NAME_BYTES_MAX).map(str::to_owned);
     let name = faults.keep(members.optional("name", name)).flatten();
     faults.keep(members.optional("source", source));
@@ -161,7 +196,9 @@ fn place(node: &Node<'_>) -> Result<Place, Faults> {
         place.name = name;
         place
     });
-    faults.into_result(place).map(|place| place.expect("degrees in range are a place"))
+    faults
+        .into_result(place)
+        .map(|place| place.expect("degrees in range are a place"))
 }
 
 fn source(node: &Node<'_>) -> Result<Source, Faults> {
@@ -195,8 +232,13 @@ mod tests {
     fn what_a_user_sends_is_the_users() {
         let body = json!({"takenAt": {"local": "1970-01-01T00:00:01", "offset": "+01:00", "source": "exif"}});
         let changes = patch(&body).unwrap();
-        let [Change::TakenAt(Some(taken))] = changes.as_slice() else { panic!("{changes:?}") };
-        assert_eq!((taken.local.micros(), taken.offset_min), (1_000_000, Some(60)));
+        let [Change::TakenAt(Some(taken))] = changes.as_slice() else {
+            panic!("{changes:?}")
+        };
+        assert_eq!(
+            (taken.local.micros(), taken.offset_min),
+            (1_000_000, Some(60))
+        );
         assert_eq!(taken.source, Source::User);
     }
 
@@ -207,7 +249,10 @@ mod tests {
             (json!({"rating": "4"}), "/rating"),
             (json!({"tags": ["x".repeat(100_000)]}), "/tags/0"),
             (json!({"tags": ["a//b"]}), "/tags/0"),
-            (json!({"takenAt": {"local": "0000-00-00T00:00:00"}}), "/takenAt/local"),
+            (
+                json!({"takenAt": {"local": "0000-00-00T00:00:00"}}),
+                "/takenAt/local",
+            ),
             (json!({"takenAt": {"offset": "+01:00"}}), "/takenAt/local"),
             (json!({"place": {"lat": 91, "lon": 0}}), "/place/lat"),
             (json!({"place": {"lat": null, "lon": 0}}), "/place/lat"),
@@ -232,8 +277,13 @@ mod tests {
         assert!(needs_current(&body));
         merge_objects(&mut body, &current);
         let changes = patch(&body).unwrap();
-        let [Change::Place(Some(place))] = changes.as_slice() else { panic!("{changes:?}") };
-        assert_eq!((place.latitude(), place.name.as_deref()), (1.0, Some("home")));
+        let [Change::Place(Some(place))] = changes.as_slice() else {
+            panic!("{changes:?}")
+        };
+        assert_eq!(
+            (place.latitude(), place.name.as_deref()),
+            (1.0, Some("home"))
+        );
         assert!(!needs_current(&json!({"place": null, "title": "x"})));
     }
 }

@@ -60,11 +60,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::auth::TokenCache;
-use self::holdings::Holdings;
 use self::call::{MayRead, Reflected};
+use self::holdings::Holdings;
 use self::once::Places;
 use self::problem::Problem;
-use crate::serve::App;
+use crate::App;
 
 pub use self::problem::{Code, Fault};
 pub use self::server::{TlsError, load_tls};
@@ -182,3 +182,6 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Problem::internal("answering", &text.unwrap_or("a handler panicked")).into_response()
 }
+
+#[cfg(test)]
+mod tests;

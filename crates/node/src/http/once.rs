@@ -33,7 +33,10 @@ impl Places {
     /// A walk that will stand at `height` next, from the place nearest before it.
     pub(crate) fn walk_to(&self, reader: &Reader, height: Height) -> Result<Walk, Problem> {
         let kept = {
-            let mut places = self.0.lock().expect("nothing panics while it holds the places");
+            let mut places = self
+                .0
+                .lock()
+                .expect("nothing panics while it holds the places");
             let at = places.iter().position(|walk| walk.stands_at(height));
             at.and_then(|at| places.remove(at))
         };
@@ -55,8 +58,13 @@ impl Places {
 
 impl Walk {
     fn over_window(reader: &Reader, height: Height) -> Result<Self, Problem> {
-        let mut walk = Self { core: CoreState::default(), last: None };
-        let Some(start) = window_start(reader, height)? else { return Ok(walk) };
+        let mut walk = Self {
+            core: CoreState::default(),
+            last: None,
+        };
+        let Some(start) = window_start(reader, height)? else {
+            return Ok(walk);
+        };
         for before in (start.0..height.0).map(Height) {
             walk.take(reader, before)?;
         }
@@ -75,8 +83,14 @@ impl Walk {
         reader: &Reader,
         height: Height,
     ) -> Result<Option<&(Arc<Block>, Vec<Disposition>)>, Problem> {
-        if self.last.as_ref().is_none_or(|(block, _)| block.height() != height) {
-            let Some(decided) = read_block(reader, height)? else { return Ok(None) };
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|(block, _)| block.height() != height)
+        {
+            let Some(decided) = read_block(reader, height)? else {
+                return Ok(None);
+            };
             let dispositions = self.core.apply(&decided.block);
             self.last = Some((decided.block, dispositions));
         }
@@ -86,8 +100,12 @@ impl Walk {
 
 /// The lowest height whose block can have a repeat at `height`: times grow with heights, so it is searched by halves.
 fn window_start(reader: &Reader, height: Height) -> Result<Option<Height>, Problem> {
-    let Some(before) = height.previous() else { return Ok(None) };
-    let Some(newest) = read_block(reader, before)? else { return Ok(None) };
+    let Some(before) = height.previous() else {
+        return Ok(None);
+    };
+    let Some(newest) = read_block(reader, before)? else {
+        return Ok(None);
+    };
     let oldest = newest.block.header().time.minus(limits::KEYED_WINDOW);
     let (mut low, mut high) = (0, before.0);
     while low < high {

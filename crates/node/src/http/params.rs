@@ -23,9 +23,10 @@ impl Params {
         }
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| Problem::parameter("", error.body_text()))?;
-        let repeated = pairs.iter().enumerate().find(|(at, (name, _))| {
-            pairs.iter().take(*at).any(|(earlier, _)| earlier == name)
-        });
+        let repeated = pairs
+            .iter()
+            .enumerate()
+            .find(|(at, (name, _))| pairs.iter().take(*at).any(|(earlier, _)| earlier == name));
         match repeated {
             Some((_, (name, _))) => Err(Problem::parameter(name, "given more than once")),
             None => Ok(Self(pairs)),
@@ -40,10 +41,14 @@ impl Params {
 
     /// Takes a number.
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>, Problem> {
-        let Some(text) = self.take(name) else { return Ok(None) };
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let value = digits.then(|| text.parse().ok()).flatten();
-        value.map(Some).ok_or_else(|| Problem::parameter(name, "a whole number, 0 or more"))
+        value
+            .map(Some)
+            .ok_or_else(|| Problem::parameter(name, "a whole number, 0 or more"))
     }
 
     /// Takes a flag: absent is no, empty is yes.

@@ -131,13 +131,16 @@ pub struct Fault {
 impl Fault {
     /// Something wrong at `pointer`.
     pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
     }
 }
 
 /// A refusal on its way to the client. Small, because every handler's result carries room for one.
 #[derive(Debug, Clone)]
-pub struct Problem(Box<Parts>);
+pub(crate) struct Problem(Box<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
@@ -150,7 +153,12 @@ struct Parts {
 impl Problem {
     /// A refusal for people and programs.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let parts = Parts { code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() };
+        let parts = Parts {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            headers: Vec::new(),
+        };
         Self(Box::new(parts)).with_usual_headers()
     }
 
@@ -167,7 +175,10 @@ impl Problem {
 
     /// A wrong query parameter.
     pub(crate) fn parameter(name: &str, detail: impl Into<String>) -> Self {
-        Self::at(Code::InvalidParameter, vec![Fault::new(format!("?{name}"), detail)])
+        Self::at(
+            Code::InvalidParameter,
+            vec![Fault::new(format!("?{name}"), detail)],
+        )
     }
 
     /// A wrong header.
@@ -183,7 +194,10 @@ impl Problem {
     /// A fault of ours: the cause goes to the log, the client learns only that there was one.
     pub(crate) fn internal(doing: &str, cause: &dyn fmt::Display) -> Self {
         tracing::error!(%cause, "failed {doing}");
-        Self::new(Code::Internal, format!("failed {doing}; the node's log has the cause"))
+        Self::new(
+            Code::Internal,
+            format!("failed {doing}; the node's log has the cause"),
+        )
     }
 
     /// Adds a header to the answer.
@@ -199,18 +213,23 @@ impl Problem {
 
     /// Says which methods a path has.
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(Code::MethodNotAllowed, "the path exists, but not with this method")
+        Self::new(
+            Code::MethodNotAllowed,
+            "the path exists, but not with this method",
+        )
     }
 
     /// What it is.
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         self.0.code
     }
 
     fn with_usual_headers(self) -> Self {
         match self.0.code.status() {
-            StatusCode::UNAUTHORIZED => self
-                .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"starling\"")),
+            StatusCode::UNAUTHORIZED => self.with_header(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"starling\""),
+            ),
             StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::TOO_MANY_REQUESTS
             | StatusCode::GATEWAY_TIMEOUT
@@ -223,7 +242,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.code, self.0.detail)?;
-        self.0.errors.iter().try_for_each(|fault| write!(f, "; {}: {}", fault.pointer, fault.detail))
+        self.0
+            .errors
+            .iter()
+            .try_for_each(|fault| write!(f, "; {}: {}", fault.pointer, fault.detail))
     }
 }
 
@@ -264,7 +286,10 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&document).expect("a problem has no map with odd keys");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         for (name, value) in parts.headers {
             headers.insert(name, value);
         }
@@ -352,10 +377,15 @@ documented! {
 fn document(codes: &[Code]) -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for code in codes {
-        by_status.entry(code.status().as_u16()).or_default().push(code.slug());
+        by_status
+            .entry(code.status().as_u16())
+            .or_default()
+            .push(code.slug());
     }
     let response = |slugs: Vec<&str>| {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .build();
         ResponseBuilder::new()
             .description(format!("`{}`", slugs.join("`, `")))
             .content("application/problem+json", content)
@@ -384,7 +414,9 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
-        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 4096)
+            .await
+            .unwrap();
         let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(
             json,

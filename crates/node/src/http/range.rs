@@ -41,8 +41,14 @@ impl Selection {
         let Some(range) = headers.get(RANGE).filter(|_| method == Method::GET) else {
             return Self::Whole;
         };
-        let current = headers.get(IF_RANGE).is_none_or(|tag| tag.as_bytes() == etag.as_bytes());
-        if current { parse(range, size).unwrap_or(Self::Whole) } else { Self::Whole }
+        let current = headers
+            .get(IF_RANGE)
+            .is_none_or(|tag| tag.as_bytes() == etag.as_bytes());
+        if current {
+            parse(range, size).unwrap_or(Self::Whole)
+        } else {
+            Self::Whole
+        }
     }
 }
 
@@ -57,7 +63,11 @@ fn parse(range: &HeaderValue, size: u64) -> Option<Selection> {
         return Some(span(size - length, length));
     }
     let first = number(first)?;
-    let last = if last.is_empty() { u64::MAX } else { number(last)? };
+    let last = if last.is_empty() {
+        u64::MAX
+    } else {
+        number(last)?
+    };
     if last < first {
         return None;
     }
@@ -66,7 +76,11 @@ fn parse(range: &HeaderValue, size: u64) -> Option<Selection> {
 }
 
 fn span(start: u64, length: u64) -> Selection {
-    if length == 0 { Selection::Unsatisfiable } else { Selection::Part(Span { start, length }) }
+    if length == 0 {
+        Selection::Unsatisfiable
+    } else {
+        Selection::Part(Span { start, length })
+    }
 }
 
 /// Digits only; a number too large for us is as good as infinity.
@@ -111,7 +125,15 @@ mod tests {
 
     #[test]
     fn what_is_not_one_range_of_bytes_is_ignored() {
-        for range in ["bytes=0-1,3-4", "bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "lines=0-1", "0-1"] {
+        for range in [
+            "bytes=0-1,3-4",
+            "bytes=5-2",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "lines=0-1",
+            "0-1",
+        ] {
             assert_eq!(select(range, 10), Selection::Whole, "{range}");
         }
     }
@@ -121,13 +143,26 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, "bytes=0-1".parse().unwrap());
         headers.insert(IF_RANGE, "\"other\"".parse().unwrap());
-        assert_eq!(Selection::of(&Method::GET, &headers, "\"e\"", 10), Selection::Whole);
+        assert_eq!(
+            Selection::of(&Method::GET, &headers, "\"e\"", 10),
+            Selection::Whole
+        );
         headers.insert(IF_RANGE, "\"e\"".parse().unwrap());
-        assert_eq!(Selection::of(&Method::GET, &headers, "\"e\"", 10), part(0, 2));
+        assert_eq!(
+            Selection::of(&Method::GET, &headers, "\"e\"", 10),
+            part(0, 2)
+        );
     }
 
     #[test]
     fn the_header_of_a_part() {
-        assert_eq!(Span { start: 2, length: 4 }.content_range(10), "bytes 2-5/10");
+        assert_eq!(
+            Span {
+                start: 2,
+                length: 4
+            }
+            .content_range(10),
+            "bytes 2-5/10"
+        );
     }
 }

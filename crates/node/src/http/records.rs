@@ -32,7 +32,9 @@ const PAGE_BYTES: usize = 4 << 20;
 const PAGE_BLOCKS: u64 = 4096;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(append, list)).routes(routes!(read))
+    OpenApiRouter::new()
+        .routes(routes!(append, list))
+        .routes(routes!(read))
 }
 
 /// Where a record stands.
@@ -88,7 +90,11 @@ async fn append(MayWrite(mut call): MayWrite, request: Request) -> Result<Respon
     let Position { height, index } = call::answer_of(&decision);
     let body = format!("{{\"height\":{height},\"index\":{index},\"sha256\":\"{sha256}\"}}");
     let response = reply::json_text(StatusCode::CREATED, body);
-    Ok(reply::with(response, LOCATION, &format!("/api/v1/records/{height}/{index}")))
+    Ok(reply::with(
+        response,
+        LOCATION,
+        &format!("/api/v1/records/{height}/{index}"),
+    ))
 }
 
 /// Read a record
@@ -127,7 +133,10 @@ async fn read(
     }
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
     headers.insert(ETAG, etag);
     Ok(response)
 }
@@ -153,9 +162,13 @@ async fn list(
     let from = call.params.number("from")?.unwrap_or(0);
     let cursor = call.params.take("cursor");
     call.no_more_params()?;
-    let start = cursor.as_deref().map_or(Ok((from, 0)), reply::read_cursor)?;
+    let start = cursor
+        .as_deref()
+        .map_or(Ok((from, 0)), reply::read_cursor)?;
     let listing = Arc::clone(&api);
-    let page = api.blocking(move || collect(&listing, start, limit)).await??;
+    let page = api
+        .blocking(move || collect(&listing, start, limit))
+        .await??;
     call.reflects(Height(page.as_of));
     Ok(reply::json(StatusCode::OK, &page))
 }
@@ -163,7 +176,11 @@ async fn list(
 fn collect(api: &Api, (from, skipped): (u64, u32), limit: usize) -> Result<Page<Record>, Problem> {
     let reader = api.app.replica.reader();
     let (tip, _) = reader.tip();
-    let mut page = Page { items: Vec::new(), next_cursor: None, as_of: tip.0 };
+    let mut page = Page {
+        items: Vec::new(),
+        next_cursor: None,
+        as_of: tip.0,
+    };
     if from > tip.0 {
         return Ok(page);
     }
@@ -172,10 +189,15 @@ fn collect(api: &Api, (from, skipped): (u64, u32), limit: usize) -> Result<Page<
     let last = tip.0.min(from.saturating_add(PAGE_BLOCKS));
     page.next_cursor = (last < tip.0).then(|| reply::write_cursor(last + 1, 0));
     for height in from..=last {
-        let Some((block, dispositions)) = walk.take(reader, Height(height))? else { break };
+        let Some((block, dispositions)) = walk.take(reader, Height(height))? else {
+            break;
+        };
         let first = if height == from { skipped } else { 0 };
         for (index, disposition) in (0..).zip(dispositions).skip(first as usize) {
-            let Disposition::Fresh(Command { payload: Payload::Record(body), .. }) = disposition
+            let Disposition::Fresh(Command {
+                payload: Payload::Record(body),
+                ..
+            }) = disposition
             else {
                 continue;
             };
@@ -185,8 +207,12 @@ fn collect(api: &Api, (from, skipped): (u64, u32), limit: usize) -> Result<Page<
                 return Ok(page);
             }
             room = room.saturating_sub(body.len());
-            let position = Position { height: Height(height), index };
-            page.items.push(Record::new(position, block.header().time, body));
+            let position = Position {
+                height: Height(height),
+                index,
+            };
+            page.items
+                .push(Record::new(position, block.header().time, body));
         }
     }
     api.places.keep(walk);

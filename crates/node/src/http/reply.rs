@@ -26,7 +26,11 @@ pub(crate) struct Page<T> {
 impl<T> Page<T> {
     /// A list that is never long enough to be parted.
     pub(crate) fn whole(items: Vec<T>, as_of: Height) -> Self {
-        Self { items, next_cursor: None, as_of: as_of.0 }
+        Self {
+            items,
+            next_cursor: None,
+            as_of: as_of.0,
+        }
     }
 }
 
@@ -40,7 +44,9 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
 pub(crate) fn json_text(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -88,7 +94,11 @@ mod tests {
     fn cursors_are_read_back() {
         assert_eq!(read_cursor(&write_cursor(7, 9)).unwrap(), (7, 9));
         for text in ["", "7", "AAAA", "*"] {
-            assert_eq!(read_cursor(text).unwrap_err().code(), Code::InvalidCursor, "{text}");
+            assert_eq!(
+                read_cursor(text).unwrap_err().code(),
+                Code::InvalidCursor,
+                "{text}"
+            );
         }
     }
 }

@@ -24,7 +24,10 @@ use super::schema::{FileDocument, TagDocument};
 use super::{Api, body, json};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(search)).routes(routes!(check)).routes(routes!(tags))
+    OpenApiRouter::new()
+        .routes(routes!(search))
+        .routes(routes!(check))
+        .routes(routes!(tags))
 }
 
 /// A page of files.
@@ -92,11 +95,17 @@ async fn search(MayRead(mut call): MayRead) -> Result<Response, Problem> {
     let query: Query = text.parse().map_err(|error| misread(&error))?;
     let sort = sort.as_deref().map(read_sort).transpose()?;
     let limit = Limit::new(limit).ok_or_else(|| Problem::parameter("limit", "1 to 1000"))?;
-    let page = catalogue::Page { limit, cursor, sort };
+    let page = catalogue::Page {
+        limit,
+        cursor,
+        sort,
+    };
     let library = call.library.clone();
     let searched = &call.api.app.catalogue;
     call.reflects(searched.height());
-    let found = searched.read(move |reader| reader.search(&library, &query, &page)).await;
+    let found = searched
+        .read(move |reader| reader.search(&library, &query, &page))
+        .await;
     let found = found.map_err(|error| unfound(&error))?;
     // A block of nothing but records changes no row, so the catalogue may not have written its height yet.
     call.reflects(found.height);
@@ -111,7 +120,10 @@ async fn search(MayRead(mut call): MayRead) -> Result<Response, Problem> {
 }
 
 fn misread(error: &QueryError) -> Problem {
-    Problem::at(Code::InvalidQuery, vec![Fault::new("?q", error.to_string())])
+    Problem::at(
+        Code::InvalidQuery,
+        vec![Fault::new("?q", error.to_string())],
+    )
 }
 
 fn read_sort(text: &str) -> Result<Sort, Problem> {
@@ -120,7 +132,10 @@ fn read_sort(text: &str) -> Result<Sort, Problem> {
         None => (text, Direction::Ascending),
     };
     let key = SortKey::from_word(word).ok_or_else(|| {
-        Problem::parameter("sort", "taken, added, name, size or rating, or one with - before it")
+        Problem::parameter(
+            "sort",
+            "taken, added, name, size or rating, or one with - before it",
+        )
     })?;
     Ok(Sort { key, direction })
 }
@@ -148,7 +163,10 @@ async fn tags(MayRead(mut call): MayRead) -> Result<Response, Problem> {
     call.no_more_params()?;
     let library = call.library.clone();
     let tags = call.read(move |reader| reader.tags(&library)).await?;
-    Ok(reply::json(StatusCode::OK, &Page::whole(tags, call.height())))
+    Ok(reply::json(
+        StatusCode::OK,
+        &Page::whole(tags, call.height()),
+    ))
 }
 
 /// Check files
@@ -164,7 +182,9 @@ async fn check(MayRead(mut call): MayRead, request: Request) -> Result<Response,
     let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
     let asked = parse(&json::parse(&bytes)?)?;
     let library = call.library.clone();
-    let found = call.read(move |reader| reader.check(&library, &asked)).await?;
+    let found = call
+        .read(move |reader| reader.check(&library, &asked))
+        .await?;
     Ok(reply::json(StatusCode::OK, &found))
 }
 

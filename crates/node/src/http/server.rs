@@ -87,7 +87,10 @@ pub fn load_tls(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
         what: "private key",
         source,
     })?;
-    let unusable = |source| TlsError::Unusable { path: config.certificate.clone(), source };
+    let unusable = |source| TlsError::Unusable {
+        path: config.certificate.clone(),
+        source,
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -100,7 +103,11 @@ pub fn load_tls(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = read(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let fault = |source| TlsError::Pem { path: path.to_owned(), what: "certificate", source };
+    let fault = |source| TlsError::Pem {
+        path: path.to_owned(),
+        what: "certificate",
+        source,
+    };
     let chain = chain.map_err(fault)?;
     if chain.is_empty() {
         return Err(fault(rustls_pki_types::pem::Error::NoItemsFound));
@@ -109,7 +116,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Serves `router` until `stop` is cancelled, then lets requests under way finish for a while.
@@ -123,7 +133,9 @@ pub(super) async fn run(
     let connections = TaskTracker::new();
     let tls = tls.map(TlsAcceptor::from);
     while let Some(seat) = next_seat(&seats, &stop).await {
-        let Some(stream) = accept(&listener, &stop).await else { break };
+        let Some(stream) = accept(&listener, &stop).await else {
+            break;
+        };
         let (router, tls, stop) = (router.clone(), tls.clone(), stop.clone());
         connections.spawn(async move {
             serve_stream(router, stream, tls, stop).await;
@@ -131,8 +143,14 @@ pub(super) async fn run(
         });
     }
     connections.close();
-    if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
-        tracing::warn!(open = connections.len(), "connections were cut off at the stop");
+    if tokio::time::timeout(GRACE, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            open = connections.len(),
+            "connections were cut off at the stop"
+        );
     }
 }
 
@@ -166,7 +184,9 @@ async fn serve_stream(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "setting TCP_NODELAY");
     }
-    let Some(tls) = tls else { return serve_connection(router, stream, stop).await };
+    let Some(tls) = tls else {
+        return serve_connection(router, stream, stop).await;
+    };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => serve_connection(router, stream, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),

@@ -28,7 +28,9 @@ use super::schema::{Scope as ScopeDocument, TokenDocument};
 use super::{Api, body, files, json, metadata};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(revoke))
 }
 
 /// A token to be made.
@@ -66,7 +68,10 @@ struct CreatedToken {
 async fn list(MayAdmin(mut call): MayAdmin) -> Result<Response, Problem> {
     call.no_more_params()?;
     let tokens = call.read(|reader| reader.tokens()).await?;
-    Ok(reply::json(StatusCode::OK, &Page::whole(tokens, call.height())))
+    Ok(reply::json(
+        StatusCode::OK,
+        &Page::whole(tokens, call.height()),
+    ))
 }
 
 /// Create a token
@@ -98,7 +103,7 @@ async fn create(
         name: name.clone(),
         scope,
     };
-    match call.apply(payload, content).await?.outcome {
+    match call.apply(payload, content).await? {
         Outcome::TokenCreated { token } if token == drawn.id => {}
         other => return Err(files::declined(other)),
     }
@@ -109,8 +114,14 @@ async fn create(
         token: auth::token_text(drawn.id, &drawn.secret),
     };
     let mut response = reply::json(StatusCode::CREATED, &created);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(reply::with(response, LOCATION, &format!("/api/v1/tokens/{}", drawn.id)))
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(reply::with(
+        response,
+        LOCATION,
+        &format!("/api/v1/tokens/{}", drawn.id),
+    ))
 }
 
 /// Revoke a token
@@ -124,13 +135,13 @@ async fn create(
     ),
     responses((status = 204, description = "Revoked"), WriteProblems, ItemProblems),
 )]
-async fn revoke(
-    MayAdmin(mut call): MayAdmin,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
+async fn revoke(MayAdmin(mut call): MayAdmin, Path(id): Path<String>) -> Result<Response, Problem> {
     call.no_more_params()?;
     let token: TokenId = id.parse().map_err(|_| Problem::not_found("token"))?;
-    match call.apply(Payload::RevokeToken { token }, Digest::of(&[])).await?.outcome {
+    match call
+        .apply(Payload::RevokeToken { token }, Digest::of(&[]))
+        .await?
+    {
         Outcome::TokenRevoked { .. } => Ok(StatusCode::NO_CONTENT.into_response()),
         other => Err(files::declined(other)),
     }
@@ -139,7 +150,11 @@ async fn revoke(
 fn parse(body: &Value) -> Result<(String, Scope), Faults> {
     let members = Node::root(body).members(&["name", "scope"])?;
     let mut faults = Faults::default();
-    let name = faults.keep(members.required("name").and_then(|node| metadata::name(&node)));
+    let name = faults.keep(
+        members
+            .required("name")
+            .and_then(|node| metadata::name(&node)),
+    );
     let scope = members
         .required("scope")
         .and_then(|node| node.parsed("read, write or admin", Scope::from_word));
@@ -177,7 +192,10 @@ impl Drawn {
             .map(|digest| URL_SAFE_NO_PAD.encode(digest.as_bytes()))
             .find(|secret| !secret.contains('_'))
             .expect("every other text has no underscore");
-        Self { id: TokenId([a, b, c, d, e, f, g, h]), secret }
+        Self {
+            id: TokenId([a, b, c, d, e, f, g, h]),
+            secret,
+        }
     }
 }
 

@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
+use ::blobs::Staged;
 use axum::body::Bytes;
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{FromRequest as _, Multipart, Request};
-use axum::http::header::LOCATION;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
 use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::Response;
 use catalogue::Outcome;
 use model::file::Metadata;
 use model::{BlobId, Digest, Payload};
 use serde_json::Value;
-use ::blobs::Staged;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -32,7 +32,10 @@ use super::{Api, body, conditional, json, metadata, reply};
 const FORM_BYTES: u64 = 1 << 20;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(add))
+    // Uploads have a limit of their own.
+    OpenApiRouter::new()
+        .routes(routes!(add))
+        .layer(DefaultBodyLimit::disable())
 }
 
 /// Add a file
@@ -65,7 +68,10 @@ async fn add(MayWrite(mut call): MayWrite, request: Request) -> Result<Response,
         Some("application/json") => from_json(&call, request).await?,
         other => {
             let allowed = ["multipart/form-data", "application/json"];
-            return Err(body::unsupported(other.unwrap_or("of no stated type"), &allowed));
+            return Err(body::unsupported(
+                other.unwrap_or("of no stated type"),
+                &allowed,
+            ));
         }
     };
     let payload = Payload::AddFile {
@@ -76,14 +82,18 @@ async fn add(MayWrite(mut call): MayWrite, request: Request) -> Result<Response,
         metadata: sent.metadata,
         restore,
     };
-    let applied = call.apply(payload, sent.digest).await?;
-    let (status, file) = match applied.outcome {
+    let outcome = call.apply(payload, sent.digest).await?;
+    let (status, file) = match outcome {
         Outcome::FileAdded { file } => (StatusCode::CREATED, file),
         Outcome::FileKnown { file } => (StatusCode::OK, file),
         other => return Err(files::declined(other)),
     };
     let response = files::answer(status, &file);
-    Ok(reply::with(response, LOCATION, &format!("/api/v1/files/{}", file.id)))
+    Ok(reply::with(
+        response,
+        LOCATION,
+        &format!("/api/v1/files/{}", file.id),
+    ))
 }
 
 /// A file whose bytes are safe.
@@ -109,14 +119,23 @@ async fn from_form(call: &Call, request: Request) -> Result<Sent, Problem> {
     let name = given.unwrap_or_else(|| id.to_string());
     if name.len() > catalogue::rules::NAME_BYTES_MAX {
         let limit = catalogue::rules::NAME_BYTES_MAX;
-        return Err(malformed(&format!("the file's name has more than {limit} bytes")));
+        return Err(malformed(&format!(
+            "the file's name has more than {limit} bytes"
+        )));
     }
     let holdings = &call.api.holdings;
     holdings.commit(staged).await?;
     let (copied, facts) = tokio::join!(holdings.replicate(id, size), holdings.examine(id));
     copied.map_err(|problem| call.api.explain(problem))?;
     let digest = digest(&name, id, &metadata.raw);
-    Ok(Sent { id, size, name, facts: facts?, metadata: metadata.parsed, digest })
+    Ok(Sent {
+        id,
+        size,
+        name,
+        facts: facts?,
+        metadata: metadata.parsed,
+        digest,
+    })
 }
 
 /// The parts of a form that have arrived.
@@ -138,7 +157,10 @@ impl Form {
         while let Some(field) = form.next_field().await.map_err(broken)? {
             match field.name() {
                 Some("file") if read.file.is_none() => {
-                    let name = field.file_name().filter(|name| !name.is_empty()).map(str::to_owned);
+                    let name = field
+                        .file_name()
+                        .filter(|name| !name.is_empty())
+                        .map(str::to_owned);
                     let incoming = call.api.holdings.begin(FILE_BYTES_MAX);
                     read.file = Some((name, receive(field, incoming).await?));
                 }
@@ -175,14 +197,20 @@ async fn read_metadata(mut field: Field<'_>) -> Result<GivenMetadata, Problem> {
     }
     let value = json::parse(&raw)?;
     let parsed = metadata::upload(&Node::at(&value, "/metadata"))?;
-    Ok(GivenMetadata { raw: raw.into(), parsed })
+    Ok(GivenMetadata {
+        raw: raw.into(),
+        parsed,
+    })
 }
 
 async fn from_json(call: &Call, request: Request) -> Result<Sent, Problem> {
     let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
     let (id, name, metadata) = parse(&json::parse(&bytes)?)?;
     let token = call.token;
-    if !call.read(move |reader| reader.may_read_blob(token, &id)).await? {
+    if !call
+        .read(move |reader| reader.may_read_blob(token, &id))
+        .await?
+    {
         let detail = "these bytes were not put by this token, and it may not read them";
         return Err(Problem::new(Code::UnknownBlob, detail));
     }
@@ -190,7 +218,14 @@ async fn from_json(call: &Call, request: Request) -> Result<Sent, Problem> {
     let size = holdings.open(id).await?.size;
     let (copied, facts) = tokio::join!(holdings.replicate(id, size), holdings.examine(id));
     copied.map_err(|problem| call.api.explain(problem))?;
-    Ok(Sent { id, size, name, facts: facts?, metadata, digest: Digest::of(&[&bytes]) })
+    Ok(Sent {
+        id,
+        size,
+        name,
+        facts: facts?,
+        metadata,
+        digest: Digest::of(&[&bytes]),
+    })
 }
 
 fn parse(body: &Value) -> Result<(BlobId, String, Metadata), Faults> {
@@ -200,16 +235,31 @@ fn parse(body: &Value) -> Result<(BlobId, String, Metadata), Faults> {
         .required("sha256")
         .and_then(|node| node.parsed("64 lower-case hexadecimal digits", |text| text.parse().ok()));
     let id = faults.keep(id);
-    let name = faults.keep(members.required("name").and_then(|node| metadata::name(&node)));
-    let metadata = faults.keep(members.optional("metadata", metadata::upload)).flatten();
-    let whole = id.zip(name).map(|(id, name)| (id, name, metadata.unwrap_or_default()));
-    faults.into_result(whole).map(|whole| whole.expect("without a fault id and name are there"))
+    let name = faults.keep(
+        members
+            .required("name")
+            .and_then(|node| metadata::name(&node)),
+    );
+    let metadata = faults
+        .keep(members.optional("metadata", metadata::upload))
+        .flatten();
+    let whole = id
+        .zip(name)
+        .map(|(id, name)| (id, name, metadata.unwrap_or_default()));
+    faults
+        .into_result(whole)
+        .map(|whole| whole.expect("without a fault id and name are there"))
 }
 
 /// Of what a form says, whatever its boundary and the order of its parts.
 fn digest(name: &str, id: BlobId, metadata: &[u8]) -> Digest {
     let (name, metadata) = (Digest::of(&[name.as_bytes()]), Digest::of(&[metadata]));
-    Digest::of(&[b"starling/upload/v1", name.as_bytes(), id.as_bytes(), metadata.as_bytes()])
+    Digest::of(&[
+        b"starling/upload/v1",
+        name.as_bytes(),
+        id.as_bytes(),
+        metadata.as_bytes(),
+    ])
 }
 
 fn malformed(what: &str) -> Problem {
@@ -218,7 +268,11 @@ fn malformed(what: &str) -> Problem {
 
 fn broken(error: MultipartError) -> Problem {
     let problem = body::interrupted(&error);
-    if problem.code() == Code::RequestTimeout { problem } else { malformed(&error.body_text()) }
+    if problem.code() == Code::RequestTimeout {
+        problem
+    } else {
+        malformed(&error.body_text())
+    }
 }
 
 impl Api {
@@ -231,7 +285,10 @@ impl Api {
         if status.replica.has_quorum {
             return Ok(());
         }
-        Err(Problem::new(Code::NoQuorum, "too few of the cluster's nodes can be reached"))
+        Err(Problem::new(
+            Code::NoQuorum,
+            "too few of the cluster's nodes can be reached",
+        ))
     }
 
     /// Too few copies while the quorum is away is no quorum.
@@ -251,7 +308,10 @@ pub(crate) fn content_tag(id: BlobId) -> String {
 /// Whether a client that wants to be the first is not.
 pub(crate) fn refuse_known(headers: &axum::http::HeaderMap) -> Result<(), Problem> {
     if conditional::must_be_new(headers) {
-        return Err(Problem::new(Code::AlreadyExists, "this token could read these bytes before"));
+        return Err(Problem::new(
+            Code::AlreadyExists,
+            "this token could read these bytes before",
+        ));
     }
     Ok(())
 }
@@ -266,7 +326,10 @@ mod tests {
         let sha256 = "ab".repeat(32);
         let (id, name, metadata) =
             parse(&json!({"sha256": sha256, "name": "x.jpg", "metadata": {"rating": 3}})).unwrap();
-        assert_eq!((id.to_string(), name.as_str(), metadata.rating), (sha256, "x.jpg", Some(3)));
+        assert_eq!(
+            (id.to_string(), name.as_str(), metadata.rating),
+            (sha256, "x.jpg", Some(3))
+        );
     }
 
     #[test]

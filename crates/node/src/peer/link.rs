@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use model::ChainId;
+use tokio::sync::Notify;
 
 use super::PeerAddress;
 use super::client::Dialer;
@@ -27,6 +28,8 @@ pub(super) struct Link {
     dialer: Dialer,
     chain: Bytes,
     outbox: Arc<Outbox>,
+    /// Rung when the peer has connected to us.
+    bell: Arc<Notify>,
     log: Throttle,
 }
 
@@ -36,12 +39,14 @@ impl Link {
         dialer: Dialer,
         chain: ChainId,
         outbox: Arc<Outbox>,
+        bell: Arc<Notify>,
     ) -> Self {
         Self {
             name: peer.name.clone(),
             dialer,
             chain: wire::chain_bytes(chain),
             outbox,
+            bell,
             log: Throttle::default(),
         }
     }
@@ -56,8 +61,11 @@ impl Link {
             if start.elapsed() >= GOOD_LIFE {
                 pause = PAUSE_MIN;
             }
-            tokio::time::sleep(jitter(pause)).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            // A peer that has just connected to us is there: no reason to wait any longer.
+            pause = tokio::select! {
+                () = tokio::time::sleep(jitter(pause)) => (pause * 2).min(PAUSE_MAX),
+                () = self.bell.notified() => PAUSE_MIN,
+            };
         }
     }
 

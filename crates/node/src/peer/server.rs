@@ -1,5 +1,6 @@
 //! Who may connect, and what they may ask.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use model::{ChainId, NodeId};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -51,6 +52,8 @@ pub(super) struct Server {
     pub(super) chain: ChainId,
     pub(super) store: blobs::Store,
     pub(super) inbound: Arc<Inbound>,
+    /// One for each peer, to be rung when it connects.
+    pub(super) bells: BTreeMap<NodeId, Arc<Notify>>,
     pub(super) refusals: Arc<Refusals>,
     pub(super) shutdown: CancellationToken,
 }
@@ -75,6 +78,7 @@ impl Server {
             chain: self.chain,
             storage: Storage::new(self.store, self.chain),
             inbound: self.inbound,
+            bells: self.bells,
             refusals: self.refusals,
             shutdown: self.shutdown,
         };
@@ -216,6 +220,7 @@ struct Service {
     chain: ChainId,
     storage: Storage,
     inbound: Arc<Inbound>,
+    bells: BTreeMap<NodeId, Arc<Notify>>,
     refusals: Arc<Refusals>,
     shutdown: CancellationToken,
 }
@@ -256,6 +261,9 @@ fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
 impl Peer for Service {
     async fn deliver(&self, request: Request<Streaming<Frame>>) -> Result<Response<Ack>, Status> {
         let from = caller(&request)?;
+        if let Some(bell) = self.bells.get(&from) {
+            bell.notify_one();
+        }
         let receive = inbox::receive(request.into_inner(), self.chain, from, &*self.inbound);
         let work = async {
             match receive.await {

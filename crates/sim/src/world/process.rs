@@ -183,8 +183,8 @@ impl World<'_> {
         }
     }
 
-    /// A message comes out of the network. A damaged one is decoded all the same, and handed on if what it says is
-    /// signed: the receiver must see through it.
+    /// A message comes out of the network. A damaged one is decoded all the same, to see that nothing breaks, and
+    /// then lost: the link's encryption is authenticated.
     pub(super) fn arrive(&mut self, packet: Packet) -> Checked {
         let Packet {
             from,
@@ -197,7 +197,6 @@ impl World<'_> {
         self.trace.mix_bytes(&bytes);
         let message = match (Message::from_bytes(&bytes), shape) {
             (Ok(message), Shape::Intact) => message,
-            (Ok(message), Shape::Damaged) if is_signed(&message) => message,
             (_, Shape::Damaged) => {
                 self.line(|| format!("{from} -> {to} damaged"));
                 return Ok(());
@@ -211,9 +210,8 @@ impl World<'_> {
         };
         let runs = self.machine(to).process.is_some();
         self.line(|| {
-            let mark = if shape == Shape::Damaged { " damaged" } else { "" };
             let lost = if runs { "" } else { " (nobody there)" };
-            format!("{from} -> {to}{mark} {message:?}{lost}")
+            format!("{from} -> {to} {message:?}{lost}")
         });
         let from = self.machine(from).id;
         self.feed(to, Input::Receive { from, message })
@@ -295,9 +293,4 @@ impl World<'_> {
         let image = lock(&machine.platter).durable_image();
         check_votes_survive(seat, image, &*machine.signatures, &self.votes)
     }
-}
-
-/// Whether a flipped bit in it is for the receiver to find.
-fn is_signed(message: &Message) -> bool {
-    matches!(message, Message::Accept(_) | Message::Accepted { .. } | Message::Decide { .. })
 }

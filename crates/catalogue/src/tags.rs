@@ -1,0 +1,72 @@
+//! How often each tag is used.
+//!
+//! The tag rows of a library are counted as they lie, which is one walk along their index, and the files that are
+//! out of sight are taken off afterwards: there are few of them, while looking up the state of every tagged file
+//! would cost far more than the counting.
+
+use std::collections::BTreeMap;
+
+use model::LibraryId;
+use model::file::State;
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+use crate::row;
+use crate::stored::Stored;
+
+/// A tag and how many live files carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagCount {
+    /// As it is spelled; of several spellings that differ in case, the first by code point.
+    pub tag: String,
+    /// Files with it or a tag below it: what a search for it finds.
+    pub count: u64,
+    /// Files with the tag itself.
+    pub direct: u64,
+}
+
+/// The tags that live files carry, by name. To be called within a read transaction.
+pub(crate) fn live_counts(db: &Connection, library: &LibraryId) -> rusqlite::Result<Vec<TagCount>> {
+    let hidden = hidden_counts(db, library)?;
+    let mut query = db.prepare_cached(
+        "SELECT path, min(spelled), count(*), count(spelled) FROM tags WHERE library = ?1
+         GROUP BY path HAVING count(spelled) > 0 ORDER BY path",
+    )?;
+    let mut rows = query.query([library.as_str()])?;
+    let mut tags = Vec::new();
+    while let Some(row) = rows.next()? {
+        let path: String = row.get(0)?;
+        let (count, direct) = hidden.get(&path).copied().unwrap_or_default();
+        let tag = TagCount {
+            tag: row.get(1)?,
+            count: row::number(row, 2)? - count,
+            direct: row::number(row, 3)? - direct,
+        };
+        if tag.direct > 0 {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}
+
+/// The same for files that are archived or in the trash: rows, and rows of the tag itself, by folded path.
+fn hidden_counts(
+    db: &Connection,
+    library: &LibraryId,
+) -> rusqlite::Result<BTreeMap<String, (u64, u64)>> {
+    let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut query =
+        db.prepare_cached("SELECT record FROM files WHERE library = ?1 AND state IN (?2, ?3)")?;
+    let states = (State::Archived as u8, State::Trashed as u8);
+    let mut rows = query.query(params![library.as_str(), states.0, states.1])?;
+    while let Some(row) = rows.next()? {
+        let stored: Stored = row::decoded(row, 0)?;
+        for (path, spelled) in stored.tag_paths() {
+            let (count, direct) = counts.entry(path).or_default();
+            *count += 1;
+            *direct += u64::from(spelled.is_some());
+        }
+    }
+    Ok(counts)
+}

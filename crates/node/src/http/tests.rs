@@ -1,0 +1,148 @@
+//! The API of a real node, a cluster of one, over loopback; and the document that describes it.
+
+mod access;
+mod document;
+mod files;
+mod records;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::NodeConfig;
+use crate::init::{ClusterPlan, HttpSecurity, NodePlan, create_cluster};
+
+/// A node that runs until it is dropped.
+struct Node {
+    client: Client,
+    url: String,
+    token: String,
+    home: TempDir,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.serving.abort();
+    }
+}
+
+impl Node {
+    async fn start() -> Self {
+        // The first test to come installs it for all.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let home = tempfile::tempdir().unwrap();
+        let [http, peer] = free_addresses();
+        let plan = ClusterPlan {
+            folder: home.path().join("cluster"),
+            nodes: vec![NodePlan {
+                name: "n1".into(),
+                http,
+                peer,
+                url: None,
+            }],
+            http: HttpSecurity::Plain,
+        };
+        let cluster = create_cluster(&plan).unwrap();
+        let config = NodeConfig::load(&cluster.nodes[0].config).unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let serving = tokio::spawn(async move { crate::serve(config, stopped).await.unwrap() });
+        let node = Self {
+            client: Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
+            url: cluster.nodes[0].url.clone(),
+            token: cluster.token,
+            home,
+            stop,
+            serving,
+        };
+        node.wait_until_it_decides().await;
+        node
+    }
+
+    /// A write is refused until the node votes; every attempt waits for an answer, so this does not spin.
+    async fn wait_until_it_decides(&self) {
+        for _ in 0..500 {
+            let answer = self
+                .call(Method::POST, "/api/v1/records")
+                .body("first")
+                .send()
+                .await;
+            if answer.is_ok_and(|answer| answer.status() == StatusCode::CREATED) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the node did not come up");
+    }
+
+    /// A call without a token.
+    fn stranger(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// A call by the administrator.
+    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.stranger(method, path).bearer_auth(&self.token)
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.call(Method::GET, path).send().await.unwrap()
+    }
+
+    async fn get_json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    async fn post_json(&self, path: &str, body: &Value) -> Response {
+        self.call(Method::POST, path)
+            .json(body)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// Where the node keeps a blob.
+    fn blob_path(&self, sha256: &str) -> PathBuf {
+        let blobs = self.home.path().join("cluster/n1/blobs");
+        blobs.join(&sha256[..2]).join(&sha256[2..4]).join(sha256)
+    }
+}
+
+fn free_addresses() -> [String; 2] {
+    let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().to_string())
+}
+
+/// Status and code of a problem.
+async fn problem(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let kind = answer.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(kind, "application/problem+json", "{status}");
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["status"], status);
+    (status, body["code"].as_str().unwrap().to_owned())
+}
+
+async fn refused(request: RequestBuilder) -> (u16, String) {
+    problem(request.send().await.unwrap()).await
+}
+
+fn is(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
