@@ -4,7 +4,7 @@
 //! here is derived: delete the file, apply the ledger from genesis, and every answer is the same, on every node. Two
 //! catalogues at equal height have equal digests ([`Reader::digest`]).
 //!
-//! The row id of a file is its capture time ([`key`]), so every index is in date order and "the newest hundred that…"
+//! The row id of a file is its capture time (`key.rs`), so every index is in date order and "the newest hundred that…"
 //! stops at a hundred. The [`query`] language is read here as well, so that a query means one thing everywhere.
 //!
 //! What this crate must never know: a socket, a clock, a blob's bytes, how blocks are decided.

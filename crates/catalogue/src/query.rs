@@ -1,7 +1,7 @@
 //! The query language: one line of text for people, the same as a tree for programs.
 //!
-//! Text becomes tokens ([`lexer`]), tokens a tree ([`parser`], [`value`]), and a tree one canonical text again
-//! ([`print`]): parsing that gives the same tree. Reading is total and bounded: any text is a query or an error that
+//! Text becomes tokens (`lexer`), tokens a tree (`parser`, `value`), and a tree one canonical text again
+//! (`print`): parsing that gives the same tree. Reading is total and bounded: any text is a query or an error that
 //! names a column, and nothing that looks like a key is silently searched for as a word. Grammar and examples are in
 //! `docs/query-language.md`; the examples are run as a test.
 

@@ -3,7 +3,7 @@
 //! The HTTP layer checks the same rules earlier and answers with a pointer to the place; here they guard the
 //! catalogue against commands that came another way, and decide the same on every node.
 
-use model::file::{Change, Facts, Metadata, Place, TakenAt};
+use model::file::{Change, Metadata, Place, TakenAt};
 
 use crate::time::OFFSET_MIN_MAX;
 
@@ -122,12 +122,6 @@ pub fn check_metadata(metadata: &Metadata) -> Result<(), RuleError> {
     check_rating(metadata.rating)?;
     check_taken(metadata.taken_at.as_ref())?;
     check_place(metadata.place.as_ref())
-}
-
-/// Checks what was read from the bytes, as far as searches and answers depend on it.
-pub(crate) fn check_facts(facts: &Facts) -> Result<(), RuleError> {
-    check_taken(facts.taken_at.as_ref())?;
-    check_place(facts.place.as_ref())
 }
 
 /// Checks a size.

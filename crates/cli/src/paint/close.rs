@@ -56,15 +56,15 @@ fn ornament(x: f32, y: f32, petals: f32, rings: f32, ink: Colour) -> Colour {
 pub(super) fn rain(canvas: &mut Canvas, seed: u64) {
     let mut dice = Dice::new(seed);
     let aspect = canvas.aspect();
-    let (top, low) = (hex(0x1c2c48), hex(0x0d1424));
+    let (top, low) = (hex(0x243450), hex(0x0b1120));
     canvas.wash(0.0, 1.0, |_, y, _| top.mix(low, smooth(0.1, 1.0, y)));
-    let lamps = [0xffb45a, 0xff8a4a, 0xffd890, 0xff5a4a, 0x6fb4ff, 0x8ae0c0, 0xfff0d0].map(hex);
-    for _ in 0..95 {
+    let lamps = [0xffb45a, 0xff9a4a, 0xffc870, 0xff6a4a, 0xffb45a, 0x6fa4e8, 0xffe0a8].map(hex);
+    for _ in 0..110 {
         let y = 0.30 + 0.5 * (dice.unit() + dice.unit() - 0.7);
         let centre = (aspect * dice.between(-0.05, 1.05), y);
-        let radius = dice.between(0.020, 0.075);
+        let radius = dice.between(0.018, 0.060);
         let colour = dice.pick(&lamps).unwrap_or_default();
-        bokeh(canvas, centre, radius, colour, dice.between(0.10, 0.42));
+        bokeh(canvas, centre, radius, colour, dice.between(0.14, 0.62));
     }
     let street = canvas.clone();
     let noise = Noise::new(seed);
@@ -72,12 +72,12 @@ pub(super) fn rain(canvas: &mut Canvas, seed: u64) {
         let breath = noise.rough(x * 3.0, y * 3.0, 4);
         below.mix(hex(0x5f728c), 0.16 * breath)
     });
-    for _ in 0..900 {
+    for _ in 0..1300 {
         let centre = (aspect * dice.unit(), dice.unit());
-        let radius = 0.0018 + 0.0125 * dice.unit().powi(6);
+        let radius = 0.0014 + 0.0105 * dice.unit().powi(7);
         raindrop(canvas, &street, centre, radius, 1.0);
     }
-    for _ in 0..16 {
+    for _ in 0..7 {
         trail(canvas, &street, &mut dice);
     }
 }
@@ -108,9 +108,9 @@ fn raindrop(canvas: &mut Canvas, street: &Canvas, centre: (f32, f32), radius: f3
         }
         let seen = street.at(centre.0 - dx * 0.16, 0.42 - dy * 0.22);
         let rim = smooth(0.55, 1.0, distance);
-        let inside = seen.scale(1.25 - 0.75 * rim * smooth(0.8, -0.8, dy)).lit(hex(0xffffff), 0.10 * (1.0 - rim));
-        let glint = smooth(0.34, 0.10, (dx + 0.36).hypot(dy + 0.40));
-        below.mix(inside.lit(hex(0xffffff), glint * 0.8), cover)
+        let inside = seen.scale(1.10 - 0.65 * rim * smooth(0.8, -0.8, dy)).lit(hex(0xbfd0e8), 0.16 * smooth(-0.2, 0.9, dy));
+        let glint = smooth(0.26, 0.08, (dx + 0.34).hypot(dy + 0.42));
+        below.mix(inside.lit(hex(0xffffff), glint * 0.6), cover * 0.92)
     });
 }
 
@@ -120,9 +120,9 @@ fn trail(canvas: &mut Canvas, street: &Canvas, dice: &mut Dice) {
     let end = dice.between(0.25, 0.95);
     let mut y = end - dice.between(0.15, 0.4);
     while y < end {
-        raindrop(canvas, street, (x, y), dice.between(0.0016, 0.0042), 1.2);
-        x += dice.between(-0.0022, 0.0022);
-        y += dice.between(0.006, 0.016);
+        raindrop(canvas, street, (x, y), 0.0010 + 0.0036 * dice.unit().powi(2), 1.2);
+        x += dice.between(-0.0040, 0.0040);
+        y += dice.between(0.004, 0.026);
     }
     raindrop(canvas, street, (x, end), dice.between(0.010, 0.014), 1.45);
 }

@@ -199,8 +199,10 @@ pub(super) fn forest(canvas: &mut Canvas, light: Light, seed: u64) {
         let fern = hex(0x5f8a3c).mix(colour, 0.30 + 0.3 * near);
         let ground = move |x: f32| base - 0.05 * noise.rough(x * lerp(9.0, 4.0, near), layer as f32 * 3.0, 4);
         canvas.below(ground, |x, y, depth| {
-            let leaves = noise.rough(x * lerp(90.0, 40.0, near), y * lerp(120.0, 60.0, near), 3);
-            fern.scale(0.55 + 0.8 * leaves - 0.4 * smooth(0.0, 0.25, depth))
+            let leaves = noise.rough(x * lerp(110.0, 34.0, near), y * lerp(260.0, 95.0, near), 3);
+            let sun = smooth(0.54, 0.70, noise.rough(x * 4.0, y * 13.0, 3));
+            let floor = fern.scale(0.50 + 0.75 * leaves - 0.25 * smooth(0.0, 0.25, depth));
+            floor.lit(hex(0xd8d080), 0.42 * sun * (0.3 + 0.9 * leaves))
         });
         if layer == 3 {
             shafts(canvas, glow, &mut dice);
@@ -218,15 +220,22 @@ fn trunk(canvas: &mut Canvas, (x, lean): (f32, f32), width: f32, foot: f32, colo
     });
 }
 
+/// Leaves in clusters, lit where the light comes through, dark where they hang in front of it.
 fn foliage(canvas: &mut Canvas, near: f32, colour: Colour, noise: Noise, layer: f32) {
-    let leaf = colour.mix(hex(0x9fbf4c), 0.42 - 0.22 * near);
-    canvas.wash(0.0, 0.62, |x, y, below| {
-        let scale = lerp(9.0, 4.0, near);
-        let crown = noise.rough(x * scale, y * scale + layer * 9.0, 5);
-        let hang = smooth(0.58, 0.0, y) * 0.36;
-        let cover = smooth(0.60, 0.68, crown + hang - 0.10);
-        let flutter = noise.rough(x * 60.0, y * 60.0, 2);
-        below.mix(leaf.scale(0.7 + 0.6 * flutter), cover * 0.9)
+    let (leaf, bright) = (colour.mix(hex(0x7fa83c), 0.50 - 0.2 * near), hex(0xd9e68a).mix(colour, 0.25 + 0.35 * near));
+    let scale = lerp(13.0, 5.5, near);
+    let hang = lerp(0.50, 0.36, near);
+    canvas.wash(0.0, 0.70, |x, y, below| {
+        let branch = noise.rough(x * scale * 0.45, y * scale * 0.5 + layer * 9.0, 3);
+        let open = smooth(hang, -0.05, y + 0.34 * (branch - 0.5)) * 0.52;
+        if open <= 0.0 {
+            return below;
+        }
+        let cluster = noise.rough(x * scale * 2.4, y * scale * 2.8 + layer * 5.0, 4);
+        let cover = smooth(0.62, 0.67, cluster + open - 0.12);
+        let flutter = noise.at(x * scale * 13.0, y * scale * 13.0);
+        let tone = leaf.mix(bright, smooth(0.50, 0.95, flutter) * smooth(0.45, 0.70, cluster) * 0.8);
+        below.mix(tone.scale(0.72 + 0.4 * flutter), cover * 0.92)
     });
 }
 

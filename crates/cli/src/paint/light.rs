@@ -1,7 +1,7 @@
 //! Hours of the day: what the sky looks like, and what it does to the colours below it.
 
 use super::canvas::{Canvas, Colour, hex, ramp};
-use super::noise::{Noise, smooth};
+use super::noise::{Noise, lerp, smooth};
 
 /// An hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,7 @@ fn paint_clouds(canvas: &mut Canvas, horizon: f32, sun: (f32, f32), mood: &Mood,
     let middle = canvas.aspect() / 2.0;
     let (light, shade) = mood.clouds;
     let threshold = 0.74 - 0.46 * mood.cover;
-    canvas.wash(0.0, horizon, |x, y, below| {
+    let clouds = Coarse::new((canvas.aspect(), horizon), |x, y| {
         let height = 1.12 - y / horizon;
         let (px, py) = ((x - middle) / (height * 0.9 + 0.25), 1.1 / (height * 0.8 + 0.22));
         let (px, py) = (px * 1.35 + 5.0, py * 2.1);
@@ -160,13 +160,48 @@ fn paint_clouds(canvas: &mut Canvas, horizon: f32, sun: (f32, f32), mood: &Mood,
         let clear = smooth(0.03, 0.16, (x - sun.0).hypot(y - sun.1));
         let density = smooth(threshold, threshold + 0.24, thick) * clear;
         if density <= 0.0 {
-            return below;
+            return (0.0, 0.0);
         }
         let toward = 0.12 * ((sun.0 - x) * 4.0).clamp(-1.0, 1.0);
         let lit = noise.rough(px + toward, py - 0.16, 4);
-        let facing = smooth(0.10, -0.12, lit - thick + 0.04);
-        let fade = smooth(0.0, 0.30, height - 0.10);
+        (density, smooth(0.10, -0.12, lit - thick + 0.04))
+    });
+    canvas.wash(0.0, horizon, |x, y, below| {
+        let (density, facing) = clouds.at(x, y);
+        let fade = smooth(-0.18, 0.12, 0.84 - y / horizon);
         let colour = shade.mix(light, 0.25 + 0.75 * facing * (1.0 - 0.45 * density));
         below.mix(colour, density * (0.35 + 0.6 * fade))
     });
+}
+
+/// Two soft values for every place, worked out for every fourth row and column and smoothly filled in between.
+struct Coarse {
+    columns: usize,
+    values: Vec<(f32, f32)>,
+}
+
+/// Grid points per picture height.
+const COARSE_PER_HEIGHT: f32 = 280.0;
+
+impl Coarse {
+    fn new((right, bottom): (f32, f32), value: impl Fn(f32, f32) -> (f32, f32)) -> Self {
+        let columns = (right * COARSE_PER_HEIGHT) as usize + 2;
+        let rows = (bottom * COARSE_PER_HEIGHT) as usize + 2;
+        let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (column, row)));
+        let values = places
+            .map(|(column, row)| value(column as f32 / COARSE_PER_HEIGHT, row as f32 / COARSE_PER_HEIGHT))
+            .collect();
+        Self { columns, values }
+    }
+
+    fn at(&self, x: f32, y: f32) -> (f32, f32) {
+        let (x, y) = (x * COARSE_PER_HEIGHT, y * COARSE_PER_HEIGHT);
+        let (column, row) = (x as usize, y as usize);
+        let (right, down) = (x - column as f32, y - row as f32);
+        let value = |column: usize, row: usize| self.values.get(row * self.columns + column).copied().unwrap_or_default();
+        let mix = |a: (f32, f32), b: (f32, f32), part| (lerp(a.0, b.0, part), lerp(a.1, b.1, part));
+        let upper = mix(value(column, row), value(column + 1, row), right);
+        let lower = mix(value(column, row + 1), value(column + 1, row + 1), right);
+        mix(upper, lower, down)
+    }
 }

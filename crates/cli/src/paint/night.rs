@@ -12,14 +12,14 @@ pub(super) fn stars(canvas: &mut Canvas, moon: bool, seed: u64) {
         milky_way(canvas, &mut dice, seed);
     }
     let aspect = canvas.aspect();
-    for _ in 0..(if moon { 420 } else { 1500 }) {
+    for _ in 0..(if moon { 900 } else { 1500 }) {
         let place = (dice.between(0.0, aspect), dice.between(0.0, 0.85));
         let brightness = dice.unit().powi(9);
         let tint = hex(dice.pick(&[0xffffff, 0xcfe0ff, 0xffe6c8, 0xdfe9ff]).unwrap_or(0xffffff));
         let size = 0.0008 + 0.0016 * brightness;
         canvas.disc(place, size * 0.5, size, tint, 0.35 + 0.65 * brightness);
-        if brightness > 0.45 {
-            canvas.glow(place, 0.005, tint, 0.6 * brightness);
+        if brightness > 0.72 {
+            canvas.glow(place, 0.004, tint, 0.5 * brightness);
         }
     }
     if moon {

@@ -1,5 +1,7 @@
 //! Chance that repeats: the same seed paints the same picture on every machine.
 
+use std::sync::LazyLock;
+
 /// A small generator of numbers that look random (SplitMix64).
 #[derive(Debug, Clone)]
 pub(super) struct Dice(u64);
@@ -39,27 +41,44 @@ impl Dice {
     }
 }
 
+/// The side of the table of random heights; the noise repeats after so many bumps.
+const SIDE: usize = 256;
+
+/// Random heights, drawn once. A look-up is several times faster than a good hash, and noise is most of the work.
+static HEIGHTS: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    let mut dice = Dice::new(0);
+    (0..SIDE * SIDE).map(|_| dice.unit()).collect()
+});
+
 /// Smooth noise over the plane, between 0 and 1.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Noise(u32);
+pub(super) struct Noise {
+    heights: &'static [f32],
+    shift: (i32, i32),
+    seed: u32,
+}
 
 impl Noise {
     /// The noise that belongs to a seed.
     pub(super) fn new(seed: u64) -> Self {
-        Self((seed as u32).wrapping_mul(0x9e37_79b1) ^ 0x85eb_ca6b)
+        let mut dice = Dice::new(seed);
+        let shift = (dice.next() as i32 >> 12, dice.next() as i32 >> 12);
+        Self { heights: &HEIGHTS, shift, seed: dice.next() as u32 }
     }
 
-    /// The value at a point of the grid.
-    fn corner(self, x: i32, y: i32) -> f32 {
-        let mut mixed = self.0 ^ (x as u32).wrapping_mul(0x27d4_eb2d) ^ (y as u32).wrapping_mul(0x1656_67b1);
+    /// Independent noise for one pixel.
+    pub(super) fn speck(self, x: usize, y: usize) -> f32 {
+        let mut mixed = self.seed ^ (x as u32).wrapping_mul(0x27d4_eb2d) ^ (y as u32).wrapping_mul(0x1656_67b1);
         mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x2c1b_3c6d);
         mixed = (mixed ^ (mixed >> 12)).wrapping_mul(0x297a_2d39);
         (mixed ^ (mixed >> 15)) as f32 * (1.0 / u32::MAX as f32)
     }
 
-    /// Independent noise for one pixel.
-    pub(super) fn speck(self, x: usize, y: usize) -> f32 {
-        self.corner(x as i32, y as i32)
+    /// Two neighbouring heights of the table.
+    fn pair(self, x: i32, y: i32) -> (f32, f32) {
+        let row = (y as usize % SIDE) * SIDE;
+        let height = |x: i32| self.heights.get(row + x as usize % SIDE).copied().unwrap_or(0.5);
+        (height(x), height(x.wrapping_add(1)))
     }
 
     /// One octave: bumps about one unit wide.
@@ -67,8 +86,9 @@ impl Noise {
         let (left, top) = (floor(x), floor(y));
         let (fx, fy) = (x - left as f32, y - top as f32);
         let (sx, sy) = (fx * fx * (3.0 - 2.0 * fx), fy * fy * (3.0 - 2.0 * fy));
-        let upper = lerp(self.corner(left, top), self.corner(left + 1, top), sx);
-        let lower = lerp(self.corner(left, top + 1), self.corner(left + 1, top + 1), sx);
+        let (left, top) = (left.wrapping_add(self.shift.0), top.wrapping_add(self.shift.1));
+        let ((a, b), (c, d)) = (self.pair(left, top), self.pair(left, top.wrapping_add(1)));
+        let (upper, lower) = (lerp(a, b, sx), lerp(c, d, sx));
         lerp(upper, lower, sy)
     }
 

@@ -41,7 +41,7 @@ impl Terrain {
     /// The height of the ground: a valley before the viewer, ranges behind it.
     fn height(&self, x: f32, z: f32, octaves: u32) -> f32 {
         let massif = self.noise.rough(x * 0.33 + 4.0, z * 0.36 + 2.0, 2);
-        let teeth = self.noise.crests(x * 0.52 + 9.0, z * 0.52, octaves);
+        let teeth = self.noise.crests(x * 0.40 + 9.0, z * 0.40, octaves);
         let rise = smooth(NEAR + 0.4, 5.2, z);
         let valley = 0.05 * self.noise.rough(x * 2.2, z * 2.2, octaves.min(4));
         valley + rise * (0.16 + 2.05 * teeth * teeth * (0.45 + 0.95 * massif))
@@ -57,8 +57,8 @@ impl Terrain {
         let mut edge: Option<(usize, Colour, f32)> = None;
         while z < FAR {
             let x = across * z * 1.35;
-            let ground = self.height(x, z, 7);
-            let y = (shore - (ground - EYE * smooth(NEAR, 3.0, z)) / z * 0.74 + 0.012) * rows;
+            let ground = self.height(x, z, 6);
+            let y = (shore - (ground - EYE * smooth(NEAR, 3.0, z)) / z * 1.22 + 0.012) * rows;
             if y < top {
                 let colour = self.colour(x, z, ground);
                 let (from, to) = (y.max(0.0) as usize, (top.max(0.0) as usize).min(height - 1));
@@ -71,7 +71,7 @@ impl Terrain {
                 edge = Some((from, colour, from as f32 + 1.0 - y.max(0.0)));
                 top = y;
             }
-            z += 0.0045 * z;
+            z += 0.0055 * z;
         }
         if let Some((row, colour, cover)) = edge {
             let sky = canvas.at((column as f32 + 0.5) / rows, (row as f32 - 0.6) / rows);

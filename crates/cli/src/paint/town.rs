@@ -9,8 +9,8 @@ const WALLS: [u32; 9] =
 const ROOFS: [u32; 4] = [0xb4553a, 0xc4653f, 0xa34a34, 0xbd6a48];
 const LAMPS: [u32; 3] = [0xffd98a, 0xffc56b, 0xffe9b8];
 
-/// A town on a hillside above a river or the sea.
-pub(super) fn harbour(canvas: &mut Canvas, light: Light, seed: u64) {
+/// A town on a hillside above a river or the sea, with or without an iron bridge before it.
+pub(super) fn harbour(canvas: &mut Canvas, light: Light, bridge: bool, seed: u64) {
     let mut dice = Dice::new(seed);
     let aspect = canvas.aspect();
     let quay = dice.between(0.60, 0.66);
@@ -26,6 +26,12 @@ pub(super) fn harbour(canvas: &mut Canvas, light: Light, seed: u64) {
     canvas.wash_within((0.0, quay - 0.012), (aspect, quay + 0.006), |x, y, _| {
         light.on(hex(0x8a8278)).scale(0.8 + 0.3 * noise.rough(x * 60.0, y * 90.0, 2))
     });
+    if bridge {
+        arch(canvas, light, quay, seed);
+    }
+    if light.lamps() {
+        quay_lamps(canvas, quay, &mut dice);
+    }
     for _ in 0..9 {
         let x = dice.between(0.02, 0.98) * aspect;
         boat(canvas, light, &mut dice, (x, quay + 0.012), 0.030);
@@ -91,11 +97,13 @@ impl House {
         let roof = light.far(hex(dice.pick(&ROOFS).unwrap_or(0xa04030)), self.distance);
         let (left, right) = (self.left, self.left + self.width);
         let stain = Noise::new((dice.unit() * 1e6) as u64);
+        let street = if light.lamps() { 0.55 } else { 0.0 };
         let corners = [(left, self.top), (right, self.top), (right, self.foot), (left, self.foot)];
         canvas.shape_with(&corners, |x, y, _| {
             let age = stain.rough(x * 40.0, y * 26.0, 3) - 0.5;
             let edge = smooth(right - 0.006, right, x) * 0.18;
-            wall.scale(1.0 + 0.14 * age - edge - 0.12 * smooth(self.top, self.foot, y))
+            let plain = wall.scale(1.0 + 0.14 * age - edge - 0.12 * smooth(self.top, self.foot, y));
+            plain.lit(hex(0xd98040), street * smooth(self.foot - 0.15, self.foot, y))
         });
         let (eaves, ridge) = (0.005 * self.size, dice.between(0.012, 0.030) * self.size);
         let inset = self.width * dice.between(0.06, 0.22);
@@ -188,14 +196,14 @@ fn boat(canvas: &mut Canvas, light: Light, dice: &mut Dice, (x, y): (f32, f32), 
     }
 }
 
-/// A city across the water, its windows lit, with or without an iron bridge.
-pub(super) fn skyline(canvas: &mut Canvas, light: Light, bridge: bool, seed: u64) {
+/// A city across the water, its windows lit.
+pub(super) fn skyline(canvas: &mut Canvas, light: Light, seed: u64) {
     let mut dice = Dice::new(seed);
     let aspect = canvas.aspect();
     let bank = dice.between(0.64, 0.70);
     light.paint_sky(canvas, bank, aspect * dice.between(0.3, 0.7), seed);
     if light == Light::Night {
-        canvas.wash(0.2, bank, |_, y, below| below.lit(hex(0x8a5a3c), 0.34 * smooth(0.2, bank, y)));
+        canvas.wash(0.2, bank, |_, y, below| below.lit(hex(0xa8683c), 0.62 * smooth(0.15, bank, y)));
     }
     for (layer, distance) in [(0, 0.70), (1, 0.42), (2, 0.06)] {
         let tall = [0.34, 0.26, 0.17].get(layer).copied().unwrap_or(0.2);
@@ -208,10 +216,8 @@ pub(super) fn skyline(canvas: &mut Canvas, light: Light, bridge: bool, seed: u64
             x += width + if dice.chance(0.2) { dice.between(0.0, 0.02) } else { 0.0 };
         }
     }
-    if bridge {
-        arch(canvas, light, bank, seed);
-    }
-    quay_lamps(canvas, light, bank, &mut dice);
+    canvas.wash_within((0.0, bank - 0.016), (aspect, bank + 0.002), |_, _, _| light.on(hex(0x3c3c44)));
+    quay_lamps(canvas, bank, &mut dice);
     canvas.mirror(bank, 0.70, light.on(hex(0x142a40)), seed);
 }
 
@@ -254,16 +260,13 @@ fn block(canvas: &mut Canvas, light: Light, dice: &mut Dice, block: &Block) {
     }
 }
 
-fn quay_lamps(canvas: &mut Canvas, light: Light, bank: f32, dice: &mut Dice) {
+fn quay_lamps(canvas: &mut Canvas, bank: f32, dice: &mut Dice) {
     let aspect = canvas.aspect();
-    canvas.wash_within((0.0, bank - 0.016), (aspect, bank + 0.002), |_, _, _| light.on(hex(0x3c3c44)));
-    if !light.lamps() {
-        return;
-    }
     let mut x = 0.03;
     while x < aspect {
-        canvas.glow((x, bank - 0.022), 0.010, hex(0xffc878), 0.95);
-        x += 0.062 + dice.between(-0.004, 0.004);
+        canvas.glow((x, bank - 0.022), 0.011, hex(0xffc878), 0.95);
+        canvas.glow((x, bank - 0.010), 0.045, hex(0xff9a4a), 0.30);
+        x += 0.066 + dice.between(-0.005, 0.005);
     }
 }
 

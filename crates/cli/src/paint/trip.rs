@@ -83,7 +83,7 @@ pub(super) enum Scene {
     Harbour(Light),
     /// A city across the water.
     City(Light),
-    /// The same with an iron bridge.
+    /// Houses on a river under an iron bridge.
     Bridge(Light),
     /// The Milky Way over a tent.
     Stars,

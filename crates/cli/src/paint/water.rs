@@ -32,6 +32,9 @@ pub(super) fn sea(canvas: &mut Canvas, light: Light, shore: Shore, seed: u64) {
     let calm = if light == Light::Storm { 0.15 } else { 0.55 };
     canvas.mirror(horizon, calm, light.on(hex(0x1e5f7c)), seed);
     sparkle(canvas, light, (sun_x, horizon), seed);
+    if light == Light::Storm {
+        white_horses(canvas, light, horizon, seed);
+    }
     match shore {
         Shore::Open => surf(canvas, light, 0.90, seed),
         Shore::Lighthouse => cape(canvas, light, horizon, seed),
@@ -67,6 +70,23 @@ fn sparkle(canvas: &mut Canvas, light: Light, (sun_x, horizon): (f32, f32), seed
         let facet = noise.at(x * grain * 0.8, depth * grain * 6.0 + 7.0);
         let shine = smooth(0.66, 0.92, facet + 0.16 * smooth(1.0, 0.0, path)) * smooth(1.25, 0.0, path);
         below.lit(gleam, shine * 0.75 * smooth(0.6, 0.0, depth))
+    });
+}
+
+/// Wave after wave, each with a dark face and foam on its crest.
+fn white_horses(canvas: &mut Canvas, light: Light, horizon: f32, seed: u64) {
+    let noise = Noise::new(seed + 8);
+    let (deep, foam) = (light.on(hex(0x2c4a58)), light.on(hex(0xe8eeee)));
+    canvas.wash(horizon + 0.004, 1.0, |x, y, below| {
+        let depth = 0.10 / (y - horizon + 0.012);
+        let (across, along) = (x * depth * 2.6, depth * 7.0);
+        let swell = noise.rough(across * 0.7, along, 4);
+        let ahead = noise.rough(across * 0.7, along + 0.35, 4);
+        let face = smooth(0.02, 0.16, swell - ahead);
+        let crest = smooth(0.54, 0.62, swell) * smooth(-0.10, 0.02, swell - ahead);
+        let lace = smooth(0.40, 0.66, noise.rough(across * 9.0, along * 5.0, 3));
+        let near = smooth(0.0, 0.10, y - horizon);
+        below.mix(deep, 0.55 * face * near).mix(foam, crest * lace * 0.85 * (0.3 + 0.7 * near))
     });
 }
 
@@ -170,24 +190,32 @@ fn beam(canvas: &mut Canvas, from: (f32, f32)) {
 
 fn cliffs(canvas: &mut Canvas, light: Light, horizon: f32, seed: u64) {
     let aspect = canvas.aspect();
-    for (layer, reach, distance) in [(0_u64, 0.62, 0.42), (1, 0.40, 0.12)] {
+    let (sun, shade) = light.sun_and_shade();
+    for (layer, reach, distance) in [(0_u64, 0.70, 0.40), (1, 0.52, 0.20), (2, 0.30, 0.04)] {
         let noise = Noise::new(seed + 6 + layer);
-        let foot = horizon + 0.05 + 0.16 * layer as f32;
+        let foot = horizon + 0.012 + 0.055 * (layer * layer) as f32;
+        let tall = 0.15 + 0.085 * layer as f32;
+        let top = move |x: f32| foot - tall + 0.05 * (noise.rough(x * 3.0, 0.9, 4) - 0.5);
         let line = move |x: f32| {
-            let inland = smooth(reach, reach - 0.10, x / aspect + 0.08 * (noise.rough(0.3, x * 6.0, 3) - 0.5));
-            let top = foot - (0.24 + 0.12 * layer as f32) - 0.05 * noise.rough(x * 4.0, 0.9, 4);
-            lerp(1.1, top, inland)
+            let ragged = 0.10 * (noise.crests(x * 5.0, 0.3, 4) - 0.5);
+            let inland = smooth(reach, reach - 0.13, x / aspect + ragged);
+            lerp(foot + 0.03, top(x), inland.powf(0.45))
         };
-        let (chalk, dark) = (light.far(hex(0xd8b890), distance), light.far(hex(0x75553f), distance));
-        let grass = light.far(hex(0x6f8445), distance);
         let base = canvas.clone();
         canvas.below(line, |x, y, depth| {
-            let strata = noise.rough(x * 5.0, y * 46.0, 3);
-            let crack = noise.crests(x * 22.0, y * 7.0, 4);
-            let face = dark.mix(chalk, smooth(0.25, 0.8, 0.55 * strata + 0.5 * crack));
-            let turf = smooth(0.022, 0.010, depth + 0.012 * strata);
-            let shore = foot + 0.03 * (noise.rough(x * 7.0, 2.0, 4) - 0.5);
-            face.mix(grass, turf).mix(base.at(x, y), smooth(shore - 0.004, shore + 0.010, y))
+            let warp = 0.05 * noise.rough(x * 5.0, y * 5.0, 3);
+            let bands = noise.rough(x * 1.6 + warp * 20.0, (y + warp * 0.5) * 60.0, 2);
+            let buttress = noise.crests(x * 8.0 + warp * 9.0, y * 1.6, 5);
+            let beside = noise.crests(x * 8.0 + warp * 9.0 - 0.16, y * 1.6 + 0.05, 5);
+            let facing = ((buttress - beside) * 2.6 + 0.42).clamp(0.0, 1.0);
+            let stone = hex(0xb98a5a).mix(hex(0xe9cd9a), bands).scale(0.78 + 0.36 * buttress);
+            let turf = smooth(0.020, 0.006, y - top(x) + 0.012 * bands) * smooth(0.06, 0.02, depth);
+            let own = stone.mix(hex(0x7d8f4a), turf);
+            let lit = |own: f32, sun: f32, shade: f32| own * (shade + sun * facing);
+            let face = Colour { r: lit(own.r, sun.r, shade.r), g: lit(own.g, sun.g, shade.g), b: lit(own.b, sun.b, shade.b) };
+            let shore = foot + 0.012 * (noise.rough(x * 9.0, 2.0, 4) - 0.5);
+            let wet = smooth(shore - 0.018, shore, y);
+            face.scale(1.0 - 0.4 * wet).mix(light.haze(), distance).mix(base.at(x, y), smooth(shore - 0.002, shore + 0.004, y))
         });
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::harness::{is_alive, json, run, send_signal, starling, stderr, until};
+use crate::harness::{free_ports, is_alive, json, run, send_signal, starling, stderr, until};
 
 /// A running demo and what it said of itself.
 struct Demo {
@@ -69,10 +69,20 @@ impl Drop for Demo {
     }
 }
 
+/// An empty demo. At its first start it takes ports that no other test uses.
 fn command(folder: &Path, more: &[&str]) -> Command {
-    let mut command = starling(["demo", "--json", "--empty", "--port", "0", "--dir"]);
-    command.arg(folder.join("demo")).args(more);
+    let folder = folder.join("demo");
+    let mut command = starling(["demo", "--json", "--empty", "--dir"]);
+    command.arg(&folder).args(more);
+    if !folder.exists() {
+        command.args(["--port", &ports_for_a_demo().to_string()]);
+    }
     command
+}
+
+/// The first of some ports; the demo looks for its peers' ports 100 above.
+fn ports_for_a_demo() -> u16 {
+    free_ports(120)[0]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +185,8 @@ async fn a_killed_node_is_reported_and_may_be_started_by_hand() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sample_photos_can_be_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = starling(["demo", "--json", "--nodes", "1", "--port", "0", "--dir"]);
+    let port = ports_for_a_demo().to_string();
+    let mut command = starling(["demo", "--json", "--nodes", "1", "--port", &port, "--dir"]);
     command.arg(folder.path().join("demo"));
     let mut process = command
         .stdin(Stdio::null())

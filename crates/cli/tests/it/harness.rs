@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -76,10 +76,8 @@ impl Cluster {
     /// Makes the folders of `count` nodes.
     pub(crate) fn create(count: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let ports: Vec<TcpListener> = (0..2 * count)
-            .map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"))
-            .collect();
-        let address = |place: usize| ports[place].local_addr().expect("bound").to_string();
+        let ports = free_ports(2 * count);
+        let address = |place: usize| format!("127.0.0.1:{}", ports[place]);
         let mut command = starling(["cluster", "init", "--json", "--http", "plain", "--out"]);
         command.arg(folder.path().join("cluster"));
         let peers: Vec<String> = (0..count).map(|place| address(count + place)).collect();
@@ -334,6 +332,27 @@ impl Drop for Node {
             eprintln!("--- the end of {}'s log ---\n{}", self.name, end.join("\n"));
         }
     }
+}
+
+/// Ports that nobody listens on and no other test is given, one after the other. They are below those that the system
+/// gives to outgoing connections: one of those could be in use again by the time a node is restarted.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    const PORTS: std::ops::Range<u16> = 12_000..32_000;
+    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+    let mut next = NEXT.lock().expect("no holder panics");
+    // Test programs that run at the same time begin at different places.
+    let first = || PORTS.start + u16::try_from(std::process::id() * 613 % 20_000).expect("small");
+    let mut port = next.unwrap_or_else(first);
+    let mut found = Vec::new();
+    while found.len() < count {
+        port = if PORTS.contains(&(port + 1)) { port + 1 } else { PORTS.start };
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => found.push(port),
+            Err(_) => found.clear(),
+        }
+    }
+    *next = Some(port);
+    found
 }
 
 /// The program, untouched by the variables of whoever runs the tests.

@@ -70,14 +70,28 @@ fn a_start_that_supersedes_lost_records_is_followed() {
     node.start();
     let lost = memory.tip;
     let certificate = lost.certificate.unwrap();
-    node.append(&model::Record::Decided { block: lost.block, certificate, body: true });
+    node.append(&model::Record::Decided {
+        block: lost.block,
+        certificate,
+        body: true,
+    });
     node.flush();
     let folder = tempfile::tempdir().unwrap();
     node.disk.save(folder.path());
-    let Some(output) = run(folder.path(), &[]) else { return };
+    let Some(output) = run(folder.path(), &[]) else {
+        return;
+    };
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("height=2 "), "{}", text(&output.stdout));
-    assert!(text(&output.stderr).contains("superseded"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("height=2 "),
+        "{}",
+        text(&output.stdout)
+    );
+    assert!(
+        text(&output.stderr).contains("superseded"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]

@@ -313,7 +313,7 @@ pub(crate) fn answer_of(decision: &Decision) -> Position {
 }
 
 /// What is wrong if a command was not decided.
-fn refusal(error: SubmitError) -> Problem {
+pub(super) fn refusal(error: SubmitError) -> Problem {
     let code = match error {
         SubmitError::NoQuorum => Code::NoQuorum,
         SubmitError::Unknown => Code::OutcomeUnknown,

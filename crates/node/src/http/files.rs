@@ -9,7 +9,6 @@ use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use catalogue::{File, Outcome, Refusal};
-use model::codec::Encode as _;
 use model::file::State as FileState;
 use model::{BlobId, Digest, Payload};
 use utoipa_axum::router::OpenApiRouter;
@@ -106,7 +105,7 @@ async fn edit(
         expected: expected.version(),
         changes,
     };
-    change(&call, payload, content_digest(expected, &bytes)).await
+    change(&call, payload, Digest::of(&[&bytes])).await
 }
 
 /// Trash a file
@@ -170,7 +169,7 @@ async fn move_to(
         expected: expected.version(),
         state,
     };
-    change(&call, payload, content_digest(expected, &[])).await
+    change(&call, payload, Digest::of(&[])).await
 }
 
 /// A file's history
@@ -202,11 +201,6 @@ async fn change(call: &Call, payload: Payload, content: Digest) -> Result<Respon
         Outcome::FileEdited { file } => Ok(answer(StatusCode::OK, &file)),
         other => Err(declined(other)),
     }
-}
-
-/// A changed precondition makes another request, although it stands in a header.
-fn content_digest(expected: Expected, body: &[u8]) -> Digest {
-    Digest::of(&[&expected.version().to_bytes(), body])
 }
 
 /// The file called `id` in the call's library.

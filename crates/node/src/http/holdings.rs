@@ -244,7 +244,7 @@ impl Holdings {
 
     /// A blob's bytes, from a peer if they are not here intact.
     pub(crate) async fn open(&self, id: BlobId) -> Result<Sound, Problem> {
-        if let Some(sound) = self.check(id, Trust::Stamp).await? {
+        if let Some(sound) = self.check(id).await? {
             return Ok(sound);
         }
         // On its own, so that it goes on if this client leaves: the next one finds the bytes here.
@@ -254,16 +254,16 @@ impl Holdings {
     }
 
     /// Opens a blob that is here and intact.
-    async fn check(&self, id: BlobId, trust: Trust) -> Result<Option<Sound>, Problem> {
+    async fn check(&self, id: BlobId) -> Result<Option<Sound>, Problem> {
         let shared = Arc::clone(&self.0);
-        let checked = blocking(move || shared.check(id, trust)).await?;
+        let checked = blocking(move || shared.check(id)).await?;
         checked.map_err(|error| Problem::internal("reading a blob", &Chain(&error)))
     }
 
     async fn fetch_once(self, id: BlobId) -> Result<Sound, Problem> {
         let gate = self.gate(id);
         let turn = gate.lock().await;
-        let result = match self.check(id, Trust::Bytes).await {
+        let result = match self.check(id).await {
             Ok(Some(sound)) => Ok(sound),
             Ok(None) => self.fetch(id).await,
             Err(problem) => Err(problem),
@@ -292,7 +292,7 @@ impl Holdings {
             match self.0.peers.fetch_blob(peer, id).await {
                 Ok(()) => {
                     tracing::info!(%peer, blob = %id, "fetched a blob");
-                    if let Some(sound) = self.check(id, Trust::Bytes).await? {
+                    if let Some(sound) = self.check(id).await? {
                         return Ok(sound);
                     }
                 }
@@ -349,17 +349,8 @@ impl Holdings {
     }
 }
 
-/// What it takes to believe that a file is what its name says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// It was checked, and not touched since.
-    Stamp,
-    /// Every byte is read.
-    Bytes,
-}
-
 impl Shared {
-    fn check(&self, id: BlobId, trust: Trust) -> Result<Option<Sound>, ReadError> {
+    fn check(&self, id: BlobId) -> Result<Option<Sound>, ReadError> {
         let failed = |source| ReadError::Read { id, source };
         let Some((file, size)) = self.store.open_blob(id)? else {
             return Ok(None);
@@ -370,7 +361,7 @@ impl Shared {
             size,
             path: self.store.path(id),
         };
-        if trust == Trust::Stamp && self.remembered(id) == Some(stamp) {
+        if self.remembered(id) == Some(stamp) {
             return Ok(Some(sound));
         }
         match self.store.verify(id)? {

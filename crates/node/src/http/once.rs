@@ -25,8 +25,15 @@ pub(crate) struct Places(Mutex<VecDeque<Walk>>);
 /// A walk over the chain that knows which commands count.
 pub(crate) struct Walk {
     core: CoreState,
-    /// The block taken last, with what was made of each of its commands.
-    last: Option<(Arc<Block>, Vec<Disposition>)>,
+    last: Option<Taken>,
+}
+
+/// A block with what was made of each of its commands.
+pub(crate) struct Taken {
+    /// The block.
+    pub(crate) block: Arc<Block>,
+    /// One for each command, in order.
+    pub(crate) dispositions: Vec<Disposition>,
 }
 
 impl Places {
@@ -73,26 +80,27 @@ impl Walk {
 
     /// Whether `height` is the block taken last or the one behind it.
     fn stands_at(&self, height: Height) -> bool {
-        let last = self.last.as_ref().map(|(block, _)| block.height());
+        let last = self.last.as_ref().map(|last| last.block.height());
         last.is_some_and(|last| last == height || last.next() == height)
     }
 
-    /// The block at `height` and what was made of its commands; nothing above the tip.
+    /// Takes the block at `height`, once; nothing above the tip.
     pub(crate) fn take(
         &mut self,
         reader: &Reader,
         height: Height,
-    ) -> Result<Option<&(Arc<Block>, Vec<Disposition>)>, Problem> {
-        if self
-            .last
-            .as_ref()
-            .is_none_or(|(block, _)| block.height() != height)
-        {
+    ) -> Result<Option<&Taken>, Problem> {
+        let taken = self.last.as_ref().map(|last| last.block.height());
+        if taken != Some(height) {
             let Some(decided) = read_block(reader, height)? else {
                 return Ok(None);
             };
-            let dispositions = self.core.apply(&decided.block);
-            self.last = Some((decided.block, dispositions));
+            let block = decided.block;
+            let dispositions = self.core.apply(&block);
+            self.last = Some(Taken {
+                block,
+                dispositions,
+            });
         }
         Ok(self.last.as_ref())
     }

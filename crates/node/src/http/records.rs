@@ -22,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::call::{MayRead, MayWrite};
+use super::once::Taken;
 use super::problem::{ItemProblems, Problem, ReadProblems, WriteProblems};
 use super::reply::{self, Page};
 use super::{Api, body, call, conditional, ledger};
@@ -189,7 +190,11 @@ fn collect(api: &Api, (from, skipped): (u64, u32), limit: usize) -> Result<Page<
     let last = tip.0.min(from.saturating_add(PAGE_BLOCKS));
     page.next_cursor = (last < tip.0).then(|| reply::write_cursor(last + 1, 0));
     for height in from..=last {
-        let Some((block, dispositions)) = walk.take(reader, Height(height))? else {
+        let Some(Taken {
+            block,
+            dispositions,
+        }) = walk.take(reader, Height(height))?
+        else {
             break;
         };
         let first = if height == from { skipped } else { 0 };

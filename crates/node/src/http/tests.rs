@@ -36,6 +36,10 @@ impl Drop for Node {
 
 impl Node {
     async fn start() -> Self {
+        Self::start_with(HttpSecurity::Plain).await
+    }
+
+    async fn start_with(security: HttpSecurity) -> Self {
         // The first test to come installs it for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let home = tempfile::tempdir().unwrap();
@@ -48,7 +52,7 @@ impl Node {
                 peer,
                 url: None,
             }],
-            http: HttpSecurity::Plain,
+            http: security,
         };
         let cluster = create_cluster(&plan).unwrap();
         let config = NodeConfig::load(&cluster.nodes[0].config).unwrap();
@@ -56,10 +60,7 @@ impl Node {
         let stopped = stop.clone().cancelled_owned();
         let serving = tokio::spawn(async move { crate::serve(config, stopped).await.unwrap() });
         let node = Self {
-            client: Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .unwrap(),
+            client: client(&std::fs::read(&cluster.authority).unwrap()),
             url: cluster.nodes[0].url.clone(),
             token: cluster.token,
             home,
@@ -119,6 +120,15 @@ impl Node {
         let blobs = self.home.path().join("cluster/n1/blobs");
         blobs.join(&sha256[..2]).join(&sha256[2..4]).join(sha256)
     }
+}
+
+/// Trusts the cluster's own authority and follows no redirect.
+fn client(authority: &[u8]) -> Client {
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_certs_only([reqwest::Certificate::from_pem(authority).unwrap()])
+        .build()
+        .unwrap()
 }
 
 fn free_addresses() -> [String; 2] {

@@ -13,13 +13,15 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::Response;
 use catalogue::Outcome;
+use consensus::{DiskRoom, Phase};
 use model::file::Metadata;
 use model::{BlobId, Digest, Payload};
+use replica::Status;
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::{Call, MayWrite};
+use super::call::{self, Call, MayWrite};
 use super::files;
 use super::holdings::Incoming;
 use super::json::{Faults, Node};
@@ -27,6 +29,7 @@ use super::limits::{FILE_BYTES_MAX, JSON_BYTES_MAX};
 use super::problem::{BytesInProblems, Code, Problem};
 use super::schema::{AddFile, FileDocument, UploadForm};
 use super::{Api, body, conditional, json, metadata, reply};
+use crate::SubmitError;
 
 /// What the form around the file may take.
 const FORM_BYTES: u64 = 1 << 20;
@@ -279,16 +282,23 @@ impl Api {
     /// Refuses bytes that could not be named in the ledger anyway.
     pub(crate) fn must_take_writes(&self) -> Result<(), Problem> {
         let status = self.app.replica.status();
-        if status.replica.disk == consensus::DiskRoom::Full {
-            return Err(Problem::new(Code::DiskFull, "the node's disk is full"));
-        }
-        if status.replica.has_quorum {
-            return Ok(());
-        }
-        Err(Problem::new(
-            Code::NoQuorum,
-            "too few of the cluster's nodes can be reached",
-        ))
+        let error = match &status.replica {
+            Status {
+                phase: Phase::Stopped(_),
+                ..
+            } => SubmitError::Stopped,
+            Status {
+                disk: DiskRoom::Full,
+                ..
+            } => SubmitError::DiskFull,
+            Status {
+                phase: Phase::Voting,
+                has_quorum: true,
+                ..
+            } => return Ok(()),
+            _ => SubmitError::NoQuorum,
+        };
+        Err(call::refusal(error))
     }
 
     /// Too few copies while the quorum is away is no quorum.

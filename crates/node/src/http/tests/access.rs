@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::{Node, is, problem, refused};
+use crate::init::HttpSecurity;
 
 #[tokio::test]
 async fn strangers_see_public_pages_and_learn_nothing_else() {
@@ -166,4 +167,15 @@ async fn the_cluster_is_one_node_with_one_history() {
     assert_eq!(cluster["nodes"][0]["name"], "n1");
     assert_eq!(cluster["nodes"][0]["state"], "up");
     assert_eq!(cluster["nodes"][0]["url"], node.url);
+}
+
+#[tokio::test]
+async fn https_shows_a_certificate_of_the_clusters_authority() {
+    let node = Node::start_with(HttpSecurity::ClusterTls).await;
+    assert!(node.url.starts_with("https://"), "{}", node.url);
+    let head = node.get("/api/v1/ledger/head").await;
+    assert_eq!(head.status(), StatusCode::OK);
+    let plain = node.url.replace("https://", "http://");
+    let plain = reqwest::get(format!("{plain}/healthz")).await;
+    assert!(plain.is_err(), "no plain text on a port for TLS");
 }

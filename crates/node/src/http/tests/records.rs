@@ -134,6 +134,11 @@ async fn a_record_over_the_limit_is_refused() {
     assert_eq!(largest.status(), StatusCode::CREATED);
     assert_eq!(refused(append((64 << 10) + 1)).await, is(413, "too_large"));
     assert_eq!(refused(append(8 << 20)).await, is(413, "too_large"));
+    let chunks =
+        futures::stream::iter([0, 1].map(|_| Ok::<_, std::io::Error>(vec![7_u8; 40 << 10])));
+    let unannounced = reqwest::Body::wrap_stream(chunks);
+    let unannounced = node.call(Method::POST, "/api/v1/records").body(unannounced);
+    assert_eq!(refused(unannounced).await, is(413, "too_large"));
     let empty = append(0).send().await.unwrap();
     assert_eq!(empty.status(), StatusCode::CREATED);
 }
