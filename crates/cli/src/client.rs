@@ -335,8 +335,8 @@ impl Client {
         self.nodes.read().expect("no holder panics").clone()
     }
 
-    /// Asks the cluster for its other nodes, so that there is somewhere to turn to. Failure leaves things as they are.
-    pub(crate) async fn learn_nodes(&self) {
+    /// Asks the cluster for its other nodes, so that there is somewhere to turn to.
+    pub(crate) async fn learn_nodes(&self) -> Result<(), CallError> {
         #[derive(Deserialize)]
         struct Cluster {
             nodes: Vec<Node>,
@@ -345,16 +345,18 @@ impl Client {
         struct Node {
             url: Option<String>,
         }
-        let Ok(cluster) = self.json::<Cluster>(&Call::get("/cluster")).await else {
-            return;
-        };
-        let told = cluster.nodes.into_iter().filter_map(|node| node.url?.parse().ok());
+        let cluster: Cluster = self.json(&Call::get("/cluster")).await?;
+        let told = cluster
+            .nodes
+            .into_iter()
+            .filter_map(|node| node.url?.parse().ok());
         let mut nodes = self.nodes.write().expect("no holder panics");
         for url in told {
             if !nodes.iter().any(|known| same_origin(known, &url)) {
                 nodes.push(url);
             }
         }
+        Ok(())
     }
 
     /// Sends a call until a node answers it or patience ends.
@@ -483,7 +485,8 @@ impl Upload {
                 reqwest::Body::wrap_stream(chunks.inspect(move |_| moved.note()))
             }
         };
-        let file = multipart::Part::stream_with_length(body, self.size).file_name(self.name.clone());
+        let file =
+            multipart::Part::stream_with_length(body, self.size).file_name(self.name.clone());
         let metadata = multipart::Part::text(self.metadata.to_string())
             .mime_str("application/json")
             .expect("a media type of our own");

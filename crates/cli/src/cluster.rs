@@ -103,7 +103,10 @@ fn explain(created: &CreatedCluster) -> std::io::Result<()> {
     output::line(&format!("chain {}", created.chain))?;
     for node in &created.nodes {
         let config = node.config.display();
-        output::line(&format!("{:8} {}  starling serve --config {config}", node.name, node.url))?;
+        output::line(&format!(
+            "{:8} {}  starling serve --config {config}",
+            node.name, node.url
+        ))?;
     }
     output::line(&format!("token {}", created.token))?;
     output::note(&format!(
@@ -118,7 +121,8 @@ fn parse_node(text: &str) -> Result<NodePlan, String> {
     let expected = || "a node is written NAME=HTTP_ADDR,PEER_ADDR[,URL]".to_owned();
     let (name, addresses) = text.split_once('=').ok_or_else(expected)?;
     let mut parts = addresses.split(',');
-    let (Some(http), Some(peer), url, None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(http), Some(peer), url, None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(expected());
     };

@@ -48,7 +48,12 @@ pub(crate) struct Connection {
     pub(crate) token_file: Option<PathBuf>,
 
     /// The certificate authority to trust instead of the system's, in PEM
-    #[arg(long, env = "STARLING_CA", value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        env = "STARLING_CA",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
     pub(crate) ca: Option<PathBuf>,
 }
 

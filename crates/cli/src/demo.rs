@@ -73,7 +73,9 @@ impl Demo {
     fn cluster(&self) -> Result<DemoCluster, Failure> {
         let folder = self.dir.clone().or_else(demo_folder);
         let folder = folder.ok_or_else(|| {
-            Failure::Usage("there is no home folder: say with --dir where to keep the demo".to_owned())
+            Failure::Usage(
+                "there is no home folder: say with --dir where to keep the demo".to_owned(),
+            )
         })?;
         DemoCluster::open_or_create(&folder, self.nodes, self.port)
     }
@@ -97,7 +99,10 @@ impl Demo {
         if self.format.json {
             return output::object(&describe(cluster, children));
         }
-        output::line(&format!("Starling: {} nodes, one ledger, nobody in charge.\n", cluster.nodes.len()))?;
+        output::line(&format!(
+            "Starling: {} nodes, one ledger, nobody in charge.\n",
+            cluster.nodes.len()
+        ))?;
         for node in &cluster.nodes {
             let pid = children.pid(&node.name).unwrap_or_default();
             output::line(&format!("  {}  {}  (process {pid})", node.name, node.url()))?;

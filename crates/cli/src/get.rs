@@ -30,7 +30,13 @@ pub(crate) struct Get {
     id: BlobId,
 
     /// Write the bytes to this file instead of stdout
-    #[arg(long, short, env = "STARLING_GET_OUT", value_name = "FILE", conflicts_with = "meta")]
+    #[arg(
+        long,
+        short,
+        env = "STARLING_GET_OUT",
+        value_name = "FILE",
+        conflicts_with = "meta"
+    )]
     out: Option<PathBuf>,
 
     /// Print what is known about it, as JSON, instead of its bytes
@@ -45,14 +51,17 @@ impl Get {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.connection)?;
         if self.meta {
-            let file: Value = client.json(&Call::get(format!("/files/{}", self.id))).await?;
+            let file: Value = client
+                .json(&Call::get(format!("/files/{}", self.id)))
+                .await?;
             return Ok(output::object(&file)?);
         }
-        client.learn_nodes().await;
+        client.learn_nodes().await?;
         match &self.out {
             Some(path) => self.to_file(&client, path).await,
             None if io::stdout().is_terminal() => Err(Failure::Usage(
-                "the bytes would garble the terminal: name a file with -o, or redirect stdout".to_owned(),
+                "the bytes would garble the terminal: name a file with -o, or redirect stdout"
+                    .to_owned(),
             )),
             None => Ok(self.fetch(&client, &mut io::stdout()).await?),
         }

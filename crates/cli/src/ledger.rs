@@ -94,7 +94,7 @@ impl Verify {
     async fn check_nodes(&self) -> Result<bool, Failure> {
         let client = Client::new(&self.connection)?;
         if self.all {
-            client.learn_nodes().await;
+            client.learn_nodes().await?;
         }
         let known = client.nodes().len();
         let mut sound = true;
@@ -114,7 +114,9 @@ impl Verify {
             output::object(report)?;
             return Ok(sound);
         }
-        let place = at(report, "/node").as_str().map_or(String::new(), |node| format!("{node}: "));
+        let place = at(report, "/node")
+            .as_str()
+            .map_or(String::new(), |node| format!("{node}: "));
         let (from, to) = (at(report, "/from"), at(report, "/to"));
         let verdict = if sound { "ok" } else { "DAMAGED" };
         output::line(&format!("{place}heights {from} to {to} {verdict}"))?;
@@ -135,9 +137,10 @@ fn check_folder(folder: &Path) -> Result<Value, Failure> {
     let signatures = Ed25519::new(&[0; 32]);
     let report = ledger::verify(folder, &signatures)
         .with_context(|| format!("verifying {}", folder.display()))?;
-    let faults = report.faults.iter().map(|fault| {
-        json!({ "height": fault.height.0, "what": fault.what })
-    });
+    let faults = report
+        .faults
+        .iter()
+        .map(|fault| json!({ "height": fault.height.0, "what": fault.what }));
     Ok(json!({
         "folder": folder,
         "from": report.from.0,

@@ -27,9 +27,11 @@ use crate::failure::Failure;
 /// Keeps photos and files on several of your own machines at once, with no machine in charge.
 #[derive(Debug, Parser)]
 #[command(name = "starling", version, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 done, 1 other error, 2 wrong usage, 3 not found, 4 some files failed, \
+#[command(
+    after_help = "Exit codes: 0 done, 1 other error, 2 wrong usage, 3 not found, 4 some files failed, \
                         5 temporary (try again), 7 fatal (a node cannot go on).\n\
-                        Every flag has an environment variable STARLING_…, shown in its help.")]
+                        Every flag has an environment variable STARLING_…, shown in its help."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

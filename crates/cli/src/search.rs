@@ -29,7 +29,12 @@ pub(crate) struct Search {
     limit: u64,
 
     /// In which order, `-taken` or `name` for instance
-    #[arg(long, env = "STARLING_SEARCH_SORT", value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        env = "STARLING_SEARCH_SORT",
+        value_name = "KEY",
+        allow_hyphen_values = true
+    )]
     sort: Option<String>,
 
     #[command(flatten)]

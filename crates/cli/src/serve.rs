@@ -48,8 +48,9 @@ impl Serve {
             std::env::var(name).ok()
         });
         let config = config.map_err(|error| Failure::Fatal(error.into()))?;
-        let shutdown = asked_to_stop(self.exit_with_stdin)
-            .map_err(|error| Failure::Fatal(anyhow::Error::new(error).context("waiting for signals")))?;
+        let shutdown = asked_to_stop(self.exit_with_stdin).map_err(|error| {
+            Failure::Fatal(anyhow::Error::new(error).context("waiting for signals"))
+        })?;
         node::serve(config, shutdown)
             .await
             .map_err(|error| Failure::Fatal(error.into()))
@@ -64,7 +65,9 @@ fn start_logging(format: LogFormat) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => logs
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init(),
         LogFormat::Json => logs.json().init(),
     }
     Ok(())
@@ -96,7 +99,10 @@ fn stdin_ends() -> tokio::sync::oneshot::Receiver<()> {
     let (ended, wait) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut sink = [0; 256];
-        while std::io::stdin().read(&mut sink).is_ok_and(|count| count > 0) {}
+        while std::io::stdin()
+            .read(&mut sink)
+            .is_ok_and(|count| count > 0)
+        {}
         let _ = ended.send(());
     });
     wait

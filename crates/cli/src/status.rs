@@ -57,7 +57,9 @@ fn print(cluster: &Value) -> std::io::Result<()> {
 fn print_nodes(nodes: &[Value]) -> std::io::Result<()> {
     let columns = ["name", "url", "role", "state", "boot", "height", "lagMs"];
     let row = |node| {
-        let cells = columns.iter().map(|column| cell(at(node, &format!("/{column}"))));
+        let cells = columns
+            .iter()
+            .map(|column| cell(at(node, &format!("/{column}"))));
         cells.collect()
     };
     let rows: Vec<Vec<String>> = nodes.iter().map(row).collect();

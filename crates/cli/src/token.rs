@@ -84,7 +84,9 @@ impl Create {
             Scope::Admin => "admin",
         };
         let body = json!({ "name": self.name, "scope": scope });
-        let made: Value = client.json(&Call::post("/tokens", Body::Json(body))).await?;
+        let made: Value = client
+            .json(&Call::post("/tokens", Body::Json(body)))
+            .await?;
         if self.format.json {
             return Ok(output::object(&made)?);
         }
@@ -106,7 +108,9 @@ impl List {
             other => other.to_string(),
         };
         let row = |token| {
-            let cells = columns.iter().map(|column| cell(at(token, &format!("/{column}"))));
+            let cells = columns
+                .iter()
+                .map(|column| cell(at(token, &format!("/{column}"))));
             cells.collect()
         };
         let rows: Vec<Vec<String>> = tokens.iter().map(row).collect();

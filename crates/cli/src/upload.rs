@@ -37,7 +37,12 @@ pub(crate) struct Upload {
     paths: Vec<PathBuf>,
 
     /// Tag every file with this; several, separated by commas or by repeating the flag
-    #[arg(long = "tag", env = "STARLING_UPLOAD_TAG", value_name = "TAG", value_delimiter = ',')]
+    #[arg(
+        long = "tag",
+        env = "STARLING_UPLOAD_TAG",
+        value_name = "TAG",
+        value_delimiter = ','
+    )]
     tags: Vec<String>,
 
     /// How many files are read and sent at a time
@@ -140,8 +145,10 @@ enum Standing {
 impl Upload {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let started = Instant::now();
-        let client = Client::new(&self.connection)?.with_patience(PATIENCE);
-        client.learn_nodes().await;
+        let client = Client::new(&self.connection)?;
+        // Without patience: a cluster that is not there at all is better said at once.
+        client.learn_nodes().await?;
+        let client = client.with_patience(PATIENCE);
         let bar = output::progress();
         let mut summary = Summary::default();
         let mut outcomes = std::pin::pin!(self.outcomes(&client, &bar));

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Ballot, Block, BlockHash, Certificate, Decided, Header, Height, Instant, LogSeq, Mark, NodeId,
-    Record, Signature, Vote,
+    Ballot, Block, BlockHash, Certificate, Decided, Entry, Header, Height, Instant, LogSeq, Mark,
+    NodeId, Record, SealedCommand, Signature, Vote,
 };
 
 use crate::acceptor::Acceptor;
 use crate::effect::{Effect, StopReason, Urgency};
-use crate::engine::Engine;
+use crate::engine::{Engine, Phase};
 use crate::learner::Learner;
 use crate::message::Message;
 use crate::proposer::Proposer;
@@ -20,6 +20,9 @@ use crate::proposer::Proposer;
 const FETCH_AFTER_MAX: Duration = Duration::from_millis(100);
 /// The longest wait for an answer to a fetch.
 const FETCH_AGAIN_MAX: Duration = Duration::from_secs(1);
+
+/// What a record takes besides its block: header, certificate, places in queues.
+const RECORD_OVERHEAD: usize = 1 << 10;
 
 /// The last decided block.
 #[derive(Debug, Clone)]
@@ -61,6 +64,9 @@ pub(crate) struct Log {
     durable: LogSeq,
     /// Decided marks not yet durable.
     marks: VecDeque<(LogSeq, Height)>,
+    /// Records not yet durable, and their sizes.
+    waiting: VecDeque<(LogSeq, usize)>,
+    waiting_bytes: usize,
     durable_tip: Height,
     /// The recovered tip: durable with the first record, which repeats its mark.
     recovered: Height,
@@ -72,17 +78,18 @@ impl Log {
             appended: LogSeq(0),
             durable: LogSeq(0),
             marks: VecDeque::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
             durable_tip: Height::GENESIS,
             recovered,
         }
     }
 
-    pub(crate) fn append(&mut self) -> LogSeq {
+    pub(crate) fn append(&mut self, record: &Record) -> LogSeq {
         self.appended = self.appended.next();
-        self.appended
-    }
-
-    pub(crate) fn appended(&self) -> LogSeq {
+        let bytes = memory_of(record);
+        self.waiting.push_back((self.appended, bytes));
+        self.waiting_bytes += bytes;
         self.appended
     }
 
@@ -95,6 +102,9 @@ impl Log {
         self.durable_tip = self.durable_tip.max(self.recovered);
         while let Some((_, height)) = self.marks.pop_front_if(|(mark, _)| *mark <= seq) {
             self.durable_tip = self.durable_tip.max(height);
+        }
+        while let Some((_, bytes)) = self.waiting.pop_front_if(|(waiting, _)| *waiting <= seq) {
+            self.waiting_bytes -= bytes;
         }
     }
 
@@ -110,10 +120,26 @@ impl Log {
         self.marks.push_back((seq, height));
     }
 
-    /// Records that wait for the disk.
-    pub(crate) fn backlog(&self) -> u64 {
-        self.appended.0 - self.durable.0
+    /// Roughly how many bytes wait for the disk.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.waiting_bytes
     }
+}
+
+/// Roughly what a record keeps in memory until it is written.
+fn memory_of(record: &Record) -> usize {
+    let block = match record {
+        Record::Vote { vote, body: true } => vote.accepted.as_ref().map(|(_, block)| block),
+        Record::Decided {
+            block, body: true, ..
+        } => Some(block),
+        _ => None,
+    };
+    let sealed = block
+        .into_iter()
+        .flat_map(|block| block.entries())
+        .filter_map(Entry::sealed);
+    RECORD_OVERHEAD + sealed.map(SealedCommand::block_bytes).sum::<usize>()
 }
 
 /// Fetching decided blocks that others have and we lack.
@@ -121,23 +147,35 @@ impl Log {
 pub(crate) struct CatchUp {
     /// When to fetch, if we are still behind by then.
     due: Option<Instant>,
-    /// Who was asked last.
+    /// Who was asked last and has not ended its batch.
     asked: Option<NodeId>,
-    /// Decided blocks have come, asked for or not, since the last batch ended.
-    receiving: bool,
+    /// Who sent the last block that was missing, asked or not, until its batch ends.
+    sending: Option<NodeId>,
 }
 
 impl CatchUp {
-    /// Somebody reported a higher tip: under load that is a matter of a moment, so wait one.
+    /// Somebody reported a higher tip: under load that is a matter of a moment, so wait one. While a batch is
+    /// awaited nothing else is asked for: every message from above would ask for the same blocks once more.
     pub(crate) fn behind(&mut self, due: Instant) {
-        self.due = Some(self.due.map_or(due, |at| at.min(due)));
+        if self.asked.is_none() {
+            self.due = Some(self.due.map_or(due, |at| at.min(due)));
+        }
     }
 
-    /// A peer has sent all it would: ask for more at once if there is more.
+    /// A peer has sent a block that was missing; more are awaited until `due`.
+    pub(crate) fn received(&mut self, peer: NodeId, due: Instant) {
+        self.sending = Some(peer);
+        if self.asked.is_some() {
+            self.due = Some(due);
+        }
+    }
+
+    /// A beacon behind blocks ends their batch: ask for more at once if there is more. Any other beacon ends nothing,
+    /// else each would start one more stream of the same blocks.
     pub(crate) fn batch_ended(&mut self, peer: NodeId, now: Instant) {
-        if self.asked == Some(peer) || self.receiving {
+        if self.sending == Some(peer) {
             self.asked = None;
-            self.receiving = false;
+            self.sending = None;
             self.due = self.due.map(|_| now);
         }
     }
@@ -212,7 +250,7 @@ impl Engine {
         let Some((ballot, hash)) = self.learner.chosen(self.membership.quorum()) else {
             return;
         };
-        let Some(block) = self.learner.body(hash).cloned() else {
+        let Some(block) = self.body(hash) else {
             let now = self.now.instant;
             if self.learner.wanted.is_none() {
                 // The body is probably on its way.
@@ -226,6 +264,13 @@ impl Engine {
         let subject = (block.height(), ballot, hash);
         let certificate = Certificate::collect(&self.membership, subject, votes);
         self.decide(block, certificate);
+    }
+
+    /// A block of the next height that is known whole.
+    fn body(&self, hash: BlockHash) -> Option<Arc<Block>> {
+        let accepted = self.acceptor.accepted().map(|accepted| &accepted.block);
+        let accepted = accepted.filter(|block| block.hash() == hash);
+        self.learner.body(hash).or(accepted).cloned()
     }
 
     pub(crate) fn body_due(&self) -> Option<Instant> {
@@ -259,7 +304,7 @@ impl Engine {
         if height <= self.tip.height() {
             self.send_decided(from, height);
         } else if height == self.tip.height().next()
-            && let Some(block) = self.learner.body(hash).cloned()
+            && let Some(block) = self.body(hash)
         {
             self.send(LogSeq(0), from, Message::Body { block });
         }
@@ -294,20 +339,24 @@ impl Engine {
             self.note_reported_tip(from, height);
             return;
         }
+        let is_news = height > self.tip.height();
+        if !is_news && (height < self.tip.height() || block.hash() == self.tip.hash) {
+            return;
+        }
         let proves = certificate.height == height
             && certificate.hash == block.hash()
             && certificate
                 .verify(self.chain, &self.membership, &*self.signatures)
                 .is_ok();
-        if height == self.tip.height() && block.hash() != self.tip.hash && proves {
-            self.stop(StopReason::Forked);
-            return;
-        }
-        if height <= self.tip.height() {
+        if !is_news {
+            if proves {
+                self.stop(StopReason::Forked);
+            }
             return;
         }
         if proves && self.extends_tip(&block) {
-            self.catch_up.receiving = true;
+            let due = self.now.instant.plus(self.fetch_patience());
+            self.catch_up.received(from, due);
             self.decide(block, certificate);
         } else {
             self.refuse(from, "a decision without proof");
@@ -319,7 +368,7 @@ impl Engine {
         if certificate.height != self.tip.height().next() {
             return;
         }
-        let Some(block) = self.learner.body(certificate.hash).cloned() else {
+        let Some(block) = self.body(certificate.hash) else {
             return;
         };
         if certificate
@@ -336,7 +385,8 @@ impl Engine {
             self.refuse(to, "genesis is not to be had from peers");
             return;
         }
-        if from <= self.tip.height() {
+        // Nothing leaves before the first record of this incarnation, and blocks wait for no record.
+        if from <= self.tip.height() && self.phase != Phase::Opening {
             self.effects.push_back(Effect::SendDecided { to, from });
         }
         self.send_beacon(to);
@@ -382,14 +432,16 @@ impl Engine {
         let Some(peer) = next.or(ahead.first()).copied() else {
             return;
         };
-        let patience = (self.pace().round_trip * 4).clamp(FETCH_AFTER_MAX, FETCH_AGAIN_MAX);
-        let due = Some(now.plus(patience));
         self.catch_up = CatchUp {
-            due,
+            due: Some(now.plus(self.fetch_patience())),
             asked: Some(peer),
-            receiving: false,
+            sending: None,
         };
         self.send(LogSeq(0), peer, Message::Fetch { from: tip.next() });
+    }
+
+    fn fetch_patience(&self) -> Duration {
+        (self.pace().round_trip * 4).clamp(FETCH_AFTER_MAX, FETCH_AGAIN_MAX)
     }
 
     /// Whoever had the turn at a height that another decided is suspected until it reports that height.

@@ -26,8 +26,8 @@ use crate::start::{OnDisk, Outcome, StartCheck};
 const BEACON_EVERY: Duration = Duration::from_millis(250);
 /// A disk slower than this gives its node's turn away.
 const SLOW_FLUSH: Duration = Duration::from_millis(500);
-/// Records that may wait for the disk before the engine stops taking more from peers.
-const LOG_BACKLOG_MAX: u64 = 4096;
+/// Bytes that may wait for the disk before the engine takes no more votes and blocks from peers.
+const LOG_BACKLOG_BYTES_MAX: usize = 64 << 20;
 /// Messages for heights just above the next one that are kept until it is decided.
 const STASH_MAX: usize = 64;
 
@@ -180,7 +180,7 @@ impl Engine {
             learner: Learner::default(),
             pending: Pending::new(config.me),
             work_since: now.instant,
-            reads: Reads::default(),
+            reads: Reads::new(me.boot),
             catch_up: CatchUp::default(),
             disk: DiskRoom::Free,
             leaving: false,
@@ -266,6 +266,8 @@ impl Engine {
         self.check_start();
         if self.phase == Phase::Voting {
             self.run_reads();
+            // The own answer need not wait for the next input.
+            self.deliver_own_and_stashed();
             self.propose_with_turn();
             self.take_over_if_due();
             self.resend_if_due();
@@ -310,7 +312,7 @@ impl Engine {
             return;
         };
         peer.note_heard(now);
-        let backlogged = self.log.backlog() > LOG_BACKLOG_MAX;
+        let backlogged = self.log.backlog_bytes() > LOG_BACKLOG_BYTES_MAX;
         if backlogged && height_of(&message).is_some() {
             return;
         }
@@ -379,6 +381,7 @@ impl Engine {
             Message::YouWere { nonce, seen } => self.on_you_were(from, nonce, seen),
             Message::AskTop { round, membership } => self.on_ask_top(from, round, membership),
             Message::Top { round, top } => {
+                self.note_tip_below(from, top);
                 self.reads
                     .top(from, round, top, &self.membership, self.now.instant);
             }
@@ -393,7 +396,7 @@ impl Engine {
     }
 
     pub(crate) fn append(&mut self, record: Record, urgency: Urgency) -> LogSeq {
-        let seq = self.log.append();
+        let seq = self.log.append(&record);
         if urgency == Urgency::Now {
             self.flushes.submitted(seq, self.now.instant);
         }
@@ -466,6 +469,8 @@ impl Engine {
 
     pub(crate) fn is_yielding(&self) -> bool {
         self.leaving
+            || matches!(self.phase, Phase::Stopped(_))
+            || self.is_clock_ahead()
             || self.disk == DiskRoom::Full
             || self.flushes.high(self.now.instant) > SLOW_FLUSH
     }

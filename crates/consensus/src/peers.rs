@@ -74,16 +74,13 @@ impl Peer {
         self.seen.as_ref().map(|seen| seen.boot)
     }
 
-    /// Notes which incarnation speaks. What an earlier one had reached is kept: an identity never goes back.
+    /// Notes which incarnation speaks. What an earlier one had reached is kept: an identity never goes back, whatever
+    /// arrives late or is said by a copy of its disk.
     pub(crate) fn note_incarnation(&mut self, boot: Boot, nonce: Nonce) {
-        let last = self.seen.take();
-        let same = last
-            .as_ref()
-            .is_some_and(|seen| seen.boot == boot && seen.nonce == nonce);
-        if same {
-            self.seen = last;
+        if self.boot().is_some_and(|seen| boot <= seen) {
             return;
         }
+        let last = self.seen.take();
         let (durable_tip, vote) = last
             .as_ref()
             .map_or((Height::GENESIS, (Height::GENESIS, Ballot::NONE)), |seen| {
@@ -99,10 +96,20 @@ impl Peer {
         self.yielding = false;
     }
 
-    /// What was seen before the incarnation that asks, which is noted now.
+    /// What was seen before the incarnation that asks, which is noted now; a later one or its twin, if that was seen.
     pub(crate) fn what_was(&mut self, boot: Boot, nonce: Nonce) -> Option<Seen> {
         self.note_incarnation(boot, nonce);
-        self.before.clone()
+        if self.is_current(boot, nonce) {
+            self.before.clone()
+        } else {
+            self.seen.clone()
+        }
+    }
+
+    fn is_current(&self, boot: Boot, nonce: Nonce) -> bool {
+        self.seen
+            .as_ref()
+            .is_some_and(|seen| seen.boot == boot && seen.nonce == nonce)
     }
 
     /// Notes a vote that was durable when it was reported.
@@ -127,6 +134,9 @@ impl Peer {
         }
         self.note_tip(beacon.tip);
         self.head = (beacon.tip == self.tip).then_some(beacon.head);
+        if !self.is_current(beacon.boot, beacon.nonce) {
+            return;
+        }
         self.yielding = beacon.yielding;
         self.clock_ahead_us = i64::try_from(beacon.clock.0)
             .ok()

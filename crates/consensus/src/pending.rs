@@ -17,8 +17,6 @@ struct Waiting {
     command: SealedCommand,
     origin: NodeId,
     life: Life,
-    /// The turn this command was last pushed for.
-    pushed: Option<(NodeId, Height)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +35,9 @@ pub(crate) struct Pending {
     queue: BTreeMap<u64, Waiting>,
     places: BTreeMap<LeafHash, u64>,
     pushed_bytes: usize,
+    /// The turn that own commands were last pushed for, and the place up to which they were.
+    pushed_for: Option<(NodeId, Height)>,
+    pushed_below: u64,
     decided: BTreeMap<LeafHash, Height>,
     decided_order: VecDeque<Vec<LeafHash>>,
 }
@@ -49,6 +50,8 @@ impl Pending {
             queue: BTreeMap::new(),
             places: BTreeMap::new(),
             pushed_bytes: 0,
+            pushed_for: None,
+            pushed_below: 0,
             decided: BTreeMap::new(),
             decided_order: VecDeque::new(),
         }
@@ -85,7 +88,6 @@ impl Pending {
                 command,
                 origin,
                 life,
-                pushed: None,
             },
         );
         self.next += 1;
@@ -125,26 +127,22 @@ impl Pending {
 
     /// Our own commands that were not yet pushed for the turn of `holder` at `height`; they count as pushed now.
     pub(crate) fn take_unpushed(&mut self, holder: NodeId, height: Height) -> Vec<SealedCommand> {
-        let me = self.me;
-        let turn = Some((holder, height));
-        let fresh = self
-            .queue
-            .values_mut()
-            .filter(|w| w.origin == me && w.pushed != turn);
+        let fresh = self.unpushed(holder, height).cloned().collect();
+        self.pushed_for = Some((holder, height));
+        self.pushed_below = self.next;
         fresh
-            .map(|waiting| {
-                waiting.pushed = turn;
-                waiting.command.clone()
-            })
-            .collect()
     }
 
     /// Whether [`Pending::take_unpushed`] would give any.
     pub(crate) fn has_unpushed(&self, holder: NodeId, height: Height) -> bool {
-        let turn = Some((holder, height));
-        self.queue
-            .values()
-            .any(|w| w.origin == self.me && w.pushed != turn)
+        self.unpushed(holder, height).next().is_some()
+    }
+
+    fn unpushed(&self, holder: NodeId, height: Height) -> impl Iterator<Item = &SealedCommand> {
+        let same_turn = self.pushed_for == Some((holder, height));
+        let from = if same_turn { self.pushed_below } else { 0 };
+        let rest = self.queue.range(from..).map(|(_, waiting)| waiting);
+        rest.filter(|waiting| waiting.origin == self.me).map(|waiting| &waiting.command)
     }
 
     /// Takes out what a decided block holds and what has outlived itself; gives our own commands that expired.

@@ -6,14 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use model::{Height, Instant, LogSeq, Membership, MembershipHash, NodeId};
+use model::{Boot, Height, Instant, LogSeq, Membership, MembershipHash, NodeId};
 
 use crate::effect::{Effect, ReadId};
 use crate::engine::Engine;
 use crate::message::Message;
 
+/// Rounds of one incarnation are numbered from its boot shifted by this: an answer to an earlier incarnation may come
+/// late, knows nothing of what was acknowledged since, and must not be counted.
+const ROUNDS_OF_A_BOOT: u32 = 32;
+
 /// Reads of this node's clients.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reads {
     /// Arrived after the current round was sent.
     queued: Vec<ReadId>,
@@ -40,6 +44,15 @@ struct Barrier {
 }
 
 impl Reads {
+    pub(crate) fn new(boot: Boot) -> Self {
+        Self {
+            queued: Vec::new(),
+            round: None,
+            rounds: boot.0 << ROUNDS_OF_A_BOOT,
+            waiting: Vec::new(),
+        }
+    }
+
     pub(crate) fn arrive(&mut self, id: ReadId) {
         self.queued.push(id);
     }
@@ -147,16 +160,20 @@ impl Engine {
             self.broadcast(LogSeq(0), &Message::AskTop { round, membership });
             self.on_ask_top(self.me.node, round, membership);
         }
-        let everybody = self.peers.ids();
-        if let Some((round, silent)) = self.reads.overdue(now, again, &everybody) {
+        let voters: Vec<NodeId> = self.membership.voters().iter().map(|m| m.id).collect();
+        if let Some((round, silent)) = self.reads.overdue(now, again, &voters) {
             for node in silent {
-                self.send(LogSeq(0), node, Message::AskTop { round, membership });
+                if node == self.me.node {
+                    self.on_ask_top(node, round, membership);
+                } else {
+                    self.send(LogSeq(0), node, Message::AskTop { round, membership });
+                }
             }
         }
     }
 
-    /// Reports the highest height accepted or decided here, once the log is durable that far. A node that has not
-    /// passed its start-up check may have lost its disk, and stays silent.
+    /// Reports the highest height accepted durably or known to be decided here. A node that has not passed its
+    /// start-up check may have lost its disk, and stays silent.
     pub(crate) fn on_ask_top(&mut self, from: NodeId, round: u64, membership: MembershipHash) {
         if !self.may_vote() {
             return;
@@ -165,12 +182,14 @@ impl Engine {
             self.refuse(from, "a read of another epoch");
             return;
         }
-        let accepted = self
+        // A decision rests on a quorum's disks, whatever this one has written of it.
+        let (top, after) = self
             .acceptor
             .accepted()
-            .map(|accepted| accepted.block.height());
-        let top = accepted.unwrap_or(self.tip.height());
-        self.send(self.log.appended(), from, Message::Top { round, top });
+            .map_or((self.tip.height(), LogSeq(0)), |accepted| {
+                (accepted.block.height(), accepted.seq)
+            });
+        self.send(after, from, Message::Top { round, top });
     }
 
     pub(crate) fn answer_reads(&mut self) {

@@ -12,6 +12,8 @@ use crate::proposer::{Attempt, Preparing, Proposing, Resend};
 
 /// Doublings of a wait beyond this many say nothing new.
 const DOUBLINGS_MAX: u32 = 8;
+/// The random part of a wait is at most this, however slow network and disk were when it began.
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// When a takeover of the next height is due, if there is a reason for one.
@@ -163,7 +165,7 @@ impl Engine {
     pub(crate) fn back_off_time(&mut self) -> Duration {
         let phase = self.pace().phase();
         let doublings = self.proposer.tries.min(DOUBLINGS_MAX);
-        phase * 3 + self.rng.up_to(phase * (1 << doublings))
+        phase * 3 + self.rng.up_to((phase * (1 << doublings)).min(BACK_OFF_MAX))
     }
 
     /// When the request under way is to be repeated or given up.

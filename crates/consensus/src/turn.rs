@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Ballot, Block, Draft, Height, LogSeq, NodeId, SealedCommand, Timestamp, Turn};
+use model::{Ballot, Block, Draft, Height, LogSeq, NodeId, SealedCommand, Turn};
 
 use crate::acceptor::AcceptedBlock;
 use crate::engine::{Engine, Phase};
 use crate::message::Message;
+use crate::peers::Peer;
 
 /// A node whose clock is further ahead of a quorum's than this proposes nothing new, so that one wrong clock cannot
 /// drag the chain's time.
@@ -60,7 +61,7 @@ impl Engine {
         !self.pending.is_empty() && !self.is_clock_ahead()
     }
 
-    fn is_clock_ahead(&self) -> bool {
+    pub(crate) fn is_clock_ahead(&self) -> bool {
         let behind = self
             .peers
             .iter()
@@ -88,7 +89,7 @@ impl Engine {
 
     /// A block of everything pending, and who had commands in it.
     pub(crate) fn new_block(&mut self) -> (Arc<Block>, u16) {
-        let after_parent = Timestamp(self.tip.header.time.0 + 1);
+        let after_parent = self.tip.header.time.plus(Duration::from_micros(1));
         // A clock that is far ahead sets no time: the block is empty and only moves the chain on.
         let (time, (commands, origins)) = if self.is_clock_ahead() {
             (after_parent, Default::default())
@@ -118,17 +119,7 @@ impl Engine {
     /// none has: this node itself, unless it wants no turn.
     fn hint(&self, height: Height) -> Option<Turn> {
         let recent = 2 * self.membership.len() as u64;
-        let candidates = || {
-            self.membership.ring_after(self.me.node).filter_map(|node| {
-                let peer = self.peers.get(node)?;
-                let turn = Turn {
-                    node,
-                    boot: peer.boot()?,
-                };
-                (self.can_hold(turn) && peer.is_alive(self.now.instant)).then_some((turn, peer))
-            })
-        };
-        let mut working = candidates().filter(|(_, peer)| {
+        let mut working = self.candidates().filter(|(_, peer)| {
             peer.worked
                 .is_some_and(|worked| worked.0 + recent >= height.0)
         });
@@ -136,9 +127,28 @@ impl Engine {
             return Some(turn);
         }
         if self.is_yielding() {
-            return candidates().next().map(|(turn, _)| turn);
+            return self.candidates().next().map(|(turn, _)| turn);
         }
         Some(self.me)
+    }
+
+    /// The other voters that can hold a turn and were heard lately, in ring order after this one.
+    fn candidates(&self) -> impl Iterator<Item = (Turn, &Peer)> {
+        self.membership.ring_after(self.me.node).filter_map(|node| {
+            let peer = self.peers.get(node)?;
+            let turn = Turn {
+                node,
+                boot: peer.boot()?,
+            };
+            (self.can_hold(turn) && peer.is_alive(self.now.instant)).then_some((turn, peer))
+        })
+    }
+
+    /// Who is to propose for a node that may not do it itself, because its clock is ahead: `turn` if that was heard
+    /// lately, else the next one that can.
+    fn stand_in(&self, turn: Option<Turn>) -> Option<Turn> {
+        let others = || self.candidates().map(|(other, _)| other);
+        others().find(|other| turn == Some(*other)).or(others().next())
     }
 
     /// Notes which voters had commands at a height.
@@ -183,6 +193,11 @@ impl Engine {
         let (target, height) = match coming {
             Some(hint) => (hint.filter(|turn| self.can_hold(*turn)), height.next()),
             None => (self.holder(), height),
+        };
+        let target = if self.is_clock_ahead() {
+            self.stand_in(target)
+        } else {
+            target
         };
         let Some(target) = target
             .map(|turn| turn.node)

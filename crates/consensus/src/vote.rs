@@ -250,7 +250,7 @@ impl Engine {
     }
 
     /// Who fights over a height has decided the one before it.
-    fn note_tip_below(&mut self, from: NodeId, height: Height) {
+    pub(crate) fn note_tip_below(&mut self, from: NodeId, height: Height) {
         if from != self.me.node
             && let Some(below) = height.previous()
         {

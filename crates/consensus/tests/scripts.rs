@@ -9,6 +9,7 @@ mod harness;
 use std::error::Error;
 use std::path::Path;
 
+use consensus::DiskRoom;
 use harness::{Cluster, Filter};
 
 test_each_file::test_each_path! { in "crates/consensus/tests/scripts" => run }
@@ -48,8 +49,21 @@ enum Command {
         #[arg(key)]
         kind: Option<String>,
     },
+    /// Copies the messages under way that match, for `repeat`.
+    Copy {
+        #[arg(key)]
+        from: Option<String>,
+        #[arg(key)]
+        to: Option<String>,
+        #[arg(key)]
+        kind: Option<String>,
+    },
+    /// The copies are under way: late duplicates.
+    Repeat,
     /// From now on nothing passes between two nodes.
     Cut { one: String, other: String },
+    /// From now on nothing reaches a node; what it says passes.
+    Deafen { node: String },
     /// Everything passes again.
     Heal,
     /// A node's flushes do not return until `flush`.
@@ -64,10 +78,30 @@ enum Command {
     Restart { node: String },
     /// A dead node's disk is put back to how it was when it last started.
     RollBack { node: String },
+    /// A node's disk is full: flushes return when there is room again.
+    Full { node: String },
+    /// There is room again.
+    Room { node: String },
+    /// A node's wall clock is ahead by so many milliseconds.
+    ClockAhead { node: String, ms: u64 },
+    /// A node signs a second block at the ballot of its accept under way.
+    ProposeTwice {
+        node: String,
+        to: String,
+        name: String,
+    },
+    /// A node signs that it accepted another block at its ballot.
+    AcceptTwice {
+        node: String,
+        to: String,
+        name: String,
+    },
     /// A node gives its turn away.
     Yield { node: String },
     /// So many milliseconds pass.
     Wait { ms: u64 },
+    /// So many milliseconds pass, and every message takes one.
+    Run { ms: u64 },
     /// Shows every node.
     Status,
 }
@@ -106,7 +140,16 @@ impl goldenscript::Runner for Runner {
                     kind.as_deref(),
                 ));
             }
+            Command::Copy { from, to, kind } => {
+                cluster.copy(&Filter::new(
+                    from.as_deref(),
+                    to.as_deref(),
+                    kind.as_deref(),
+                ));
+            }
+            Command::Repeat => cluster.repeat(),
             Command::Cut { one, other } => cluster.cut(one, other)?,
+            Command::Deafen { node } => cluster.deafen(node)?,
             Command::Heal => cluster.heal(),
             Command::Hold { node } => cluster.hold(node)?,
             Command::Flush { node } => cluster.flush(node)?,
@@ -114,8 +157,17 @@ impl goldenscript::Runner for Runner {
             Command::Crash { node } => cluster.crash(node)?,
             Command::Restart { node } => cluster.restart(node)?,
             Command::RollBack { node } => cluster.roll_back(node)?,
+            Command::Full { node } => cluster.room(node, DiskRoom::Full)?,
+            Command::Room { node } => {
+                cluster.room(node, DiskRoom::Free)?;
+                cluster.flush(node)?;
+            }
+            Command::ClockAhead { node, ms } => cluster.set_clock_ahead(node, *ms)?,
+            Command::ProposeTwice { node, to, name } => cluster.propose_twice(node, to, name)?,
+            Command::AcceptTwice { node, to, name } => cluster.accept_twice(node, to, name)?,
             Command::Yield { node } => cluster.give_away(node)?,
             Command::Wait { ms } => cluster.wait(*ms),
+            Command::Run { ms } => cluster.run(*ms),
             Command::Status => cluster.status(),
         }
         Ok(cluster.take_output())

@@ -5,9 +5,10 @@
 //! changed and never overwritten, so every prefix of the log is a state the node was in. A record is *durable* when it
 //! and every earlier one are flushed; the [`Disk`] says when.
 //!
-//! Three things may be wrong with a log that is read at start, and they are told apart (see [`OpenError`]): an end that
-//! was never finished is cut off; one bad copy of a vote, which is written twice, is made good from the other; anything
-//! else means that something flushed is lost, and the node does not vote.
+//! What may be wrong with a log that is read at start is told apart (see [`OpenError`]): an end that was never finished
+//! is cut off; one bad copy of a vote, which is written twice, is made good from the other; records that a failed flush
+//! left in the page cache only are superseded by the start that repeats the vote; anything else means that something
+//! flushed is lost, and the node does not vote.
 //!
 //! Reads check what they return against the hash in memory, and that covers every byte. [`verify`] checks a whole folder.
 //!
@@ -22,6 +23,7 @@ mod ledger;
 mod reader;
 mod record;
 mod recovery;
+mod replay;
 mod scan;
 mod verify;
 mod window;

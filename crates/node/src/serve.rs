@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use catalogue::Catalogue;
+use ledger::Disk as _;
 use model::{Membership, Nonce};
 use replica::{AppliedBlock, Replica};
 use tokio::net::TcpListener;
@@ -176,6 +177,16 @@ fn open_replica(
     let ledger_folder = folder.join("ledger");
     let completions = inlet.clone();
     let disk = FileDisk::open(&ledger_folder, faults, move |done| completions.disk(done))?;
+    // Before anything is written to it.
+    let genesis = ledger::read_genesis(&*disk.storage()).map_err(replica::OpenError::from)?;
+    let chain = genesis.header().chain;
+    if chain != identity.chain() {
+        return Err(ServeError::ForeignLedger {
+            folder: ledger_folder,
+            ledger: chain,
+            identity: identity.chain(),
+        });
+    }
     let catalogue = Catalogue::open(catalogue_path)?;
     if let Some(aside) = catalogue.set_aside() {
         warn!(
@@ -204,14 +215,14 @@ fn open_replica(
         return Err(error.into());
     }
     feeder.flush()?;
-    let ledger = replica.status(opening.now().instant).chain;
-    if ledger != identity.chain() {
-        let identity = identity.chain();
-        return Err(ServeError::ForeignLedger {
-            folder: ledger_folder,
-            ledger,
-            identity,
-        });
+    for repair in &replica.found().repaired {
+        warn!(
+            ?repair,
+            "a damaged vote was made good from its second copy: look at this disk"
+        );
+    }
+    for cut in &replica.found().cut {
+        info!(?cut, "cut off an end of the ledger that was never finished");
     }
     Ok((replica, feeder))
 }

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use consensus::{DiskRoom, Effect, Engine, Message, PeerStatus, Phase, Recovered, Urgency};
+use consensus::{
+    DiskRoom, Effect, Engine, Message, PeerStatus, Phase, Recovered, StopReason, Urgency,
+};
 use ledger::{Completion, Disk, Ledger, Reader};
 use model::{
     BlockHash, ChainId, Decided, Height, Instant, LogSeq, Membership, NodeId, Nonce, Now,
-    SealedCommand, Signatures, Timestamp, Turn, Vote,
+    SealedCommand, Signatures, Timestamp, Turn, Vote, limits,
 };
 
 use crate::core_state::CoreState;
@@ -84,6 +86,7 @@ pub struct Replica<D: Disk> {
     ledger: Ledger<D>,
     core: CoreState,
     chain: ChainId,
+    found: ledger::Report,
     time: Timestamp,
     disk: DiskRoom,
     durable: LogSeq,
@@ -141,6 +144,7 @@ impl<D: Disk> Replica<D> {
             ledger,
             core,
             chain: recovered.chain,
+            found: recovered.report,
             time,
             disk: DiskRoom::Free,
             durable: LogSeq(0),
@@ -180,8 +184,9 @@ impl<D: Disk> Replica<D> {
 
     fn submit(&mut self, now: Now, command: SealedCommand) {
         let stopped = matches!(self.engine.phase(), Phase::Stopped(_));
+        let fits = command.bytes().len() <= limits::COMMAND_BYTES_MAX;
         match command.open() {
-            Ok(opened) if !stopped => {
+            Ok(opened) if !stopped && fits => {
                 let valid_until = opened.valid_until;
                 self.engine.handle(
                     now,
@@ -248,6 +253,8 @@ impl<D: Disk> Replica<D> {
                 Effect::Send { after, to, message } if after <= self.durable => {
                     self.outputs.push_back(Output::Send { to, message });
                 }
+                // Behind a failed flush nothing becomes durable any more.
+                Effect::Send { .. } if self.flush_failed() => {}
                 Effect::Send { after, to, message } => {
                     self.waiting.push_back(Waiting { after, to, message });
                 }
@@ -283,6 +290,10 @@ impl<D: Disk> Replica<D> {
                 Effect::Dropped(leaves) => self.outputs.push_back(Output::Dropped(leaves)),
             }
         }
+    }
+
+    fn flush_failed(&self) -> bool {
+        self.engine.phase() == Phase::Stopped(StopReason::FlushFailed)
     }
 
     /// Sends decided blocks out of the ledger. A block that cannot be read ends the batch: others have it too.
@@ -325,6 +336,11 @@ impl<D: Disk> Replica<D> {
             disk: self.disk,
             peers: self.engine.peer_status(now),
         }
+    }
+
+    /// What opening the ledger found and mended.
+    pub fn found(&self) -> &ledger::Report {
+        &self.found
     }
 
     /// Height of the last decided block.

@@ -18,6 +18,9 @@ use crate::plan::WorkloadPlan;
 use crate::rng::Rng;
 use crate::seat::Seat;
 
+/// A client with more open operations than this waits, as it would if nodes told it that they are busy.
+const OPEN_MAX: usize = 100;
+
 /// An operation of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpId(pub u64);
@@ -130,6 +133,10 @@ impl Workload {
 
     /// A client's next burst of new operations.
     pub(crate) fn burst(&mut self) -> Vec<OpId> {
+        let open = self.waiting.len().max(self.commands.len());
+        if open >= self.plan.clients * OPEN_MAX {
+            return Vec::new();
+        }
         let count = 1 + self.rng.below(self.plan.burst);
         (0..count).map(|_| self.new_op()).collect()
     }

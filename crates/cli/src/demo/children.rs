@@ -58,7 +58,8 @@ impl Children {
 
     fn start_node(&mut self, node: &DemoNode) -> anyhow::Result<()> {
         let mut process = spawn(node).with_context(|| format!("starting {}", node.name))?;
-        self.pids.extend(process.id().map(|pid| (node.name.clone(), pid)));
+        self.pids
+            .extend(process.id().map(|pid| (node.name.clone(), pid)));
         self.pipes.extend(process.stdin.take());
         let name = node.name.clone();
         let mut kill = self.kill.subscribe();

@@ -80,8 +80,15 @@ impl DemoCluster {
         let chain = Identity::load(&first.identity_folder())
             .context("opening the demo's folder")?
             .chain();
-        let names: Vec<String> = first.members.iter().map(|member| member.name.clone()).collect();
-        let nodes = names.iter().map(|name| load(name)).collect::<Result<_, _>>();
+        let names: Vec<String> = first
+            .members
+            .iter()
+            .map(|member| member.name.clone())
+            .collect();
+        let nodes = names
+            .iter()
+            .map(|name| load(name))
+            .collect::<Result<_, _>>();
         Ok(Self {
             folder: folder.to_owned(),
             chain,
@@ -91,7 +98,10 @@ impl DemoCluster {
     }
 
     fn refuse_other_shape(&self, nodes: Option<u16>, port: Option<u16>) -> Result<(), Failure> {
-        let first_port = self.nodes.first().map_or(0, |node| node.http.address.port());
+        let first_port = self
+            .nodes
+            .first()
+            .map_or(0, |node| node.http.address.port());
         let count = self.nodes.len();
         let same_count = nodes.is_none_or(|wanted| usize::from(wanted) == count);
         let same_port = port.is_none_or(|wanted| wanted == 0 || wanted == first_port);
@@ -164,10 +174,14 @@ fn peer_ports(first_port: u16, count: u16) -> anyhow::Result<Vec<TcpListener>> {
         .filter_map(|port| listen(port).ok())
         .take(count.into())
         .collect();
-    anyhow::ensure!(free.len() == usize::from(count), "no free ports above {from}");
+    anyhow::ensure!(
+        free.len() == usize::from(count),
+        "no free ports above {from}"
+    );
     Ok(free)
 }
 
 fn listen(port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("port {port} cannot be used"))
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .with_context(|| format!("port {port} cannot be used"))
 }

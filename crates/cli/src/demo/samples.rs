@@ -38,10 +38,23 @@ pub(super) async fn load(cluster: &DemoCluster) {
         .collect()
         .await;
     bar.finish_and_clear();
-    let count = |wanted| results.iter().flatten().filter(|added| **added == wanted).count();
-    output::note(&format!("sample photos: {} added, {} were there", count(true), count(false)));
+    let count = |wanted| {
+        results
+            .iter()
+            .flatten()
+            .filter(|added| **added == wanted)
+            .count()
+    };
+    output::note(&format!(
+        "sample photos: {} added, {} were there",
+        count(true),
+        count(false)
+    ));
     if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
-        output::note(&format!("some sample photos are missing: {}", in_one_line(error)));
+        output::note(&format!(
+            "some sample photos are missing: {}",
+            in_one_line(error)
+        ));
     }
 }
 

@@ -4,7 +4,7 @@
 
 use image::{RgbImage, codecs::jpeg::JpegEncoder};
 
-use super::noise::{Noise, lerp, smooth};
+use super::noise::{Dice, Noise, lerp, smooth};
 
 /// A colour as a screen shows it; each part from 0 to 1, more where light gathers.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -35,13 +35,22 @@ impl Colour {
 
     /// Brighter or darker.
     pub(super) fn scale(self, by: f32) -> Self {
-        Self { r: self.r * by, g: self.g * by, b: self.b * by }
+        Self {
+            r: self.r * by,
+            g: self.g * by,
+            b: self.b * by,
+        }
     }
 
     /// Light on top of light: never more than white.
     pub(super) fn lit(self, light: Self, strength: f32) -> Self {
-        let screen = |below: f32, above: f32| 1.0 - (1.0 - below) * (1.0 - (above * strength).min(1.0));
-        Self { r: screen(self.r, light.r), g: screen(self.g, light.g), b: screen(self.b, light.b) }
+        let screen =
+            |below: f32, above: f32| 1.0 - (1.0 - below) * (1.0 - (above * strength).min(1.0));
+        Self {
+            r: screen(self.r, light.r),
+            g: screen(self.g, light.g),
+            b: screen(self.b, light.b),
+        }
     }
 }
 
@@ -69,7 +78,11 @@ pub(super) struct Canvas {
 impl Canvas {
     /// A black surface of that many pixels.
     pub(super) fn new(width: usize, height: usize) -> Self {
-        Self { width, height, pixels: vec![Colour::default(); width * height] }
+        Self {
+            width,
+            height,
+            pixels: vec![Colour::default(); width * height],
+        }
     }
 
     /// The right edge.
@@ -95,7 +108,12 @@ impl Canvas {
     }
 
     /// Changes every pixel between two heights: `paint` gets the place and what is there.
-    pub(super) fn wash(&mut self, top: f32, bottom: f32, paint: impl Fn(f32, f32, Colour) -> Colour) {
+    pub(super) fn wash(
+        &mut self,
+        top: f32,
+        bottom: f32,
+        paint: impl Fn(f32, f32, Colour) -> Colour,
+    ) {
         self.wash_within((0.0, top), (self.aspect(), bottom), paint);
     }
 
@@ -107,7 +125,7 @@ impl Canvas {
         paint: impl Fn(f32, f32, Colour) -> Colour,
     ) {
         let unit = self.pixel();
-        let index = |at: f32, end: usize| ((at / unit).round().max(0.0) as usize).min(end);
+        let index = |at: f32, end: usize| ((at / unit + 0.5) as usize).min(end);
         let (left, right) = (index(from.0, self.width), index(to.0, self.width));
         let (top, bottom) = (index(from.1, self.height), index(to.1, self.height));
         let rows = self.pixels.chunks_exact_mut(self.width).enumerate();
@@ -120,17 +138,38 @@ impl Canvas {
     }
 
     /// Fills everything below a line, given as a height for each `x`. `paint` also gets the depth below the line.
-    pub(super) fn below(&mut self, line: impl Fn(f32) -> f32, paint: impl Fn(f32, f32, f32) -> Colour) {
+    pub(super) fn below(
+        &mut self,
+        line: impl Fn(f32) -> f32,
+        paint: impl Fn(f32, f32, f32) -> Colour,
+    ) {
+        self.band(line, f32::MAX, paint);
+    }
+
+    /// Like `below`, but only to a depth, for what is covered by something nearer further down.
+    pub(super) fn band(
+        &mut self,
+        line: impl Fn(f32) -> f32,
+        thick: f32,
+        paint: impl Fn(f32, f32, f32) -> Colour,
+    ) {
         let unit = self.pixel();
-        let line: Vec<f32> = (0..self.width).map(|column| line((column as f32 + 0.5) * unit)).collect();
+        let line: Vec<f32> = (0..self.width)
+            .map(|column| line((column as f32 + 0.5) * unit))
+            .collect();
         let highest = line.iter().copied().fold(1.0, f32::min);
         let skipped = ((highest / unit) as usize).saturating_sub(1);
-        for (row, pixels) in self.pixels.chunks_exact_mut(self.width).enumerate().skip(skipped) {
+        for (row, pixels) in self
+            .pixels
+            .chunks_exact_mut(self.width)
+            .enumerate()
+            .skip(skipped)
+        {
             let y = (row as f32 + 0.5) * unit;
             for (column, (pixel, line)) in pixels.iter_mut().zip(&line).enumerate() {
                 let depth = y - line;
                 let cover = (depth / unit + 0.5).clamp(0.0, 1.0);
-                if cover > 0.0 {
+                if cover > 0.0 && depth < thick {
                     let colour = paint((column as f32 + 0.5) * unit, y, depth.max(0.0));
                     *pixel = pixel.mix(colour, cover);
                 }
@@ -144,7 +183,11 @@ impl Canvas {
     }
 
     /// A filled convex shape with a colour for each place.
-    pub(super) fn shape_with(&mut self, corners: &[(f32, f32)], paint: impl Fn(f32, f32, Colour) -> Colour) {
+    pub(super) fn shape_with(
+        &mut self,
+        corners: &[(f32, f32)],
+        paint: impl Fn(f32, f32, Colour) -> Colour,
+    ) {
         let unit = self.pixel();
         let edges: Vec<[f32; 3]> = corners
             .iter()
@@ -166,7 +209,11 @@ impl Canvas {
             let outside = |[nx, ny, d]: &[f32; 3]| side * (nx * x + ny * y + d);
             let distance = edges.iter().map(outside).fold(f32::MIN, f32::max);
             let cover = (0.5 - distance / unit).clamp(0.0, 1.0);
-            if cover > 0.0 { below.mix(paint(x, y, below), cover) } else { below }
+            if cover > 0.0 {
+                below.mix(paint(x, y, below), cover)
+            } else {
+                below
+            }
         });
     }
 
@@ -180,26 +227,46 @@ impl Canvas {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let half = width / 2.0 / dx.hypot(dy).max(1e-9);
         let (nx, ny) = (-dy * half, dx * half);
-        let corners =
-            [(from.0 + nx, from.1 + ny), (to.0 + nx, to.1 + ny), (to.0 - nx, to.1 - ny), (from.0 - nx, from.1 - ny)];
+        let corners = [
+            (from.0 + nx, from.1 + ny),
+            (to.0 + nx, to.1 + ny),
+            (to.0 - nx, to.1 - ny),
+            (from.0 - nx, from.1 - ny),
+        ];
         self.shape(&corners, colour);
     }
 
     /// A filled circle; `softness` widens its edge.
-    pub(super) fn disc(&mut self, centre: (f32, f32), radius: f32, softness: f32, colour: Colour, opacity: f32) {
+    pub(super) fn disc(
+        &mut self,
+        centre: (f32, f32),
+        radius: f32,
+        softness: f32,
+        colour: Colour,
+        opacity: f32,
+    ) {
         let edge = softness.max(self.pixel());
         let reach = radius + edge;
-        let (from, to) = ((centre.0 - reach, centre.1 - reach), (centre.0 + reach, centre.1 + reach));
+        let (from, to) = (
+            (centre.0 - reach, centre.1 - reach),
+            (centre.0 + reach, centre.1 + reach),
+        );
         self.wash_within(from, to, |x, y, below| {
             let distance = (x - centre.0).hypot(y - centre.1);
-            below.mix(colour, opacity * smooth(radius + edge, radius - edge, distance))
+            below.mix(
+                colour,
+                opacity * smooth(radius + edge, radius - edge, distance),
+            )
         });
     }
 
     /// Light that falls off around a point.
     pub(super) fn glow(&mut self, centre: (f32, f32), reach: f32, light: Colour, strength: f32) {
         let far = reach * 4.0;
-        let (from, to) = ((centre.0 - far, centre.1 - far), (centre.0 + far, centre.1 + far));
+        let (from, to) = (
+            (centre.0 - far, centre.1 - far),
+            (centre.0 + far, centre.1 + far),
+        );
         self.wash_within(from, to, |x, y, below| {
             let distance = (x - centre.0).hypot(y - centre.1) / reach;
             let fade = smooth(4.0, 2.0, distance);
@@ -233,25 +300,34 @@ impl Canvas {
         let unit = self.pixel();
         let column = ((x / unit).max(0.0) as usize).min(self.width - 1);
         let row = ((y / unit).max(0.0) as usize).min(self.height - 1);
-        self.pixels.get(row * self.width + column).copied().unwrap_or_default()
+        self.pixels
+            .get(row * self.width + column)
+            .copied()
+            .unwrap_or_default()
     }
 
-    /// Puts the surface into eight bits. A little grain before rounding hides the steps that smooth skies would show.
+    /// Puts the surface into eight bits, a little darker towards the corners, as lenses do. A little grain before
+    /// rounding hides the steps that smooth skies would show.
     pub(super) fn develop(&self, seed: u64) -> RgbImage {
-        let grain = Noise::new(seed);
-        let mut picture = RgbImage::new(self.width as u32, self.height as u32);
-        let aspect = self.aspect();
-        let rows = self.pixels.chunks_exact(self.width).enumerate();
-        let places = rows.flat_map(|(y, row)| row.iter().enumerate().map(move |(x, colour)| (x, y, colour)));
-        for (target, (x, y, colour)) in picture.pixels_mut().zip(places) {
-            let noise = grain.speck(x, y) + grain.speck(x + self.width, y) - 1.0;
-            let (dx, dy) = (x as f32 / self.width as f32 - 0.5, y as f32 / self.height as f32 - 0.5);
-            let corner = (dx * dx * aspect.max(1.0) + dy * dy) / aspect.max(1.0);
-            let light = 1.0 - 0.22 * corner;
-            let round = |part: f32| (part * light * 255.0 + noise * 1.6 + 0.5).clamp(0.0, 255.0) as u8;
-            target.0 = [round(colour.r), round(colour.g), round(colour.b)];
+        let mut grain = Dice::new(seed);
+        let wide = self.aspect().max(1.0);
+        let off_centre =
+            |index: usize, count: usize| ((index as f32 + 0.5) / count as f32 - 0.5).powi(2);
+        let columns: Vec<f32> = (0..self.width)
+            .map(|column| 0.22 * off_centre(column, self.width))
+            .collect();
+        let mut bytes = Vec::with_capacity(self.pixels.len() * 3);
+        for (row, pixels) in self.pixels.chunks_exact(self.width).enumerate() {
+            let middle = 255.0 - 255.0 * 0.22 * off_centre(row, self.height) / wide;
+            for (colour, dark) in pixels.iter().zip(&columns) {
+                let (light, noise) = (middle - 255.0 * dark, grain.wobble() * 1.6 + 0.5);
+                // The conversion stops at 0 and 255.
+                let round = |part: f32| (part * light + noise) as u8;
+                bytes.extend([round(colour.r), round(colour.g), round(colour.b)]);
+            }
         }
-        picture
+        RgbImage::from_raw(self.width as u32, self.height as u32, bytes)
+            .expect("three bytes for every pixel")
     }
 }
 

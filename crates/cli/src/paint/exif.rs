@@ -37,9 +37,18 @@ pub(super) struct Exif {
 /// Puts the block at the head of a JPEG, where the standard wants it.
 pub(super) fn insert(jpeg: &[u8], exif: &Exif) -> Vec<u8> {
     let block = block(exif);
-    let size = u16::try_from(block.len() + 8).expect("a block of three small directories fits a segment");
+    let size =
+        u16::try_from(block.len() + 8).expect("a block of three small directories fits a segment");
     let (start, rest) = jpeg.split_at(2);
-    [start, b"\xff\xe1", &size.to_be_bytes(), b"Exif\0\0", &block, rest].concat()
+    [
+        start,
+        b"\xff\xe1",
+        &size.to_be_bytes(),
+        b"Exif\0\0",
+        &block,
+        rest,
+    ]
+    .concat()
 }
 
 fn block(exif: &Exif) -> Vec<u8> {
@@ -92,7 +101,11 @@ const ENTRY_BYTES: usize = 12;
 /// Whole degrees, whole minutes and hundredths of a second.
 fn degrees(angle: f64) -> [(u32, u32); 3] {
     let hundredths = (angle.abs() * 360_000.0).round() as u32;
-    [(hundredths / 360_000, 1), (hundredths / 6_000 % 60, 1), (hundredths % 6_000, 100)]
+    [
+        (hundredths / 360_000, 1),
+        (hundredths / 6_000 % 60, 1),
+        (hundredths % 6_000, 100),
+    ]
 }
 
 /// A directory in the making; tags must be added in rising order.
@@ -122,17 +135,27 @@ impl Directory {
     }
 
     fn long(&mut self, tag: u16, number: usize) {
-        self.0.push((tag, 4, 1, (number as u32).to_le_bytes().to_vec()));
+        self.0
+            .push((tag, 4, 1, (number as u32).to_le_bytes().to_vec()));
     }
 
     fn fractions(&mut self, tag: u16, fractions: &[(u32, u32)]) {
         let words = fractions.iter().flat_map(|&(over, under)| [over, under]);
-        self.0.push((tag, 5, fractions.len() as u32, words.flat_map(u32::to_le_bytes).collect()));
+        self.0.push((
+            tag,
+            5,
+            fractions.len() as u32,
+            words.flat_map(u32::to_le_bytes).collect(),
+        ));
     }
 
     /// Its size in the block: the count, the entries, the link to a next directory, the longer values.
     fn size(&self) -> usize {
-        let long_values = self.0.iter().map(|(.., bytes)| bytes.len()).filter(|&len| len > 4);
+        let long_values = self
+            .0
+            .iter()
+            .map(|(.., bytes)| bytes.len())
+            .filter(|&len| len > 4);
         2 + self.0.len() * ENTRY_BYTES + 4 + long_values.map(even).sum::<usize>()
     }
 

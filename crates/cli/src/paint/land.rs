@@ -35,7 +35,9 @@ impl Trees {
                 return 0.0;
             }
             match self {
-                Self::Cypresses => height * (1.0 - offset * offset).sqrt() * (0.9 + 0.1 * noise.at(x * 400.0, 1.0)),
+                Self::Cypresses => {
+                    height * (1.0 - offset * offset).sqrt() * (0.9 + 0.1 * noise.at(x * 400.0, 1.0))
+                }
                 _ => {
                     let branches = ((1.0 - offset) * 7.0).fract();
                     height * (1.0 - offset) * (0.86 + 0.14 * branches)
@@ -69,14 +71,20 @@ pub(super) fn hills(canvas: &mut Canvas, light: Light, trees: Trees, seed: u64) 
         let dark = green.mix(hex(0x2c4434), 0.35 + 0.45 * near);
         let crest = light.far(dark, lerp(0.82, 0.0, near.powf(0.8)));
         let foot = light.far(dark, lerp(0.94, 0.22, near.powf(0.9)));
-        let leaf = move |x: f32, y: f32| 1.0 + (noise.rough(x * 34.0, y * 46.0, 3) - 0.5) * 0.34 * near;
+        let leaf =
+            move |x: f32, y: f32| 1.0 + (noise.rough(x * 34.0, y * 46.0, 3) - 0.5) * 0.34 * near;
         if wood != Trees::None {
             let tall = lerp(0.5, 1.5, near);
             let shade = light.far(dark.scale(0.82), lerp(0.80, 0.0, near.powf(0.8)));
             let trunk_foot = move |x: f32| ground(x) - wood.height(x, tall, seed + layer);
-            canvas.below(trunk_foot, |x, y, _| shade.mix(foot, smooth(-0.06, 0.05, y - ground(x)) * 0.5).scale(leaf(x, y)));
+            canvas.band(trunk_foot, 0.22, |x, y, _| {
+                shade
+                    .mix(foot, smooth(-0.06, 0.05, y - ground(x)) * 0.5)
+                    .scale(leaf(x, y))
+            });
         }
-        canvas.below(ground, |x, y, depth| {
+        let thick = if layer + 1 < layers { 0.40 } else { 1.0 };
+        canvas.band(ground, thick, |x, y, depth| {
             let mist = smooth(0.0, lerp(0.10, 0.34, near), depth);
             crest.mix(foot, mist).scale(leaf(x, y))
         });
@@ -94,9 +102,13 @@ pub(super) fn peaks(canvas: &mut Canvas, light: Light, lake: bool, seed: u64) {
     if lake {
         canvas.mirror(shore, 0.93, light.on(hex(0x1f5a5c)), seed);
         let bank = Noise::new(seed + 5);
-        let edge = move |x: f32| 0.955 - 0.05 * bank.rough(x * 2.0, 0.0, 4) - 0.02 * bank.rough(x * 60.0, 1.0, 2);
+        let edge = move |x: f32| {
+            0.955 - 0.05 * bank.rough(x * 2.0, 0.0, 4) - 0.02 * bank.rough(x * 60.0, 1.0, 2)
+        };
         let grass = light.on(hex(0x3a4a2a));
-        canvas.below(edge, |x, y, _| grass.scale(0.7 + 0.6 * bank.rough(x * 120.0, y * 40.0, 2)));
+        canvas.below(edge, |x, y, _| {
+            grass.scale(0.7 + 0.6 * bank.rough(x * 120.0, y * 40.0, 2))
+        });
     } else {
         let meadow = Noise::new(seed + 6);
         let edge = move |x: f32| 0.86 - 0.06 * (meadow.rough(x * 1.4, 0.0, 3) - 0.5);
@@ -104,7 +116,8 @@ pub(super) fn peaks(canvas: &mut Canvas, light: Light, lake: bool, seed: u64) {
         canvas.below(edge, |x, y, depth| {
             let blades = meadow.rough(x * 160.0, y * 50.0, 3);
             let patch = meadow.rough(x * 5.0, y * 18.0, 3);
-            let flower = smooth(0.80, 0.86, meadow.at(x * 230.0, y * 190.0)) * smooth(0.45, 0.6, patch);
+            let flower =
+                smooth(0.80, 0.86, meadow.at(x * 230.0, y * 190.0)) * smooth(0.45, 0.6, patch);
             let ground = grass.scale(0.62 + 0.5 * blades + 0.4 * patch - 0.5 * depth);
             ground.mix(light.on(hex(0xf6e7a0)), flower * 0.8)
         });
@@ -116,13 +129,19 @@ fn wood_line(canvas: &mut Canvas, light: Light, base: f32, scale: f32, seed: u64
     let noise = Noise::new(seed + 77);
     let line = move |x: f32| {
         let ground = base - 0.05 * scale * (noise.rough(x * 1.8, 4.0, 3) - 0.4);
-        ground - Trees::Pines.height(x, scale, seed).max(Trees::Pines.height(x + 3.01, scale * 0.8, seed + 1))
+        ground
+            - Trees::Pines.height(x, scale, seed).max(Trees::Pines.height(
+                x + 3.01,
+                scale * 0.8,
+                seed + 1,
+            ))
     };
     let near = light.on(hex(0x1f3328));
     let far = light.far(hex(0x2d4a38), 0.28);
-    canvas.below(line, |x, y, depth| {
+    canvas.band(line, 0.30, |x, y, depth| {
         let needles = noise.rough(x * 130.0, y * 90.0, 2);
-        near.mix(far, smooth(0.1, 0.0, depth) * 0.7).scale(0.75 + 0.5 * needles)
+        near.mix(far, smooth(0.1, 0.0, depth) * 0.7)
+            .scale(0.75 + 0.5 * needles)
     });
 }
 
@@ -133,25 +152,37 @@ pub(super) fn dunes(canvas: &mut Canvas, light: Light, seed: u64) {
     let sun_x = canvas.aspect() * dice.between(0.08, 0.3);
     light.paint_sky(canvas, horizon, sun_x, seed);
     let sea = hex(0x3a6f96).mix(light.haze(), 0.5);
-    canvas.wash(horizon - 0.02, 1.0, |_, y, _| sea.scale(1.0 - 1.5 * (y - horizon)));
+    canvas.wash(horizon - 0.02, 1.0, |_, y, _| {
+        sea.scale(1.0 - 1.5 * (y - horizon))
+    });
     let layers = 6;
     for layer in 0..layers {
         let near = layer as f32 / (layers - 1) as f32;
         let noise = Noise::new(seed + 13 * layer);
-        let (base, swing) = (lerp(horizon + 0.04, 0.90, near.powf(1.3)), lerp(0.09, 0.46, near));
+        let (base, swing) = (
+            lerp(horizon + 0.04, 0.90, near.powf(1.3)),
+            lerp(0.09, 0.46, near),
+        );
         let grain = lerp(2.4, 0.9, near);
-        let crest = move |x: f32| base - swing * (noise.at(x * grain, 0.3) + 0.25 * noise.at(x * grain * 2.3, 5.0) - 0.6);
+        let crest = move |x: f32| {
+            base - swing * (noise.at(x * grain, 0.3) + 0.25 * noise.at(x * grain * 2.3, 5.0) - 0.6)
+        };
         let ridge_x = dice.between(0.1, 0.9) * canvas.aspect();
         let lit = light.far(hex(0xf0cf9a), lerp(0.4, 0.0, near));
         let shade = light.far(hex(0x9a6e56), lerp(0.55, 0.08, near));
-        canvas.below(crest, |x, y, depth| {
+        let thick = if layer + 1 < layers { 0.42 } else { 1.0 };
+        canvas.band(crest, thick, |x, y, depth| {
             let bend = 0.5 * noise.rough(x * 2.0, y * 3.0, 3);
             let spine = ridge_x + depth * (0.9 + bend) - 0.3 * bend;
-            let dark = smooth(-0.012, 0.03 + depth * 0.25, x - spine) * smooth(0.85, 0.25, x - spine);
+            let dark =
+                smooth(-0.012, 0.03 + depth * 0.25, x - spine) * smooth(0.85, 0.25, x - spine);
             let wind = noise.rough(x * 3.0, y * 6.0, 2) * 5.0;
-            let ripple = ((y * lerp(420.0, 150.0, near) + x * 30.0 + wind * 4.0).sin() * 0.5 + 0.5) * 0.09 * near;
+            let ripple = ((y * lerp(420.0, 150.0, near) + x * 30.0 + wind * 4.0).sin() * 0.5 + 0.5)
+                * 0.09
+                * near;
             let grains = (noise.speck((x * 1500.0) as usize, (y * 1500.0) as usize) - 0.5) * 0.05;
-            lit.mix(shade, dark * 0.85).scale(1.04 - ripple + grains - 0.18 * depth)
+            lit.mix(shade, dark * 0.85)
+                .scale(1.04 - ripple + grains - 0.18 * depth)
         });
     }
 }
@@ -168,7 +199,9 @@ pub(super) fn far_hills(canvas: &mut Canvas, light: Light, horizon: f32, trees: 
             hill - fluff * noise.rough(x * 70.0, 3.0, 2) - wood.height(x, 0.75, seed)
         };
         let colour = light.far(hex(0x4a6248), distance);
-        canvas.below(line, move |x, y, _| colour.scale(0.9 + 0.2 * noise.rough(x * 40.0, y * 60.0, 2)));
+        canvas.band(line, 0.25, move |x, y, _| {
+            colour.scale(0.9 + 0.2 * noise.rough(x * 40.0, y * 60.0, 2))
+        });
     }
 }
 
@@ -192,13 +225,23 @@ pub(super) fn forest(canvas: &mut Canvas, light: Light, seed: u64) {
         while x < aspect + 0.1 {
             let width = lerp(0.010, 0.075, near * near) * dice.between(0.6, 1.3);
             let lean = dice.between(-0.03, 0.03);
-            trunk(canvas, (x, lean), width, lerp(0.62, 1.05, near), colour, noise);
+            trunk(
+                canvas,
+                (x, lean),
+                width,
+                lerp(0.62, 1.05, near),
+                colour,
+                noise,
+            );
             x += lerp(0.075, 0.62, near) * dice.between(0.5, 1.5);
         }
         let base = lerp(0.64, 0.97, near);
         let fern = hex(0x5f8a3c).mix(colour, 0.30 + 0.3 * near);
-        let ground = move |x: f32| base - 0.05 * noise.rough(x * lerp(9.0, 4.0, near), layer as f32 * 3.0, 4);
-        canvas.below(ground, |x, y, depth| {
+        let ground = move |x: f32| {
+            base - 0.05 * noise.rough(x * lerp(9.0, 4.0, near), layer as f32 * 3.0, 4)
+        };
+        let thick = if layer + 1 < layers { 0.20 } else { 1.0 };
+        canvas.band(ground, thick, |x, y, depth| {
             let leaves = noise.rough(x * lerp(110.0, 34.0, near), y * lerp(260.0, 95.0, near), 3);
             let sun = smooth(0.54, 0.70, noise.rough(x * 4.0, y * 13.0, 3));
             let floor = fern.scale(0.50 + 0.75 * leaves - 0.25 * smooth(0.0, 0.25, depth));
@@ -210,9 +253,20 @@ pub(super) fn forest(canvas: &mut Canvas, light: Light, seed: u64) {
     }
 }
 
-fn trunk(canvas: &mut Canvas, (x, lean): (f32, f32), width: f32, foot: f32, colour: Colour, noise: Noise) {
-    let corners =
-        [(x + lean - width * 0.34, -0.05), (x + lean + width * 0.34, -0.05), (x + width * 0.6, foot), (x - width * 0.6, foot)];
+fn trunk(
+    canvas: &mut Canvas,
+    (x, lean): (f32, f32),
+    width: f32,
+    foot: f32,
+    colour: Colour,
+    noise: Noise,
+) {
+    let corners = [
+        (x + lean - width * 0.34, -0.05),
+        (x + lean + width * 0.34, -0.05),
+        (x + width * 0.6, foot),
+        (x - width * 0.6, foot),
+    ];
     canvas.shape_with(&corners, |px, py, _| {
         let bark = noise.rough(px * 130.0, py * 14.0, 3);
         let side = smooth(width * 0.5, -width * 0.5, px - x - lean * (1.0 - py));
@@ -222,19 +276,28 @@ fn trunk(canvas: &mut Canvas, (x, lean): (f32, f32), width: f32, foot: f32, colo
 
 /// Leaves in clusters, lit where the light comes through, dark where they hang in front of it.
 fn foliage(canvas: &mut Canvas, near: f32, colour: Colour, noise: Noise, layer: f32) {
-    let (leaf, bright) = (colour.mix(hex(0x7fa83c), 0.50 - 0.2 * near), hex(0xd9e68a).mix(colour, 0.25 + 0.35 * near));
+    let (leaf, bright) = (
+        colour.mix(hex(0x7fa83c), 0.50 - 0.2 * near),
+        hex(0xd9e68a).mix(colour, 0.25 + 0.35 * near),
+    );
     let scale = lerp(13.0, 5.5, near);
     let hang = lerp(0.50, 0.36, near);
-    canvas.wash(0.0, 0.70, |x, y, below| {
-        let branch = noise.rough(x * scale * 0.45, y * scale * 0.5 + layer * 9.0, 3);
+    canvas.wash(0.0, hang + 0.14, |x, y, below| {
+        let branch = noise.rough(x * scale * 0.45, y * scale * 0.5 + layer * 9.0, 2);
         let open = smooth(hang, -0.05, y + 0.34 * (branch - 0.5)) * 0.52;
         if open <= 0.0 {
             return below;
         }
-        let cluster = noise.rough(x * scale * 2.4, y * scale * 2.8 + layer * 5.0, 4);
+        let cluster = noise.rough(x * scale * 2.4, y * scale * 2.8 + layer * 5.0, 3);
         let cover = smooth(0.62, 0.67, cluster + open - 0.12);
-        let flutter = noise.at(x * scale * 13.0, y * scale * 13.0);
-        let tone = leaf.mix(bright, smooth(0.50, 0.95, flutter) * smooth(0.45, 0.70, cluster) * 0.8);
+        if cover <= 0.0 {
+            return below;
+        }
+        let flutter = noise.rough(x * scale * 8.0, y * scale * 8.0, 2);
+        let tone = leaf.mix(
+            bright,
+            smooth(0.50, 0.85, flutter) * smooth(0.45, 0.70, cluster) * 0.8,
+        );
         below.mix(tone.scale(0.72 + 0.4 * flutter), cover * 0.92)
     });
 }
@@ -245,7 +308,9 @@ fn shafts(canvas: &mut Canvas, from: (f32, f32), dice: &mut Dice) {
     canvas.wash(0.0, 0.95, |x, y, below| {
         let (dx, dy) = (x - from.0, y + 0.35);
         let angle = dx.atan2(dy);
-        let beam = smooth(0.52, 0.85, noise.at(angle * 16.0, 3.0)) * smooth(0.95, 0.15, y) * smooth(0.9, 0.1, dx.abs());
+        let beam = smooth(0.52, 0.85, noise.at(angle * 16.0, 3.0))
+            * smooth(0.95, 0.15, y)
+            * smooth(0.9, 0.1, dx.abs());
         below.lit(hex(0xfff4c0), beam * 0.30)
     });
 }

@@ -29,6 +29,12 @@ impl Dice {
         low + (high - low) * self.unit()
     }
 
+    /// A number between -1 and 1, seldom far from 0.
+    pub(super) fn wobble(&mut self) -> f32 {
+        let drawn = self.next();
+        ((drawn >> 32) as f32 - (drawn as u32) as f32) * (1.0 / u32::MAX as f32)
+    }
+
     /// True with the given probability.
     pub(super) fn chance(&mut self, probability: f32) -> bool {
         self.unit() < probability
@@ -42,18 +48,36 @@ impl Dice {
 }
 
 /// The side of the table of random heights; the noise repeats after so many bumps.
-const SIDE: usize = 256;
+const SIDE: usize = 128;
 
-/// Random heights, drawn once. A look-up is several times faster than a good hash, and noise is most of the work.
-static HEIGHTS: LazyLock<Vec<f32>> = LazyLock::new(|| {
+/// Random heights, drawn once, with each cell's four corners side by side. A look-up is several times faster than a
+/// good hash, and noise is most of the work.
+static CELLS: LazyLock<Vec<[f32; 4]>> = LazyLock::new(|| {
     let mut dice = Dice::new(0);
-    (0..SIDE * SIDE).map(|_| dice.unit()).collect()
+    let heights: Vec<f32> = (0..SIDE * SIDE).map(|_| dice.unit()).collect();
+    let height = |x: usize, y: usize| {
+        heights
+            .get(y % SIDE * SIDE + x % SIDE)
+            .copied()
+            .unwrap_or(0.5)
+    };
+    let places = (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (x, y)));
+    places
+        .map(|(x, y)| {
+            [
+                height(x, y),
+                height(x + 1, y),
+                height(x, y + 1),
+                height(x + 1, y + 1),
+            ]
+        })
+        .collect()
 });
 
 /// Smooth noise over the plane, between 0 and 1.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Noise {
-    heights: &'static [f32],
+    cells: &'static [[f32; 4]],
     shift: (i32, i32),
     seed: u32,
 }
@@ -63,22 +87,20 @@ impl Noise {
     pub(super) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let shift = (dice.next() as i32 >> 12, dice.next() as i32 >> 12);
-        Self { heights: &HEIGHTS, shift, seed: dice.next() as u32 }
+        Self {
+            cells: &CELLS,
+            shift,
+            seed: dice.next() as u32,
+        }
     }
 
     /// Independent noise for one pixel.
     pub(super) fn speck(self, x: usize, y: usize) -> f32 {
-        let mut mixed = self.seed ^ (x as u32).wrapping_mul(0x27d4_eb2d) ^ (y as u32).wrapping_mul(0x1656_67b1);
+        let mut mixed =
+            self.seed ^ (x as u32).wrapping_mul(0x27d4_eb2d) ^ (y as u32).wrapping_mul(0x1656_67b1);
         mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x2c1b_3c6d);
         mixed = (mixed ^ (mixed >> 12)).wrapping_mul(0x297a_2d39);
         (mixed ^ (mixed >> 15)) as f32 * (1.0 / u32::MAX as f32)
-    }
-
-    /// Two neighbouring heights of the table.
-    fn pair(self, x: i32, y: i32) -> (f32, f32) {
-        let row = (y as usize % SIDE) * SIDE;
-        let height = |x: i32| self.heights.get(row + x as usize % SIDE).copied().unwrap_or(0.5);
-        (height(x), height(x.wrapping_add(1)))
     }
 
     /// One octave: bumps about one unit wide.
@@ -86,35 +108,35 @@ impl Noise {
         let (left, top) = (floor(x), floor(y));
         let (fx, fy) = (x - left as f32, y - top as f32);
         let (sx, sy) = (fx * fx * (3.0 - 2.0 * fx), fy * fy * (3.0 - 2.0 * fy));
-        let (left, top) = (left.wrapping_add(self.shift.0), top.wrapping_add(self.shift.1));
-        let ((a, b), (c, d)) = (self.pair(left, top), self.pair(left, top.wrapping_add(1)));
+        let column = left.wrapping_add(self.shift.0) as usize % SIDE;
+        let row = top.wrapping_add(self.shift.1) as usize % SIDE;
+        let [a, b, c, d] = self
+            .cells
+            .get(row * SIDE + column)
+            .copied()
+            .unwrap_or_default();
         let (upper, lower) = (lerp(a, b, sx), lerp(c, d, sx));
         lerp(upper, lower, sy)
     }
 
     /// Several octaves, each half as high and twice as fine as the one before: clouds, rock, foliage.
     pub(super) fn rough(self, x: f32, y: f32, octaves: u32) -> f32 {
-        let (mut sum, mut height, mut total, mut scale) = (0.0, 0.5, 0.0, 1.0);
-        for octave in 0..octaves {
-            let shift = octave as f32 * 17.31;
-            sum += height * self.at(x * scale + shift, y * scale - shift);
-            total += height;
-            height *= 0.5;
-            scale *= 2.03;
-        }
-        sum / total
+        self.octaves(x, y, octaves, |value| value)
     }
 
     /// Like `rough`, but with sharp crests.
     pub(super) fn crests(self, x: f32, y: f32, octaves: u32) -> f32 {
-        let (mut sum, mut height, mut total, mut scale) = (0.0, 0.5, 0.0, 1.0);
-        for octave in 0..octaves {
-            let shift = octave as f32 * 11.17;
-            let value = self.at(x * scale + shift, y * scale + shift);
-            sum += height * (1.0 - (2.0 * value - 1.0).abs());
+        self.octaves(x, y, octaves, |value| 1.0 - (2.0 * value - 1.0).abs())
+    }
+
+    /// Each octave is turned against the one before, so that the grid below does not show.
+    fn octaves(self, mut x: f32, mut y: f32, octaves: u32, bend: impl Fn(f32) -> f32) -> f32 {
+        let (mut sum, mut height, mut total) = (0.0, 0.5, 0.0);
+        for _ in 0..octaves {
+            sum += height * bend(self.at(x, y));
             total += height;
             height *= 0.5;
-            scale *= 2.07;
+            (x, y) = (1.62 * x + 1.22 * y + 17.31, 1.62 * y - 1.22 * x - 5.7);
         }
         sum / total
     }

@@ -25,7 +25,11 @@ struct Terrain {
 /// Paints mountains that stand on the line `shore`, under the sun of `sun_x`.
 pub(super) fn mountains(canvas: &mut Canvas, light: Light, shore: f32, sun_x: f32, seed: u64) {
     let mut dice = Dice::new(seed ^ 0x7e55);
-    let side = if sun_x < canvas.aspect() / 2.0 { -1.0 } else { 1.0 };
+    let side = if sun_x < canvas.aspect() / 2.0 {
+        -1.0
+    } else {
+        1.0
+    };
     let terrain = Terrain {
         noise: Noise::new(seed),
         light,
@@ -89,7 +93,9 @@ impl Terrain {
         let facing = (nx * lx + ny * ly + nz * lz).max(0.0);
         let grain = self.noise.rough(x * 9.0, z * 9.0, 3) - 0.5;
         let strata = self.noise.at(x * 1.5, ground * 34.0 + grain * 3.0) - 0.5;
-        let rock = hex(0x8b8079).mix(hex(0x5d5a60), smooth(-0.3, 0.3, grain)).scale(1.0 + 0.22 * strata);
+        let rock = hex(0x8b8079)
+            .mix(hex(0x5d5a60), smooth(-0.3, 0.3, grain))
+            .scale(1.0 + 0.22 * strata);
         let grass = hex(0x6c8448).mix(hex(0x3f5a38), smooth(-0.15, 0.2, grain));
         let wood = hex(0x2c4632).scale(0.9 + 0.5 * grain);
         let green = smooth(0.62, 0.40, ground + 0.3 * grain) * smooth(0.30, 0.52, ny);
@@ -101,9 +107,16 @@ impl Terrain {
         let distance = smooth(NEAR, FAR, z);
         let (sun, shade) = self.light.sun_and_shade();
         let lit = |own: f32, sun: f32, shade: f32| own * (shade + sun * facing * 1.15);
-        let colour = Colour { r: lit(own.r, sun.r, shade.r), g: lit(own.g, sun.g, shade.g), b: lit(own.b, sun.b, shade.b) };
+        let colour = Colour {
+            r: lit(own.r, sun.r, shade.r),
+            g: lit(own.g, sun.g, shade.g),
+            b: lit(own.b, sun.b, shade.b),
+        };
         let low = smooth(0.7, 0.0, ground) * 0.30;
-        colour.mix(self.light.haze(), (0.06 + 0.56 * distance * distance + low * distance).min(0.9))
+        colour.mix(
+            self.light.haze(),
+            (0.06 + 0.56 * distance * distance + low * distance).min(0.9),
+        )
     }
 }
 

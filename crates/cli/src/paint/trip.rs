@@ -14,12 +14,23 @@ pub(super) struct Camera {
 }
 
 /// In a pocket.
-pub(super) const PHONE: Camera =
-    Camera { make: "Google", model: "Pixel 7", lens: "Pixel 7 back camera 6.81mm f/1.85" };
+pub(super) const PHONE: Camera = Camera {
+    make: "Google",
+    model: "Pixel 7",
+    lens: "Pixel 7 back camera 6.81mm f/1.85",
+};
 /// On a strap.
-pub(super) const CANON: Camera = Camera { make: "Canon", model: "Canon EOS R8", lens: "RF24-105mm F4 L IS USM" };
+pub(super) const CANON: Camera = Camera {
+    make: "Canon",
+    model: "Canon EOS R8",
+    lens: "RF24-105mm F4 L IS USM",
+};
 /// In a jacket.
-pub(super) const FUJI: Camera = Camera { make: "FUJIFILM", model: "X100V", lens: "FUJINON 23mm F2" };
+pub(super) const FUJI: Camera = Camera {
+    make: "FUJIFILM",
+    model: "X100V",
+    lens: "FUJINON 23mm F2",
+};
 
 /// A place on the way.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +45,20 @@ pub(super) struct Stop {
     pub(super) tag: &'static str,
 }
 
-const fn stop(latitude: f64, longitude: f64, altitude_m: u32, offset: &'static str, tag: &'static str) -> Stop {
-    Stop { latitude, longitude, altitude_m, offset, tag }
+const fn stop(
+    latitude: f64,
+    longitude: f64,
+    altitude_m: u32,
+    offset: &'static str,
+    tag: &'static str,
+) -> Stop {
+    Stop {
+        latitude,
+        longitude,
+        altitude_m,
+        offset,
+        tag,
+    }
 }
 
 const WEST: &str = "+01:00";
@@ -49,16 +72,58 @@ const PORTO: Stop = stop(41.1403, -8.6110, 20, WEST, "places/portugal/porto");
 const DOURO: Stop = stop(41.1620, -7.7890, 180, WEST, "places/portugal/douro");
 const BILBAO: Stop = stop(43.2630, -2.9350, 19, CENTRAL, "places/spain/bilbao");
 const GAZTELUGATXE: Stop = stop(43.4470, -2.7850, 60, CENTRAL, "places/spain/gaztelugatxe");
-const PILAT: Stop = stop(44.5890, -1.2140, 101, CENTRAL, "places/france/dune du pilat");
-const GAVARNIE: Stop = stop(42.7350, -0.0110, 1380, CENTRAL, "places/france/pyrenees/gavarnie");
-const GAUBE: Stop = stop(42.8310, -0.1410, 1725, CENTRAL, "places/france/pyrenees/lac de gaube");
-const VALENSOLE: Stop = stop(43.8370, 5.9830, 570, CENTRAL, "places/france/provence/valensole");
-const LUBERON: Stop = stop(43.8330, 5.3700, 320, CENTRAL, "places/france/provence/luberon");
+const PILAT: Stop = stop(
+    44.5890,
+    -1.2140,
+    101,
+    CENTRAL,
+    "places/france/dune du pilat",
+);
+const GAVARNIE: Stop = stop(
+    42.7350,
+    -0.0110,
+    1380,
+    CENTRAL,
+    "places/france/pyrenees/gavarnie",
+);
+const GAUBE: Stop = stop(
+    42.8310,
+    -0.1410,
+    1725,
+    CENTRAL,
+    "places/france/pyrenees/lac de gaube",
+);
+const VALENSOLE: Stop = stop(
+    43.8370,
+    5.9830,
+    570,
+    CENTRAL,
+    "places/france/provence/valensole",
+);
+const LUBERON: Stop = stop(
+    43.8330,
+    5.3700,
+    320,
+    CENTRAL,
+    "places/france/provence/luberon",
+);
 const CASSIS: Stop = stop(43.2140, 5.5380, 5, CENTRAL, "places/france/provence/cassis");
 const CAMOGLI: Stop = stop(44.3490, 9.1550, 12, CENTRAL, "places/italy/liguria/camogli");
 const GENOA: Stop = stop(44.4040, 8.9050, 40, CENTRAL, "places/italy/liguria/genoa");
-const BRAIES: Stop = stop(46.6940, 12.0850, 1496, CENTRAL, "places/italy/dolomites/lago di braies");
-const SECEDA: Stop = stop(46.6000, 11.7240, 2450, CENTRAL, "places/italy/dolomites/seceda");
+const BRAIES: Stop = stop(
+    46.6940,
+    12.0850,
+    1496,
+    CENTRAL,
+    "places/italy/dolomites/lago di braies",
+);
+const SECEDA: Stop = stop(
+    46.6000,
+    11.7240,
+    2450,
+    CENTRAL,
+    "places/italy/dolomites/seceda",
+);
 
 /// What is seen.
 #[derive(Debug, Clone, Copy)]

@@ -149,7 +149,14 @@ mod tests {
         let found = names(vec![root.to_owned(), root.join("missing")]);
         assert_eq!(
             found,
-            ["- ._a.jpg", "1 a.jpg", "- @eaDir", "2 two.jpg", "- c.jpg", "! missing"]
+            [
+                "- ._a.jpg",
+                "1 a.jpg",
+                "- @eaDir",
+                "2 two.jpg",
+                "- c.jpg",
+                "! missing"
+            ]
         );
     }
 

@@ -13,13 +13,22 @@ use crate::harness::{Cluster, succeed};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_on_another_node_writes_once() {
     let cluster = Cluster::start(3).await;
-    let first = cluster.api(0).append("once", Some("the-key")).await.expect("appended");
+    let first = cluster
+        .api(0)
+        .append("once", Some("the-key"))
+        .await
+        .expect("appended");
     for node in [1, 2, 0] {
         let again = cluster.api(node).append("once", Some("the-key")).await;
         assert_eq!(again, Ok(first));
     }
-    let other = cluster.api(1).append_raw("something else", Some("the-key")).await;
-    other.expect("an answer").expect(422, "idempotency_key_reused");
+    let other = cluster
+        .api(1)
+        .append_raw("something else", Some("the-key"))
+        .await;
+    other
+        .expect("an answer")
+        .expect(422, "idempotency_key_reused");
     cluster.until_heads_equal().await;
     for node in 0..3 {
         let records = cluster.api(node).records().await;
@@ -58,7 +67,10 @@ async fn three_thousand_strings_stand_once_in_every_ledger() {
                 let text = random_text();
                 let node = usize::from(text.as_bytes()[0]) % nodes.len();
                 let place = nodes[node].append(&text, None).await;
-                written.push((text, place.unwrap_or_else(|why| panic!("writer {writer}: {why}"))));
+                written.push((
+                    text,
+                    place.unwrap_or_else(|why| panic!("writer {writer}: {why}")),
+                ));
             }
             written
         })
@@ -66,7 +78,11 @@ async fn three_thousand_strings_stand_once_in_every_ledger() {
     let mut expected = BTreeMap::new();
     for writer in writers.collect::<Vec<_>>() {
         for (text, place) in writer.await.expect("no panic") {
-            assert_eq!(expected.insert(place, text), None, "two records at {place:?}");
+            assert_eq!(
+                expected.insert(place, text),
+                None,
+                "two records at {place:?}"
+            );
         }
     }
     let (height, hash) = cluster.until_heads_equal().await;
@@ -75,9 +91,16 @@ async fn three_thousand_strings_stand_once_in_every_ledger() {
     }
     for node in 0..cluster.len() {
         let (head, records) = verified(&cluster, node);
-        assert!(head.contains(&format!("height={height} hash={hash}")), "{head}");
+        assert!(
+            head.contains(&format!("height={height} hash={hash}")),
+            "{head}"
+        );
         let ours = records.iter().filter(|(_, text)| *text != "warming up");
-        assert!(ours.eq(expected.iter()), "the records of {}", cluster.node(node).name);
+        assert!(
+            ours.eq(expected.iter()),
+            "the records of {}",
+            cluster.node(node).name
+        );
     }
 }
 
@@ -98,7 +121,11 @@ async fn coincident_writes_all_get_their_place() {
         );
         for (text, place) in [(a, answers.0), (b, answers.1), (c, answers.2)] {
             let place = place.unwrap_or_else(|why| panic!("{text}: {why}"));
-            assert_eq!(expected.insert(place, text), None, "two records at {place:?}");
+            assert_eq!(
+                expected.insert(place, text),
+                None,
+                "two records at {place:?}"
+            );
         }
     }
     cluster.until_heads_equal().await;

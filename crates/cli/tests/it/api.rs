@@ -20,6 +20,7 @@ pub(crate) struct Api {
     http: reqwest::Client,
     url: String,
     token: String,
+    wait: Option<u32>,
 }
 
 /// What a node answered.
@@ -56,7 +57,11 @@ impl Answer {
 
     /// The answer, if it is a success.
     pub(crate) fn success(self) -> Result<Self, Self> {
-        if self.status.is_success() { Ok(self) } else { Err(self) }
+        if self.status.is_success() {
+            Ok(self)
+        } else {
+            Err(self)
+        }
     }
 
     /// Checks the status and, if it is a problem, the code.
@@ -82,6 +87,15 @@ impl Api {
             http,
             url: url.to_owned(),
             token: token.to_owned(),
+            wait: None,
+        }
+    }
+
+    /// The same, asking nodes to answer within so many seconds.
+    pub(crate) fn waiting(&self, seconds: u32) -> Self {
+        Self {
+            wait: Some(seconds),
+            ..self.clone()
         }
     }
 
@@ -101,12 +115,20 @@ impl Api {
             .timeout(timeout)
             .build()
             .expect("a client");
-        Self { http, ..self.clone() }
+        Self {
+            http,
+            ..self.clone()
+        }
     }
 
     /// A request below `/api/v1`.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}/api/v1{path}", self.url));
+        let mut request = self
+            .http
+            .request(method, format!("{}/api/v1{path}", self.url));
+        if let Some(seconds) = self.wait {
+            request = request.header("prefer", format!("wait={seconds}"));
+        }
         if self.token.is_empty() {
             request
         } else {
@@ -146,7 +168,10 @@ impl Api {
 
     /// Height and hash of the head.
     pub(crate) async fn head(&self) -> Option<(u64, String)> {
-        let answer = self.try_send(self.request(Method::GET, "/ledger/head")).await.ok()?;
+        let answer = self
+            .try_send(self.request(Method::GET, "/ledger/head"))
+            .await
+            .ok()?;
         let head = answer.success().ok()?.json();
         Some((head["height"].as_u64()?, head["hash"].as_str()?.to_owned()))
     }
@@ -154,19 +179,30 @@ impl Api {
     /// Waits until what is searched reflects a height.
     pub(crate) async fn until_applied(&self, height: u64) {
         let request = self.request(Method::GET, "/files?limit=1");
-        let answer = self.send(request.header("starling-min-height", height)).await;
+        let answer = self
+            .send(request.header("starling-min-height", height))
+            .await;
         answer.expect(200, "");
     }
 
     /// Appends a record. The error is what went wrong, for people.
     pub(crate) async fn append(&self, body: &str, key: Option<&str>) -> Result<Position, String> {
-        let answer = self.append_raw(body, key).await.map_err(|error| format!("{error:?}"))?;
-        let answer = answer.success().map_err(|answer| answer.json().to_string())?;
+        let answer = self
+            .append_raw(body, key)
+            .await
+            .map_err(|error| format!("{error:?}"))?;
+        let answer = answer
+            .success()
+            .map_err(|answer| answer.json().to_string())?;
         position(&answer.json()).ok_or_else(|| answer.json().to_string())
     }
 
     /// Appends a record and gives the whole answer.
-    pub(crate) async fn append_raw(&self, body: &str, key: Option<&str>) -> reqwest::Result<Answer> {
+    pub(crate) async fn append_raw(
+        &self,
+        body: &str,
+        key: Option<&str>,
+    ) -> reqwest::Result<Answer> {
         let mut request = self
             .request(Method::POST, "/records")
             .header("content-type", "application/octet-stream")
@@ -205,7 +241,8 @@ impl Api {
             .mime_str("application/json")
             .expect("a media type");
         let form = Form::new().part("metadata", metadata).part("file", file);
-        self.send(self.request(Method::POST, "/files").multipart(form)).await
+        self.send(self.request(Method::POST, "/files").multipart(form))
+            .await
     }
 
     /// Makes a token of a scope.

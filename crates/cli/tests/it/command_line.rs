@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::harness::{Cluster, json, json_lines, run, starling, stderr, succeed};
+use crate::harness::{
+    Cluster, free_ports, json, json_lines, run, send_signal, starling, stderr, succeed, until,
+};
 
 /// Nothing listens on the port of a discard service that nobody runs.
 const NOBODY: &str = "http://127.0.0.1:9";
@@ -16,7 +18,10 @@ fn wrong_usage_is_2() {
     assert_eq!(code(starling(["fly"])), Some(2));
     assert_eq!(code(starling(["upload"])), Some(2));
     assert_eq!(code(starling(["get", "not-an-id"])), Some(2));
-    assert_eq!(code(starling(["status", "--url", "127.0.0.1:7700"])), Some(2));
+    assert_eq!(
+        code(starling(["status", "--url", "127.0.0.1:7700"])),
+        Some(2)
+    );
     let twice = ["status", "--token", "a", "--token-file", "b"];
     assert_eq!(code(starling(twice)), Some(2));
 }
@@ -69,8 +74,16 @@ fn a_cluster_is_made_once() {
         command.arg(&out);
         command
     };
-    assert_eq!(code(init("n1=127.0.0.1:7700")), Some(2), "an address is missing");
-    assert_eq!(code(init("N1=127.0.0.1:7700,127.0.0.1:7800")), Some(2), "not a name");
+    assert_eq!(
+        code(init("n1=127.0.0.1:7700")),
+        Some(2),
+        "an address is missing"
+    );
+    assert_eq!(
+        code(init("N1=127.0.0.1:7700,127.0.0.1:7800")),
+        Some(2),
+        "not a name"
+    );
     assert!(!out.exists(), "a refused plan leaves nothing behind");
 
     let created = json(&succeed(init("n1=127.0.0.1:7700,127.0.0.1:7800")));
@@ -78,7 +91,57 @@ fn a_cluster_is_made_once() {
     assert!(out.join("ca/ca-key.pem").is_file());
     let again = run(init("n1=127.0.0.1:7700,127.0.0.1:7800"));
     assert_eq!(again.status.code(), Some(1));
-    assert!(stderr(&again).contains("nothing in it was touched"), "{}", stderr(&again));
+    assert!(
+        stderr(&again).contains("nothing in it was touched"),
+        "{}",
+        stderr(&again)
+    );
+}
+
+/// A cluster is made with TLS unless that is refused, and its own authority is all that a client has to trust.
+#[tokio::test(flavor = "multi_thread")]
+async fn https_is_trusted_through_the_clusters_authority() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("cluster");
+    let ports = free_ports(2);
+    let node = format!("n1=127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
+    let mut init = starling(["cluster", "init", "--json", "--node", &node, "--out"]);
+    init.arg(&out);
+    let created = json(&succeed(init));
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    let mut serve = starling(["serve", "--config", &text(&created["nodes"][0]["config"])])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("a process");
+    let status = |more: &[&str]| {
+        let mut command = starling([
+            "status",
+            "--json",
+            "--url",
+            &text(&created["nodes"][0]["url"]),
+        ]);
+        command
+            .arg("--token-file")
+            .arg(out.join("token"))
+            .args(more);
+        run(command)
+    };
+    let ca = text(&created["ca"]);
+    let answer = until("it serves", async || {
+        let output = status(&["--ca", &ca]);
+        (output.status.code() == Some(0)).then_some(output.stdout)
+    })
+    .await;
+    let cluster = json(&String::from_utf8_lossy(&answer));
+    assert_eq!(cluster["chainId"], created["chainId"]);
+    let mistrusted = status(&[]);
+    assert_ne!(
+        mistrusted.status.code(),
+        Some(0),
+        "the system does not know the authority"
+    );
+    send_signal(serve.id(), "TERM");
+    assert!(serve.wait().expect("watched").success());
 }
 
 #[test]
@@ -103,7 +166,10 @@ fn every_flag_has_a_variable() {
         let help = succeed(starling(command.iter().chain(&["--help"])));
         for option in options(&help) {
             let known = ["Print help", "Print version", "[env: STARLING_"];
-            assert!(known.iter().any(|text| option.contains(text)), "{command:?}: {option}");
+            assert!(
+                known.iter().any(|text| option.contains(text)),
+                "{command:?}: {option}"
+            );
         }
     }
 }
@@ -147,24 +213,47 @@ async fn a_wrong_query_names_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_made_listed_and_revoked() {
     let cluster = Cluster::start(3).await;
-    let made = ["token", "create", "--name", "phone", "--scope", "write", "--json"];
+    let made = [
+        "token", "create", "--name", "phone", "--scope", "write", "--json",
+    ];
     let made = json(&succeed(cluster.client(made)));
-    let (id, token) = (made["id"].as_str().expect("an id"), made["token"].as_str().expect("a token"));
+    let (id, token) = (
+        made["id"].as_str().expect("an id"),
+        made["token"].as_str().expect("a token"),
+    );
     cluster.until_heads_equal().await;
 
     let phone = cluster.api(1).with_token(token);
-    phone.append("from the phone", None).await.expect("it may write");
+    phone
+        .append("from the phone", None)
+        .await
+        .expect("it may write");
     phone.get("/tokens").await.expect(403, "forbidden");
 
     let listed = json_lines(&succeed(cluster.client(["token", "list", "--json"])));
-    let entry = listed.iter().find(|entry| entry["id"] == id).expect("it is listed");
-    assert_eq!((&entry["name"], &entry["scope"]), (&"phone".into(), &"write".into()));
-    assert!(!entry.to_string().contains(token), "the secret is shown once");
+    let entry = listed
+        .iter()
+        .find(|entry| entry["id"] == id)
+        .expect("it is listed");
+    assert_eq!(
+        (&entry["name"], &entry["scope"]),
+        (&"phone".into(), &"write".into())
+    );
+    assert!(
+        !entry.to_string().contains(token),
+        "the secret is shown once"
+    );
 
     succeed(cluster.client(["token", "revoke", id]));
     cluster.until_heads_equal().await;
-    phone.get("/ledger/head").await.expect(401, "unauthenticated");
-    assert_eq!(code(cluster.client(["token", "revoke", "0011223344556677"])), Some(3));
+    phone
+        .get("/ledger/head")
+        .await
+        .expect(401, "unauthenticated");
+    assert_eq!(
+        code(cluster.client(["token", "revoke", "0011223344556677"])),
+        Some(3)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,13 +266,19 @@ async fn the_state_of_the_cluster_is_one_object() {
     assert_eq!(status["agreement"]["identical"], true);
     let ids: Vec<_> = (0..3).map(|node| cluster.node(node).id.clone()).collect();
     let told = status["nodes"].as_array().expect("nodes").iter();
-    assert!(told.map(|node| node["id"].as_str().expect("an id")).eq(ids.iter()));
+    assert!(
+        told.map(|node| node["id"].as_str().expect("an id"))
+            .eq(ids.iter())
+    );
     let table = succeed(cluster.client(["cluster", "status"]));
     assert!(table.contains(&cluster.node(2).url), "{table}");
 
     let (height, hash) = cluster.until_heads_equal().await;
     let head = json(&succeed(cluster.client(["ledger", "head", "--json"])));
-    assert_eq!((&head["height"], &head["hash"]), (&height.into(), &hash.into()));
+    assert_eq!(
+        (&head["height"], &head["hash"]),
+        (&height.into(), &hash.into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,7 +286,9 @@ async fn a_changed_byte_of_the_ledger_is_found() {
     let mut cluster = Cluster::start(1).await;
     let api = cluster.api(0);
     for number in 0..50 {
-        api.append(&format!("record {number}"), None).await.expect("appended");
+        api.append(&format!("record {number}"), None)
+            .await
+            .expect("appended");
     }
     let verify = ["ledger", "verify", "--all", "--json"];
     let report = json(&succeed(cluster.client(verify)));

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::harness::{free_ports, is_alive, json, run, send_signal, starling, stderr, until};
+use crate::harness::{
+    free_ports, is_alive, json, run, send_signal, starling, stderr, succeed, until,
+};
 
 /// A running demo and what it said of itself.
 struct Demo {
@@ -19,7 +21,11 @@ struct Demo {
 impl Demo {
     /// Starts a demo in `folder` and waits until it says that all nodes serve.
     fn start(folder: &Path, more: &[&str]) -> Self {
-        let mut process = command(folder, more)
+        Self::run(command(folder, more))
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -40,7 +46,10 @@ impl Demo {
 
     fn pids(&self) -> Vec<u32> {
         let pid = |node: &Value| node["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-        self.nodes().iter().map(|node| pid(node).expect("a pid")).collect()
+        self.nodes()
+            .iter()
+            .map(|node| pid(node).expect("a pid"))
+            .collect()
     }
 
     fn token(&self) -> &str {
@@ -48,16 +57,26 @@ impl Demo {
     }
 
     fn api(&self, node: usize) -> Api {
-        Api::new(self.nodes()[node]["url"].as_str().expect("a url"), self.token())
+        Api::new(
+            self.nodes()[node]["url"].as_str().expect("a url"),
+            self.token(),
+        )
     }
 
     /// Asks it to stop and waits until it and all of its nodes are gone.
     async fn stop(mut self) {
         send_signal(self.process.id(), "TERM");
         let process = &mut self.process;
-        let status = until("the demo ends", async || process.try_wait().expect("watched")).await;
+        let status = until("the demo ends", async || {
+            process.try_wait().expect("watched")
+        })
+        .await;
         assert!(status.success(), "{status}");
-        let left: Vec<u32> = self.pids().into_iter().filter(|pid| is_alive(*pid)).collect();
+        let left: Vec<u32> = self
+            .pids()
+            .into_iter()
+            .filter(|pid| is_alive(*pid))
+            .collect();
         assert_eq!(left, [0_u32; 0], "no process is left behind");
     }
 }
@@ -93,7 +112,10 @@ async fn a_demo_starts_serves_and_leaves_no_process_behind() {
     assert_eq!(demo.said["chainId"].as_str().map(str::len), Some(32));
     for node in 0..3 {
         let api = demo.api(node);
-        until("a node takes writes", async || api.append("hello", None).await.ok()).await;
+        until("a node takes writes", async || {
+            api.append("hello", None).await.ok()
+        })
+        .await;
         let config = demo.nodes()[node]["config"].as_str().expect("a path");
         assert!(Path::new(config).is_file());
     }
@@ -112,16 +134,26 @@ async fn a_demo_goes_on_with_what_is_there() {
     let first = Demo::start(folder.path(), &[]);
     let (token, chain) = (first.token().to_owned(), first.said["chainId"].clone());
     let api = first.api(1);
-    let place = until("it takes writes", async || api.append("kept", None).await.ok()).await;
+    let place = until("it takes writes", async || {
+        api.append("kept", None).await.ok()
+    })
+    .await;
     first.stop().await;
 
     let second = Demo::start(folder.path(), &[]);
-    assert_eq!((second.token(), &second.said["chainId"]), (token.as_str(), &chain));
+    assert_eq!(
+        (second.token(), &second.said["chainId"]),
+        (token.as_str(), &chain)
+    );
     let path = format!("/records/{}/{}", place.height, place.index);
     for node in 0..3 {
         let api = second.api(node);
         let bytes = until("the record is there", async || {
-            api.get(&path).await.success().ok().map(|answer| answer.bytes)
+            api.get(&path)
+                .await
+                .success()
+                .ok()
+                .map(|answer| answer.bytes)
         })
         .await;
         assert_eq!(bytes, b"kept");
@@ -129,9 +161,29 @@ async fn a_demo_goes_on_with_what_is_there() {
     second.stop().await;
 
     let other_shape = run(command(folder.path(), &["--nodes", "5"]));
-    assert_eq!(other_shape.status.code(), Some(2), "{}", stderr(&other_shape));
+    assert_eq!(
+        other_shape.status.code(),
+        Some(2),
+        "{}",
+        stderr(&other_shape)
+    );
     let token_file = std::fs::read_to_string(folder.path().join("demo/token")).expect("a token");
     assert_eq!(token_file.trim(), token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_demo_nobody_needs_a_token() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = ports_for_a_demo().to_string();
+    let mut command = starling(["demo", "--json", "--empty", "--nodes", "1", "--port", &port]);
+    command.env("XDG_DATA_HOME", folder.path());
+    let demo = Demo::run(command);
+    assert!(folder.path().join("starling/demo/n1/node.toml").is_file());
+    let url = demo.nodes()[0]["url"].as_str().expect("a url");
+    let mut status = starling(["status", "--url", url]);
+    status.env("XDG_DATA_HOME", folder.path());
+    succeed(status);
+    demo.stop().await;
 }
 
 #[test]
@@ -166,8 +218,14 @@ async fn a_killed_node_is_reported_and_may_be_started_by_hand() {
     let mut demo = Demo::start(folder.path(), &[]);
     send_signal(demo.pids()[1], "KILL");
     let api = demo.api(0);
-    until("the others take writes", async || api.append("on two", None).await.ok()).await;
-    assert!(demo.process.try_wait().expect("watched").is_none(), "the demo goes on");
+    until("the others take writes", async || {
+        api.append("on two", None).await.ok()
+    })
+    .await;
+    assert!(
+        demo.process.try_wait().expect("watched").is_none(),
+        "the demo goes on"
+    );
 
     let mut by_hand = starling(["serve", "--config"])
         .arg(demo.nodes()[1]["config"].as_str().expect("a path"))
@@ -175,7 +233,10 @@ async fn a_killed_node_is_reported_and_may_be_started_by_hand() {
         .spawn()
         .expect("a process");
     let api = demo.api(1);
-    until("it takes writes again", async || api.append("on three", None).await.ok()).await;
+    until("it takes writes again", async || {
+        api.append("on three", None).await.ok()
+    })
+    .await;
     send_signal(by_hand.id(), "TERM");
     let status = until("it ends", async || by_hand.try_wait().expect("watched")).await;
     assert!(status.success(), "{status}");
@@ -188,19 +249,7 @@ async fn the_sample_photos_can_be_found() {
     let port = ports_for_a_demo().to_string();
     let mut command = starling(["demo", "--json", "--nodes", "1", "--port", &port, "--dir"]);
     command.arg(folder.path().join("demo"));
-    let mut process = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a process");
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().expect("piped"))
-        .read_line(&mut line)
-        .expect("UTF-8");
-    let demo = Demo {
-        process,
-        said: json(&line),
-    };
+    let demo = Demo::run(command);
     let api = demo.api(0);
     let photos = until("a few photos are there", async || {
         let found = api.get("/files?q=type:photo&limit=3").await.json();
@@ -208,9 +257,15 @@ async fn the_sample_photos_can_be_found() {
     })
     .await;
     let photo = &photos["items"][0];
-    assert!(photo["title"].is_string() && photo["tags"][0].is_string(), "{photo}");
+    assert!(
+        photo["title"].is_string() && photo["tags"][0].is_string(),
+        "{photo}"
+    );
     let id = photo["id"].as_str().expect("an id");
     let thumbnail = api.get(&format!("/files/{id}/thumbnail?size=256")).await;
-    assert_eq!(thumbnail.expect(200, "").header("content-type"), "image/jpeg");
+    assert_eq!(
+        thumbnail.expect(200, "").header("content-type"),
+        "image/jpeg"
+    );
     demo.stop().await;
 }

@@ -20,7 +20,11 @@ async fn no_answer_comes_before_the_flush() {
         let cluster = Cluster::start_with(count, setup).await;
         let started = Instant::now();
         cluster.api(0).append("slow", None).await.expect("appended");
-        assert!(started.elapsed() >= delay, "{:?} with {count} nodes", started.elapsed());
+        assert!(
+            started.elapsed() >= delay,
+            "{:?} with {count} nodes",
+            started.elapsed()
+        );
     }
 }
 
@@ -33,15 +37,27 @@ async fn one_slow_disk_slows_nobody_else() {
     for number in 0..30 {
         let started = Instant::now();
         let text = format!("number {number}");
-        cluster.api(number % 2).append(&text, None).await.expect("appended");
-        assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+        cluster
+            .api(number % 2)
+            .append(&text, None)
+            .await
+            .expect("appended");
+        assert!(
+            started.elapsed() < Duration::from_millis(1500),
+            "{:?}",
+            started.elapsed()
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_flush_ends_the_writing_and_not_the_reading() {
     let mut cluster = Cluster::start(3).await;
-    let place = cluster.api(0).append("before", None).await.expect("appended");
+    let place = cluster
+        .api(0)
+        .append("before", None)
+        .await
+        .expect("appended");
     cluster.until_heads_equal().await;
     cluster.stop(0).await;
     cluster.set(0, FAIL_AFTER, "12");
@@ -55,7 +71,11 @@ async fn a_failed_flush_ends_the_writing_and_not_the_reading() {
     assert!(!refused.code().is_empty());
     for number in 0..20 {
         let text = format!("after {number}");
-        cluster.api(1 + number % 2).append(&text, None).await.expect("the others take writes");
+        cluster
+            .api(1 + number % 2)
+            .append(&text, None)
+            .await
+            .expect("the others take writes");
     }
     let record = format!("/records/{}/{}", place.height, place.index);
     let answer = broken.send(broken.request(Method::GET, &record)).await;
@@ -66,5 +86,8 @@ async fn a_failed_flush_ends_the_writing_and_not_the_reading() {
     cluster.restart(0).await;
     cluster.until_heads_equal().await;
     let healed = cluster.api(0);
-    until("it takes writes again", async || healed.append("healed", None).await.ok()).await;
+    until("it takes writes again", async || {
+        healed.append("healed", None).await.ok()
+    })
+    .await;
 }

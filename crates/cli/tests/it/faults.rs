@@ -93,7 +93,12 @@ async fn check_nothing_is_lost(cluster: &Cluster, acknowledged: &BTreeMap<Positi
             .map(|(place, body)| (place, String::from_utf8(body).expect("UTF-8")))
             .filter(|(_, text)| text.starts_with("writer"))
             .collect();
-        assert_eq!(&ours, acknowledged, "the records of {}", cluster.node(node).name);
+        assert_eq!(
+            &ours,
+            acknowledged,
+            "the records of {}",
+            cluster.node(node).name
+        );
     }
 }
 
@@ -120,7 +125,9 @@ async fn killing_all_nodes_at_once_loses_nothing() {
         (0..3).for_each(|node| cluster.kill(node));
         (0..3).for_each(|node| cluster.spawn(node));
         let acknowledged = writers.finish().await;
-        let (place, text) = acknowledged.last_key_value().expect("something was written");
+        let (place, text) = acknowledged
+            .last_key_value()
+            .expect("something was written");
         let record = format!("/records/{}/{}", place.height, place.index);
         for node in 0..3 {
             let api = cluster.api(node);
@@ -151,12 +158,18 @@ async fn a_node_frozen_for_five_seconds_is_not_missed() {
         while Instant::now() < thaw_at {
             let started = Instant::now();
             let text = format!("while {node} is frozen, {number}");
-            others[number % 2].append(&text, None).await.expect("the others take writes");
+            others[number % 2]
+                .append(&text, None)
+                .await
+                .expect("the others take writes");
             slowest = slowest.max(started.elapsed());
             number += 1;
         }
         eprintln!("{number} writes, the slowest took {slowest:?} with {node} frozen");
-        assert!(slowest < Duration::from_secs(2), "a write took {slowest:?} with {node} frozen");
+        assert!(
+            slowest < Duration::from_secs(2),
+            "a write took {slowest:?} with {node} frozen"
+        );
         cluster.thaw(node);
     }
     let acknowledged = writers.finish().await;
@@ -170,11 +183,15 @@ async fn a_node_that_is_cut_off_refuses_writes_and_catches_up() {
         ..Setup::default()
     };
     let cluster = Cluster::start_with(3, setup).await;
-    let place = cluster.api(0).append("before", None).await.expect("appended");
+    let place = cluster
+        .api(0)
+        .append("before", None)
+        .await
+        .expect("appended");
     cluster.until_heads_equal().await;
     for node in 0..3 {
         cluster.isolate(node);
-        let alone = cluster.api(node);
+        let alone = cluster.api(node).waiting(1);
         let refused = until("the node knows that it is alone", async || {
             let answer = alone.append_raw("alone", None).await.expect("an answer");
             (answer.code() == "no_quorum").then_some(answer)
@@ -184,11 +201,17 @@ async fn a_node_that_is_cut_off_refuses_writes_and_catches_up() {
         assert!(!refused.header("retry-after").is_empty());
         let local = format!("/records/{}/{}", place.height, place.index);
         assert_eq!(alone.get(&local).await.expect(200, "").bytes, b"before");
-        alone.get("/files?consistency=linearizable").await.expect(503, "no_quorum");
+        alone
+            .get("/files?consistency=linearizable")
+            .await
+            .expect(503, "no_quorum");
         for number in 0..20 {
             let other = cluster.api((node + 1 + number % 2) % 3);
             let text = format!("without {node}: {number}");
-            other.append(&text, None).await.expect("the others take writes");
+            other
+                .append(&text, None)
+                .await
+                .expect("the others take writes");
         }
         cluster.heal(node);
         cluster.until_heads_equal().await;
@@ -240,7 +263,10 @@ async fn a_removed_catalogue_is_made_again_and_equal() {
     for number in 0..20 {
         let metadata = serde_json::json!({ "tags": [format!("t{}", number % 3)] });
         let name = format!("{number}.txt");
-        let added = cluster.api(number % 3).upload(&name, name.as_bytes(), &metadata).await;
+        let added = cluster
+            .api(number % 3)
+            .upload(&name, name.as_bytes(), &metadata)
+            .await;
         added.expect(201, "");
     }
     cluster.until_heads_equal().await;

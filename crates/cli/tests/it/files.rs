@@ -30,12 +30,16 @@ fn upload(cluster: &Cluster, path: &Path, more: &[&str]) -> (Option<i32>, Vec<Va
     command.args(more).arg(path);
     let output = run(command);
     let mut lines = json_lines(&String::from_utf8(output.stdout.clone()).expect("UTF-8"));
-    let last = lines.pop().unwrap_or_else(|| panic!("no summary: {}", stderr(&output)));
+    let last = lines
+        .pop()
+        .unwrap_or_else(|| panic!("no summary: {}", stderr(&output)));
     let summary = last["summary"].clone();
-    let sum: u64 = ["uploaded", "planned", "present", "trashed", "excluded", "failed"]
-        .iter()
-        .map(|count| summary[count].as_u64().expect("a count"))
-        .sum();
+    let sum: u64 = [
+        "uploaded", "planned", "present", "trashed", "excluded", "failed",
+    ]
+    .iter()
+    .map(|count| summary[count].as_u64().expect("a count"))
+    .sum();
     assert_eq!(summary["scanned"], sum, "the counts add up: {summary}");
     (output.status.code(), lines, summary)
 }
@@ -44,7 +48,10 @@ fn upload(cluster: &Cluster, path: &Path, more: &[&str]) -> (Option<i32>, Vec<Va
 async fn what_goes_in_through_one_node_comes_out_of_the_others() {
     let cluster = Cluster::start(3).await;
     let bytes = b"a note about starlings".repeat(5000);
-    let added = cluster.api(0).upload("note.txt", &bytes, &json!({"tags": ["bird"]})).await;
+    let added = cluster
+        .api(0)
+        .upload("note.txt", &bytes, &json!({"tags": ["bird"]}))
+        .await;
     let file = added.expect(201, "").json();
     assert_eq!(file["id"], sha256(&bytes));
     let id = file["id"].as_str().expect("an id");
@@ -65,7 +72,10 @@ async fn what_goes_in_through_one_node_comes_out_of_the_others() {
     let out = cluster.scratch().join("out");
     succeed(one(2, &["get", id, "-o", out.to_str().expect("UTF-8")]));
     assert_eq!(std::fs::read(&out).expect("fetched"), bytes);
-    assert!(succeed(one(2, &["get", id])).into_bytes() == bytes, "and on stdout");
+    assert!(
+        succeed(one(2, &["get", id])).into_bytes() == bytes,
+        "and on stdout"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,9 +88,16 @@ async fn a_folder_is_uploaded_once() {
     assert_eq!((code, &summary["planned"]), (Some(0), &60.into()));
     assert_eq!((lines.len(), &summary["excluded"]), (61, &1.into()));
 
-    let (code, lines, summary) = upload(&cluster, &folder, &["--tag", "places/uk", "--parallel", "8"]);
+    let (code, lines, summary) = upload(
+        &cluster,
+        &folder,
+        &["--tag", "places/uk", "--parallel", "8"],
+    );
     assert_eq!((code, &summary["uploaded"]), (Some(0), &60.into()));
-    let mut nodes: Vec<_> = lines.iter().filter_map(|line| line["node"].as_str()).collect();
+    let mut nodes: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line["node"].as_str())
+        .collect();
     nodes.sort_unstable();
     nodes.dedup();
     assert_eq!(nodes.len(), 3, "all nodes took part");
@@ -99,7 +116,11 @@ async fn what_is_there_gets_new_tags_and_stays_in_the_trash() {
     upload(&cluster, &folder, &["--tag", "one"]);
     let (code, _, summary) = upload(&cluster, &folder, &["--tag", "two"]);
     assert_eq!((code, &summary["present"]), (Some(0), &2.into()));
-    let both = json_lines(&succeed(cluster.client(["search", "tag:one tag:two", "--json"])));
+    let both = json_lines(&succeed(cluster.client([
+        "search",
+        "tag:one tag:two",
+        "--json",
+    ])));
     assert_eq!(both.len(), 2);
 
     let id = both[0]["id"].as_str().expect("an id");
@@ -118,10 +139,20 @@ async fn one_file_that_fails_fails_alone() {
     let missing = cluster.scratch().join("missing.jpg");
     let (code, lines, summary) = upload(&cluster, &folder, &[missing.to_str().expect("UTF-8")]);
     assert_eq!(code, Some(4));
-    assert_eq!((&summary["uploaded"], &summary["failed"]), (&5.into(), &1.into()));
-    let failed: Vec<_> = lines.iter().filter(|line| line["state"] == "failed").collect();
+    assert_eq!(
+        (&summary["uploaded"], &summary["failed"]),
+        (&5.into(), &1.into())
+    );
+    let failed: Vec<_> = lines
+        .iter()
+        .filter(|line| line["state"] == "failed")
+        .collect();
     assert_eq!(failed.len(), 1);
-    assert!(failed[0]["path"].as_str().is_some_and(|path| path.ends_with("missing.jpg")));
+    assert!(
+        failed[0]["path"]
+            .as_str()
+            .is_some_and(|path| path.ends_with("missing.jpg"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,9 +182,13 @@ async fn one_address_is_enough_to_find_the_others() {
     let mut cluster = Cluster::start(3).await;
     let folder = folder_of(&cluster, "known", 40);
     let mut command = cluster.client(["upload", "--json"]);
-    command.env("STARLING_URL", &cluster.node(2).url).arg(&folder);
+    command
+        .env("STARLING_URL", &cluster.node(2).url)
+        .arg(&folder);
     let lines = json_lines(&succeed(command));
-    let others = lines.iter().filter(|line| line["node"] == *cluster.node(0).url);
+    let others = lines
+        .iter()
+        .filter(|line| line["node"] == *cluster.node(0).url);
     assert!(others.count() > 0, "the first node took files as well");
     cluster.kill(2);
 }

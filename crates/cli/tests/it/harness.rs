@@ -149,7 +149,10 @@ impl Cluster {
         self.signal(node, "TERM");
         let name = self.nodes[node].name.clone();
         let process = self.nodes[node].process.as_mut().expect("a running node");
-        let status = until(&format!("{name} stops"), async || process.try_wait().expect("watched")).await;
+        let status = until(&format!("{name} stops"), async || {
+            process.try_wait().expect("watched")
+        })
+        .await;
         assert!(status.success(), "{name} stops cleanly, not with {status}");
         self.nodes[node].process = None;
     }
@@ -157,7 +160,10 @@ impl Cluster {
     /// Waits until a node's process ends by itself and gives its exit code.
     pub(crate) async fn ended(&mut self, node: usize) -> Option<i32> {
         let process = self.nodes[node].process.as_mut().expect("a running node");
-        let status = until("the node ends", async || process.try_wait().expect("watched")).await;
+        let status = until("the node ends", async || {
+            process.try_wait().expect("watched")
+        })
+        .await;
         self.nodes[node].process = None;
         status.code()
     }
@@ -173,7 +179,11 @@ impl Cluster {
     }
 
     fn signal(&self, node: usize, signal: &str) {
-        let pid = self.nodes[node].process.as_ref().expect("a running node").id();
+        let pid = self.nodes[node]
+            .process
+            .as_ref()
+            .expect("a running node")
+            .id();
         send_signal(pid, signal);
     }
 
@@ -230,9 +240,10 @@ impl Cluster {
     pub(crate) async fn until_writable(&self) {
         for node in self.running() {
             let api = self.api(node);
-            until(&format!("{} takes writes", self.nodes[node].name), async || {
-                api.append("warming up", None).await.ok()
-            })
+            until(
+                &format!("{} takes writes", self.nodes[node].name),
+                async || api.append("warming up", None).await.ok(),
+            )
             .await;
         }
     }
@@ -279,11 +290,17 @@ impl Cluster {
 
     /// The most memory a node has had resident, in bytes.
     pub(crate) fn peak_memory(&self, node: usize) -> u64 {
-        let pid = self.nodes[node].process.as_ref().expect("a running node").id();
+        let pid = self.nodes[node]
+            .process
+            .as_ref()
+            .expect("a running node")
+            .id();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kibibytes.and_then(|text| text.trim().parse().ok()).map_or(0, |count: u64| count << 10)
+        kibibytes
+            .and_then(|text| text.trim().parse().ok())
+            .map_or(0, |count: u64| count << 10)
     }
 
     /// A folder for the test's own files.
@@ -292,7 +309,10 @@ impl Cluster {
     }
 
     /// The program, as a client of all nodes.
-    pub(crate) fn client<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn client<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         let urls: Vec<&str> = self.nodes.iter().map(|node| node.url.as_str()).collect();
         let mut command = starling(arguments);
         command
@@ -345,7 +365,11 @@ pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let mut port = next.unwrap_or_else(first);
     let mut found = Vec::new();
     while found.len() < count {
-        port = if PORTS.contains(&(port + 1)) { port + 1 } else { PORTS.start };
+        port += 1;
+        if !PORTS.contains(&port) {
+            port = PORTS.start;
+            found.clear();
+        }
         match TcpListener::bind(("127.0.0.1", port)) {
             Ok(_) => found.push(port),
             Err(_) => found.clear(),
@@ -406,7 +430,10 @@ pub(crate) fn send_signal(pid: u32, signal: &str) {
 /// Whether a process exists. One that has ended and was not waited for does not.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = status.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    let state = status
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
     state.is_some_and(|state| state != 'Z')
 }
 
@@ -417,7 +444,10 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
         if let Some(found) = look().await {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} until {what}");
+        assert!(
+            started.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} until {what}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }

@@ -28,7 +28,9 @@ enum State {
 impl Link {
     /// A link to `target`, open.
     pub(crate) async fn open(from: usize, to: usize, target: &str) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
         let state = Arc::new(watch::Sender::new(State::Open));
         tokio::spawn(accept(listener, target.to_owned(), state.subscribe()));

@@ -1,47 +1,35 @@
-//! A cluster of engines with disks of records, for scripts.
+//! A cluster of engines with disks of records, for scripts and for the tests that quote the protocol.
+//!
+//! Time stands still unless a test lets it pass, and messages travel when a test says so. After every step the
+//! invariants of the engine are checked: one block per height, and no promise lowered or forgotten.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+mod disk;
+pub(crate) mod forge;
+pub(crate) mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use consensus::{Config, Effect, Engine, Input, Message, Phase, ReadId, Recovered};
-use model::{
-    Ballot, Block, Boot, ChainId, Command, Decided, Height, Instant, LibraryId, LogSeq, Member,
-    Membership, NodeId, Nonce, Now, Payload, Record, Signature, Signatures, Statement, Timestamp,
-    TokenId, Vote,
+use consensus::{
+    Accept, Config, DiskRoom, Effect, Engine, Input, Message, Phase, ReadId, Recovered,
 };
-use sha2::{Digest as _, Sha256};
+use model::{
+    Ballot, Block, BlockHash, Boot, Decided, Height, Instant, LogSeq, Membership, NodeId, Nonce,
+    Now, Record, Timestamp,
+};
+
+use disk::{Disk, replay};
+use show::{id, name};
 
 type Outcome = Result<(), Box<dyn Error>>;
+type Link = (NodeId, NodeId, Message);
 
-const CHAIN: ChainId = ChainId([7; 16]);
-const START: Timestamp = Timestamp(1_700_000_000_000_000);
-
-/// Signatures that anybody could forge: scripts test the protocol, not the curve.
-struct StandIn(NodeId);
-
-impl StandIn {
-    fn make(node: NodeId, statement: &Statement) -> Signature {
-        let mut hash = Sha256::new();
-        hash.update(node.0);
-        hash.update(statement.to_bytes());
-        let half: [u8; 32] = hash.finalize().into();
-        let mut bytes = [0; 64];
-        bytes[..32].copy_from_slice(&half);
-        Signature(bytes)
-    }
-}
-
-impl Signatures for StandIn {
-    fn sign(&self, statement: &Statement) -> Signature {
-        Self::make(self.0, statement)
-    }
-
-    fn verify(&self, node: NodeId, statement: &Statement, signature: &Signature) -> bool {
-        Self::make(node, statement) == *signature
-    }
-}
+/// A peer that is behind is sent this many blocks at a time.
+const BATCH: usize = 2;
 
 /// Which messages a command means.
 pub(crate) struct Filter {
@@ -60,25 +48,26 @@ impl Filter {
         }
     }
 
+    pub(crate) fn all() -> Self {
+        Self::new(None, None, None)
+    }
+
+    pub(crate) fn kind(kind: &str) -> Self {
+        Self::new(None, None, Some(kind))
+    }
+
     fn is_all(&self) -> bool {
         self.from.is_none() && self.to.is_none() && self.kind.is_none()
     }
 
-    fn matches(&self, (from, to, message): &(NodeId, NodeId, Message)) -> bool {
+    fn matches(&self, (from, to, message): &Link) -> bool {
         self.from.is_none_or(|node| node == *from)
             && self.to.is_none_or(|node| node == *to)
             && self
                 .kind
                 .as_ref()
-                .is_none_or(|kind| describe(message).0 == kind)
+                .is_none_or(|kind| show::message(message).0 == kind)
     }
-}
-
-#[derive(Default)]
-struct Disk {
-    durable: Vec<Record>,
-    pending: Vec<(LogSeq, Record)>,
-    at_start: Vec<Record>,
 }
 
 struct Node {
@@ -88,155 +77,67 @@ struct Node {
     failing: bool,
     waiting: Vec<(LogSeq, NodeId, Message)>,
     chain: BTreeMap<Height, Decided>,
-    boot: u64,
+    starts: u8,
+    /// How far its wall clock is ahead.
+    clock_ahead_ms: u64,
+    /// The highest ballot it has told others it joined, by height. A restart must not forget it.
+    joined: BTreeMap<Height, Ballot>,
 }
 
 pub(crate) struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
     membership: Membership,
     genesis: Arc<Block>,
-    links: Vec<(NodeId, NodeId, Message)>,
+    links: Vec<Link>,
+    copies: Vec<Link>,
     cuts: BTreeSet<(NodeId, NodeId)>,
+    decided: BTreeMap<Height, BlockHash>,
     now_ms: u64,
     salt: u8,
     reads: u64,
     output: String,
 }
 
-fn id(name: &str) -> Result<NodeId, Box<dyn Error>> {
-    let number: u8 = name
-        .strip_prefix('n')
-        .ok_or("a node is called n1, n2, …")?
-        .parse()?;
-    Ok(NodeId([number; 32]))
-}
-
-fn name(node: NodeId) -> String {
-    format!("n{}", node.0[0])
-}
-
-fn ballot(ballot: Ballot) -> String {
-    match ballot {
-        Ballot::NONE => "none".to_owned(),
-        Ballot { k, node, boot } => format!("({k},{},{boot})", name(node)),
-    }
-}
-
-fn block(block: &Block) -> String {
-    let bodies: Vec<String> = block
-        .entries()
-        .iter()
-        .filter_map(|entry| match entry.sealed()?.open().ok()?.payload {
-            Payload::Record(body) => Some(String::from_utf8_lossy(&body).into_owned()),
-            _ => None,
-        })
-        .collect();
-    let turn = block
-        .header()
-        .hint
-        .map_or("none".to_owned(), |turn| name(turn.node));
-    format!("{}:[{}]→{turn}", block.height(), bodies.join(" "))
-}
-
-/// Kind and text; an empty text is not shown.
-fn describe(message: &Message) -> (&'static str, String) {
-    match message {
-        Message::Prepare { height, ballot: b } => ("prepare", format!("{height} {}", ballot(*b))),
-        Message::Promise {
-            height,
-            ballot: b,
-            accepted,
-        } => {
-            let last = accepted.as_ref().map_or("nothing".to_owned(), |(at, v)| {
-                format!("{} {}", ballot(*at), block(v))
-            });
-            (
-                "promise",
-                format!("{height} {}, accepted {last}", ballot(*b)),
-            )
-        }
-        Message::Nack {
-            height,
-            ballot: b,
-            promised,
-        } => (
-            "nack",
-            format!("{height} {}, promised {}", ballot(*b), ballot(*promised)),
-        ),
-        Message::Accept(accept) => (
-            "accept",
-            format!("{} {}", ballot(accept.ballot), block(&accept.block)),
-        ),
-        Message::Accepted {
-            height, ballot: b, ..
-        } => ("accepted", format!("{height} {}", ballot(*b))),
-        Message::Decide { block: b, .. } => ("decide", block(b)),
-        Message::Fetch { from } => ("fetch", format!("from {from}")),
-        Message::FetchAccepted { height, .. } => ("fetch-accepted", format!("{height}")),
-        Message::Body { block: b } => ("body", block(b)),
-        Message::Push { commands } => ("push", format!("{} commands", commands.len())),
-        Message::AskTop { round, .. } => ("ask-top", format!("round {round}")),
-        Message::Top { round, top } => ("top", format!("round {round}: {top}")),
-        Message::Beacon(_)
-        | Message::Ping { .. }
-        | Message::Pong { .. }
-        | Message::WhatWasI { .. }
-        | Message::YouWere { .. } => ("quiet", String::new()),
-    }
-}
-
 impl Cluster {
+    /// A cluster whose nodes have passed their start-up checks.
     pub(crate) fn start(count: usize) -> Self {
-        let ids = (1..=count).map(|n| NodeId([u8::try_from(n).expect("a small cluster"); 32]));
-        let members = ids.map(|id| Member { id, name: name(id) }).collect();
-        let membership = Membership::new(members).expect("distinct names");
-        let founding = Command {
-            library: LibraryId::home(),
-            actor: TokenId([0; 8]),
-            key: None,
-            valid_until: START,
-            payload: Payload::Genesis {
-                voters: membership.voters().to_vec(),
-                admin: TokenId([0; 8]),
-                admin_secret: model::Digest([0; 32]),
-                library: LibraryId::home(),
-            },
-        };
-        let genesis = Arc::new(Block::genesis(
-            CHAIN,
-            &membership,
-            START,
-            founding.seal([0; 16]),
-        ));
-        let nodes = membership.voters().iter().map(|member| {
-            let node = Node {
-                engine: None,
-                disk: Disk::default(),
-                held: false,
-                failing: false,
-                waiting: Vec::new(),
-                chain: BTreeMap::new(),
-                boot: 0,
-            };
-            (member.id, node)
-        });
-        let nodes: BTreeMap<NodeId, Node> = nodes.collect();
-        let mut cluster = Self {
-            nodes,
-            membership,
-            genesis,
-            links: Vec::new(),
-            cuts: BTreeSet::new(),
-            now_ms: 0,
-            salt: 0,
-            reads: 0,
-            output: String::new(),
-        };
+        let mut cluster = Self::unstarted(count);
         for node in cluster.ids() {
             cluster.boot(node);
         }
         cluster.wait(600);
         cluster
+    }
+
+    /// A cluster with empty disks and no node running.
+    pub(crate) fn unstarted(count: usize) -> Self {
+        let membership = forge::membership(count);
+        let genesis = Arc::new(forge::genesis(&membership));
+        let node = || Node {
+            engine: None,
+            disk: Disk::default(),
+            held: false,
+            failing: false,
+            waiting: Vec::new(),
+            chain: BTreeMap::new(),
+            starts: 0,
+            clock_ahead_ms: 0,
+            joined: BTreeMap::new(),
+        };
+        let voters = membership.voters().iter();
+        Self {
+            nodes: voters.map(|member| (member.id, node())).collect(),
+            membership,
+            genesis,
+            links: Vec::new(),
+            copies: Vec::new(),
+            cuts: BTreeSet::new(),
+            decided: BTreeMap::new(),
+            now_ms: 0,
+            salt: 0,
+            reads: 0,
+            output: String::new(),
+        }
     }
 
     fn ids(&self) -> Vec<NodeId> {
@@ -259,8 +160,9 @@ impl Cluster {
         Ok(self.nodes.get_mut(&id(name)?).ok_or("no such node")?)
     }
 
-    fn now(&self) -> Now {
-        let wall = Timestamp(START.0 + self.now_ms * 1_000);
+    fn now(&self, id: NodeId) -> Now {
+        let ahead = self.nodes[&id].clock_ahead_ms;
+        let wall = Timestamp(forge::START.0 + (self.now_ms + ahead) * 1_000);
         Now {
             instant: Instant::from_millis(self.now_ms),
             wall,
@@ -268,7 +170,7 @@ impl Cluster {
     }
 
     fn boot(&mut self, id: NodeId) {
-        let now = self.now();
+        let now = self.now(id);
         let membership = self.membership.clone();
         let genesis = Decided {
             block: Arc::clone(&self.genesis),
@@ -276,19 +178,19 @@ impl Cluster {
         };
         let node = self.nodes.get_mut(&id).expect("a member");
         let (boot, chain, vote) = replay(&node.disk.durable, genesis);
-        node.disk.at_start = node.disk.durable.clone();
+        node.disk.start();
         // A rolled-back disk must not reuse a nonce: it is drawn at every start.
-        node.boot += 1;
-        let nonce = Nonce([u8::try_from(node.boot).expect("few starts"); 16]);
+        node.starts += 1;
+        let nonce = Nonce([node.starts; 16]);
         let tip = chain.values().next_back().expect("genesis").clone();
         node.chain = chain;
         let config = Config {
             me: id,
             boot: Boot(boot + 1),
             nonce,
-            chain: CHAIN,
+            chain: forge::CHAIN,
             membership,
-            signatures: Arc::new(StandIn(id)),
+            signatures: Arc::new(forge::StandIn(id)),
             seed: u64::from(id.0[0]),
         };
         node.engine = Some(Engine::new(config, Recovered { tip, vote }, now));
@@ -296,7 +198,7 @@ impl Cluster {
     }
 
     fn handle(&mut self, id: NodeId, input: Input) {
-        let now = self.now();
+        let now = self.now(id);
         let node = self.nodes.get_mut(&id).expect("a member");
         if let Some(engine) = &mut node.engine {
             engine.handle(now, input);
@@ -315,11 +217,17 @@ impl Cluster {
                 break;
             };
             match effect {
-                Effect::Append { seq, record, .. } => node.disk.pending.push((seq, record)),
+                Effect::Append {
+                    seq,
+                    record,
+                    urgency,
+                } => node.disk.pending.push((seq, record, urgency)),
                 Effect::Send { after, to, message } => {
-                    let (kind, text) = describe(&message);
+                    let (kind, text) = show::message(&message);
                     if !text.is_empty() {
-                        let line = format!("{kind} {text}");
+                        let held = node.held && after > node.disk.durable_through;
+                        let mark = if held { " (behind its disk)" } else { "" };
+                        let line = format!("{kind} {text}{mark}");
                         match sent.iter_mut().find(|(other, _)| *other == line) {
                             Some((_, receivers)) => receivers.push(to),
                             None => sent.push((line, vec![to])),
@@ -327,104 +235,155 @@ impl Cluster {
                     }
                     node.waiting.push((after, to, message));
                 }
-                Effect::SendDecided { to, from } => {
-                    let decided: Vec<Decided> = node
-                        .chain
-                        .range(from..)
-                        .map(|(_, decided)| decided.clone())
-                        .collect();
-                    for Decided { block, certificate } in decided {
-                        let certificate = certificate.expect("genesis is never asked for");
-                        let message = Message::Decide { block, certificate };
-                        node.waiting.push((LogSeq(0), to, message));
-                    }
+                Effect::SendDecided { to, from } => self.send_decided(id, to, from),
+                Effect::Decided { block, certificate } => {
+                    let certificate = Some(certificate);
+                    self.decided(id, Decided { block, certificate });
                 }
-                Effect::Decided {
-                    block: decided,
-                    certificate,
-                } => {
-                    let line = format!("{} decides {}", name(id), block(&decided));
-                    let entry = Decided {
-                        block: decided,
-                        certificate: Some(certificate),
-                    };
-                    node.chain.insert(entry.block.height(), entry);
-                    self.say(&line);
-                }
-                Effect::ReadReady { id: read, height } => {
-                    let line = format!("{} answers read {} at height {height}", name(id), read.0);
-                    self.say(&line);
-                }
-                Effect::Voting => {}
-                Effect::Stopped(reason) => {
-                    let line = format!("{} stops: {reason}", name(id));
-                    self.say(&line);
-                }
-                Effect::Evidence {
-                    node: liar, height, ..
-                } => {
-                    let line = format!(
-                        "{} has evidence against {} at {height}",
-                        name(id),
-                        name(liar)
-                    );
-                    self.say(&line);
-                }
-                Effect::Refused { from, why } => {
-                    let line = format!("{} refuses {}: {why}", name(id), name(from));
-                    self.say(&line);
-                }
-                Effect::Dropped(leaves) => {
-                    let line = format!("{} drops {} commands", name(id), leaves.len());
-                    self.say(&line);
-                }
+                effect => self.show_effect(id, effect),
             }
         }
         for (line, receivers) in sent {
             let receivers: Vec<String> = receivers.into_iter().map(name).collect();
-            let held = if self.nodes[&id].held {
-                " (behind its disk)"
-            } else {
-                ""
-            };
-            let line = format!("{} → {}: {line}{held}", name(id), receivers.join(" "));
-            self.say(&line);
+            self.say(&format!("{} → {}: {line}", name(id), receivers.join(" ")));
         }
-        if !self.nodes[&id].held {
-            self.persist(id);
+        let node = &self.nodes[&id];
+        if !node.held && node.disk.is_urgent() {
+            self.flush_disk(id);
+        } else {
+            self.release(id);
+        }
+        self.check_promises_kept(id);
+    }
+
+    fn send_decided(&mut self, id: NodeId, to: NodeId, from: Height) {
+        let node = self.nodes.get_mut(&id).expect("a member");
+        let decided = node.chain.range(from..).take(BATCH).map(|(_, d)| d.clone());
+        for Decided { block, certificate } in decided.collect::<Vec<_>>() {
+            let certificate = certificate.expect("genesis is never asked for");
+            let message = Message::Decide { block, certificate };
+            node.waiting.push((LogSeq(0), to, message));
         }
     }
 
+    fn decided(&mut self, id: NodeId, decided: Decided) {
+        self.say(&format!(
+            "{} decides {}",
+            name(id),
+            show::block(&decided.block)
+        ));
+        self.check_agreement(&decided.block);
+        let node = self.nodes.get_mut(&id).expect("a member");
+        node.chain.insert(decided.block.height(), decided);
+    }
+
+    fn show_effect(&mut self, id: NodeId, effect: Effect) {
+        let what = match effect {
+            Effect::ReadReady { id: read, height } => {
+                format!("answers read {} at height {height}", read.0)
+            }
+            Effect::Stopped(reason) => format!("stops: {reason}"),
+            Effect::Evidence { node, height, .. } => {
+                format!("has evidence against {} at {height}", name(node))
+            }
+            Effect::Refused { from, why } => format!("refuses {}: {why}", name(from)),
+            Effect::Dropped(leaves) => format!("drops {} commands", leaves.len()),
+            _ => return,
+        };
+        self.say(&format!("{} {what}", name(id)));
+    }
+
+    /// One block per height, over all nodes and incarnations.
+    fn check_agreement(&mut self, block: &Block) {
+        let first = *self
+            .decided
+            .entry(block.height())
+            .or_insert_with(|| block.hash());
+        assert_eq!(
+            first,
+            block.hash(),
+            "two blocks decided at {}",
+            block.height()
+        );
+    }
+
+    /// A voting node stands by every ballot it has told others it joined, its accepted ballot among them.
+    fn check_promises_kept(&mut self, id: NodeId) {
+        let node = &self.nodes[&id];
+        let Some(engine) = &node.engine else { return };
+        let vote = engine.vote();
+        if engine.phase() != Phase::Voting {
+            return;
+        }
+        let joined = node.joined.get(&vote.height).copied();
+        assert!(
+            joined.is_none_or(|joined| vote.promised >= joined),
+            "{} has gone back behind {joined:?} at {}",
+            name(id),
+            vote.height
+        );
+        let accepted = vote.accepted.map_or(Ballot::NONE, |(ballot, _)| ballot);
+        assert!(
+            accepted <= vote.promised,
+            "{} accepted above its promise",
+            name(id)
+        );
+    }
+
     /// Flushes a node's disk and lets go of what waited for it.
-    fn persist(&mut self, id: NodeId) {
+    fn flush_disk(&mut self, id: NodeId) {
         let node = self.nodes.get_mut(&id).expect("a member");
         if node.failing {
             node.failing = false;
-            node.waiting.clear();
+            let durable = node.disk.durable_through;
+            node.waiting.retain(|(after, _, _)| *after <= durable);
+            self.release(id);
             self.handle(id, Input::PersistFailed);
             return;
         }
-        let pending = std::mem::take(&mut node.disk.pending);
-        let last = pending.last().map(|(seq, _)| *seq);
-        node.disk
-            .durable
-            .extend(pending.into_iter().map(|(_, record)| record));
-        for (_, to, message) in std::mem::take(&mut node.waiting) {
-            if !self.cuts.contains(&(id, to)) {
-                self.links.push((id, to, message));
-            }
-        }
+        let last = node.disk.flush();
+        self.release(id);
         if let Some(seq) = last {
             self.handle(id, Input::Persisted(seq));
         }
     }
 
+    /// Sends what waits for nothing any more.
+    fn release(&mut self, id: NodeId) {
+        let node = self.nodes.get_mut(&id).expect("a member");
+        let durable = node.disk.durable_through;
+        let (ready, waiting) = std::mem::take(&mut node.waiting)
+            .into_iter()
+            .partition(|(after, _, _)| *after <= durable);
+        node.waiting = waiting;
+        let ready: Vec<(LogSeq, NodeId, Message)> = ready;
+        for (_, to, message) in ready {
+            if let Message::Promise { height, ballot, .. }
+            | Message::Accepted { height, ballot, .. } = &message
+            {
+                let joined = node.joined.entry(*height).or_insert(Ballot::NONE);
+                *joined = (*joined).max(*ballot);
+            }
+            if !self.cuts.contains(&(id, to)) {
+                self.links.push((id, to, message));
+            }
+        }
+    }
+
+    /// The first message that is carried at once: any quiet one, but the beacon behind a batch stays behind it.
+    fn first_quiet(&self) -> Option<usize> {
+        let is_quiet = |at: &usize| {
+            let (from, to, message) = &self.links[*at];
+            let batch = self.links[..*at].iter().any(|(f, t, earlier)| {
+                (f, t) == (from, to) && matches!(earlier, Message::Decide { .. })
+            });
+            show::message(message).0 == "quiet" && !batch
+        };
+        (0..self.links.len()).find(is_quiet)
+    }
+
     fn deliver_quiet(&mut self) {
-        while let Some(at) = self
-            .links
-            .iter()
-            .position(|(_, _, m)| describe(m).0 == "quiet")
-        {
+        while let Some(at) = self.first_quiet() {
             let (from, to, message) = self.links.remove(at);
             self.handle(to, Input::Receive { from, message });
         }
@@ -450,37 +409,64 @@ impl Cluster {
         self.links.retain(|link| !filter.matches(link));
     }
 
+    pub(crate) fn copy(&mut self, filter: &Filter) {
+        let copies = self.links.iter().filter(|link| filter.matches(link));
+        self.copies.extend(copies.cloned());
+    }
+
+    pub(crate) fn repeat(&mut self) {
+        self.links.append(&mut self.copies);
+    }
+
+    fn wake(&mut self, id: NodeId) {
+        let now = Instant::from_millis(self.now_ms);
+        let due = self.nodes[&id].engine.as_ref().and_then(Engine::next_wake);
+        if due.is_some_and(|due| due <= now) {
+            self.handle(id, Input::Wake);
+            let due = self.nodes[&id].engine.as_ref().and_then(Engine::next_wake);
+            assert!(
+                due.is_none_or(|due| due > now),
+                "{} wakes for nothing",
+                name(id)
+            );
+        }
+    }
+
+    /// Time passes and only quiet messages travel, at once.
     pub(crate) fn wait(&mut self, ms: u64) {
         for _ in 0..ms {
             self.now_ms += 1;
-            let now = self.now().instant;
             for id in self.ids() {
-                let due = self.nodes[&id].engine.as_ref().and_then(Engine::next_wake);
-                if due.is_some_and(|due| due <= now) {
-                    self.handle(id, Input::Wake);
-                }
+                self.wake(id);
             }
             self.deliver_quiet();
         }
     }
 
+    /// Time passes and every message takes a millisecond.
+    pub(crate) fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.now_ms += 1;
+            for (from, to, message) in std::mem::take(&mut self.links) {
+                self.handle(to, Input::Receive { from, message });
+            }
+            for id in self.ids() {
+                self.wake(id);
+            }
+        }
+    }
+
     pub(crate) fn submit(&mut self, node: &str, names: &str) -> Outcome {
         let id = id(node)?;
-        for body in names.split(',') {
+        for text in names.split(',') {
             self.salt += 1;
-            let command = Command {
-                library: LibraryId::home(),
-                actor: TokenId([0; 8]),
-                key: None,
-                valid_until: Timestamp(u64::MAX),
-                payload: Payload::Record(body.as_bytes().to_vec()),
-            };
-            let command = command.seal([self.salt; 16]);
+            let command = forge::command(text, self.salt);
+            let valid_until = Timestamp(u64::MAX);
             self.handle(
                 id,
                 Input::Submit {
                     command,
-                    valid_until: Timestamp(u64::MAX),
+                    valid_until,
                 },
             );
         }
@@ -496,10 +482,23 @@ impl Cluster {
     pub(crate) fn cut(&mut self, one: &str, other: &str) -> Outcome {
         let (one, other) = (id(one)?, id(other)?);
         self.cuts.extend([(one, other), (other, one)]);
+        self.lose_cut();
+        Ok(())
+    }
+
+    /// Nothing reaches a node any more; what it says still passes.
+    pub(crate) fn deafen(&mut self, node: &str) -> Outcome {
+        let deaf = id(node)?;
+        self.cuts
+            .extend(self.nodes.keys().map(|other| (*other, deaf)));
+        self.lose_cut();
+        Ok(())
+    }
+
+    fn lose_cut(&mut self) {
         let cuts = &self.cuts;
         self.links
             .retain(|(from, to, _)| !cuts.contains(&(*from, *to)));
-        Ok(())
     }
 
     pub(crate) fn heal(&mut self) {
@@ -513,12 +512,19 @@ impl Cluster {
 
     pub(crate) fn flush(&mut self, node: &str) -> Outcome {
         self.node(node)?.held = false;
-        self.persist(id(node)?);
+        self.flush_disk(id(node)?);
         Ok(())
     }
 
     pub(crate) fn fail_flush(&mut self, node: &str) -> Outcome {
         self.node(node)?.failing = true;
+        Ok(())
+    }
+
+    pub(crate) fn room(&mut self, node: &str, room: DiskRoom) -> Outcome {
+        let id = id(node)?;
+        self.node(node)?.held = room == DiskRoom::Full;
+        self.handle(id, Input::DiskFull(room));
         Ok(())
     }
 
@@ -549,66 +555,81 @@ impl Cluster {
         Ok(())
     }
 
+    pub(crate) fn set_clock_ahead(&mut self, node: &str, ms: u64) -> Outcome {
+        self.node(node)?.clock_ahead_ms = ms;
+        Ok(())
+    }
+
+    /// A node signs a second block at the ballot of the accept it has under way, and sends it to another.
+    pub(crate) fn propose_twice(&mut self, node: &str, to: &str, text: &str) -> Outcome {
+        let (node, to) = (id(node)?, id(to)?);
+        let own = self.links.iter().find_map(|(from, _, message)| {
+            let Message::Accept(accept) = message else {
+                return None;
+            };
+            (*from == node).then(|| accept.clone())
+        });
+        let Accept { ballot, block, .. } = own.ok_or("no accept of that node is under way")?;
+        let tip = self.nodes[&to].chain.values().next_back().ok_or("genesis")?;
+        let draft = forge::draft(&tip.block, block.header().proposer, text);
+        let message = forge::accept(ballot, &Arc::new(Block::new(draft)));
+        self.links.push((node, to, message));
+        Ok(())
+    }
+
+    /// A node signs that it accepted another block at the ballot it accepted at, and sends that to another.
+    pub(crate) fn accept_twice(&mut self, node: &str, to: &str, text: &str) -> Outcome {
+        let (node, to) = (id(node)?, id(to)?);
+        let vote = self.nodes[&node].engine.as_ref().ok_or("down")?.vote();
+        let (ballot, block) = vote.accepted.ok_or("nothing accepted")?;
+        let tip = self.nodes[&to].chain.values().next_back().ok_or("genesis")?;
+        let draft = forge::draft(&tip.block, block.header().proposer, text);
+        let message = forge::accepted(node, ballot, &Block::new(draft));
+        self.links.push((node, to, message));
+        Ok(())
+    }
+
     pub(crate) fn status(&mut self) {
         for id in self.ids() {
             let line = match &self.nodes[&id].engine {
                 None => format!("{} is down", name(id)),
-                Some(engine) => {
-                    let vote = engine.vote();
-                    let accepted = vote
-                        .accepted
-                        .as_ref()
-                        .map_or("nothing".to_owned(), |(at, v)| {
-                            format!("{} {}", ballot(*at), block(v))
-                        });
-                    let turn = engine.turn().map_or("nobody".to_owned(), |turn| {
-                        format!("{} boot {}", name(turn.node), turn.boot)
-                    });
-                    let phase = match engine.phase() {
-                        Phase::Voting => String::new(),
-                        phase => format!(", {phase:?}"),
-                    };
-                    format!(
-                        "{}: tip {}, turn {turn}, promised {}, accepted {accepted}{phase}",
-                        name(id),
-                        engine.tip(),
-                        ballot(vote.promised),
-                    )
-                }
+                Some(engine) => show::engine(id, engine),
             };
             self.say(&line);
         }
     }
-}
 
-/// What a log of whole records says: the last boot, the decided chain and the vote above it.
-fn replay(log: &[Record], genesis: Decided) -> (u64, BTreeMap<Height, Decided>, Option<Vote>) {
-    let mut boot = 0;
-    let mut chain = BTreeMap::from([(Height::GENESIS, genesis)]);
-    let mut vote: Option<Vote> = None;
-    for record in log {
-        match record {
-            Record::Start {
-                boot: started,
-                vote: repeated,
-                ..
-            } => {
-                boot = started.0;
-                vote = repeated.clone();
-            }
-            Record::Vote { vote: changed, .. } => vote = Some(changed.clone()),
-            Record::Decided {
-                block, certificate, ..
-            } => {
-                let certificate = Some(certificate.clone());
-                let decided = Decided {
-                    block: Arc::clone(block),
-                    certificate,
-                };
-                chain.insert(block.height(), decided);
-            }
-        }
+    /// A running node's engine.
+    pub(crate) fn engine(&self, node: &str) -> &Engine {
+        let node = id(node).expect("a node's name");
+        self.nodes[&node].engine.as_ref().expect("a running node")
     }
-    let tip = *chain.keys().next_back().expect("genesis");
-    (boot, chain, vote.filter(|vote| vote.height > tip))
+
+    /// What a node has decided and written, by height.
+    pub(crate) fn chain(&self, node: &str) -> &BTreeMap<Height, Decided> {
+        &self.nodes[&id(node).expect("a node's name")].chain
+    }
+
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Every record of a node's log in order, flushed or not.
+    pub(crate) fn log(&self, node: &str) -> Vec<&Record> {
+        let disk = &self.nodes[&id(node).expect("a node's name")].disk;
+        let pending = disk.pending.iter().map(|(_, record, _)| record);
+        disk.durable.iter().chain(pending).collect()
+    }
+
+    /// The messages under way that match.
+    pub(crate) fn under_way(&self, filter: &Filter) -> Vec<&Message> {
+        let links = self.links.iter().filter(|link| filter.matches(link));
+        links.map(|(_, _, message)| message).collect()
+    }
+
+    /// Something arrives that nobody in the cluster has sent.
+    pub(crate) fn inject(&mut self, from: &str, to: &str, message: Message) {
+        let (from, to) = (id(from).expect("a name"), id(to).expect("a name"));
+        self.handle(to, Input::Receive { from, message });
+    }
 }

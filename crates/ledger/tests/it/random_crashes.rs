@@ -169,7 +169,7 @@ fn lottery(seed: u64) -> impl FnMut(&ledger::Write, u64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn flushed_records_survive_and_nothing_else_appears(acts in prop::collection::vec(act(), 1..60)) {
         let mut life = Life::new();

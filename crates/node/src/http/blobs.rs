@@ -19,6 +19,7 @@ use super::disposition::Use;
 use super::files;
 use super::limits::FILE_BYTES_MAX;
 use super::problem::{BytesInProblems, BytesOutProblems, Code, Problem};
+use super::schema::Octets;
 use super::upload::{content_tag, refuse_known};
 use super::{Api, body, reply};
 
@@ -43,13 +44,13 @@ pub(crate) struct Blob {
 /// Idempotent. They are kept for 24 hours until a file names them, and are seen only by those who put them or may
 /// read a file that names them.
 #[utoipa::path(
-    put, path = "/api/v1/blobs/{name}", tag = "blobs",
+    put, path = "/api/v1/blobs/{name}", operation_id = "putBlob", tag = "blobs",
     params(
         ("name" = String, Path, description = "`sha256:` and 64 lower-case hexadecimal digits"),
         ("If-None-Match" = Option<String>, Header, description = "`*` to be refused if this token can read the bytes already"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Octets, content_type = "application/octet-stream"),
     responses(
         (status = 201, description = "Kept", body = Blob, headers(("Location" = String), ("ETag" = String))),
         (status = 200, description = "This token could read them before", body = Blob, headers(("Location" = String), ("ETag" = String))),
@@ -67,7 +68,7 @@ async fn put(
     })?;
     let (parts, mut body) = request.into_parts();
     body::check_declared(&parts.headers, FILE_BYTES_MAX)?;
-    call.api.must_take_writes()?;
+    call.api.must_take_writes().await?;
     let mut incoming = call.api.holdings.begin(FILE_BYTES_MAX);
     while let Some(chunk) = body::next_chunk(&mut body).await? {
         incoming.write(&chunk).await?;
@@ -78,11 +79,9 @@ async fn put(
         let detail = format!("the {size} bytes sent hash to {}", staged.id());
         return Err(Problem::new(Code::HashMismatch, detail));
     }
-    call.api
-        .holdings
-        .keep(staged)
-        .await
-        .map_err(|problem| call.api.explain(problem))?;
+    if let Err(problem) = call.api.holdings.keep(staged).await {
+        return Err(call.api.explain(problem).await);
+    }
     let outcome = call
         .apply(Payload::PutBlob { blob: id, size }, Digest(id.0))
         .await?;
@@ -113,15 +112,15 @@ async fn put(
 ///
 /// Always as an attachment. One range per request is served.
 #[utoipa::path(
-    get, path = "/api/v1/blobs/{name}", tag = "blobs",
+    get, path = "/api/v1/blobs/{name}", operation_id = "getBlob", tag = "blobs",
     params(
         ("name" = String, Path, description = "`sha256:` and 64 lower-case hexadecimal digits"),
         ("Range" = Option<String>, Header, description = "One range of bytes"),
         ("If-None-Match" = Option<String>, Header, description = "The ETag of bytes the client has"),
     ),
     responses(
-        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream", headers(("ETag" = String))),
-        (status = 206, description = "A part of them", body = Vec<u8>, content_type = "application/octet-stream", headers(("Content-Range" = String))),
+        (status = 200, description = "The bytes", body = Octets, content_type = "application/octet-stream", headers(("ETag" = String))),
+        (status = 206, description = "A part of them", body = Octets, content_type = "application/octet-stream", headers(("Content-Range" = String))),
         (status = 304, description = "The client has them"),
         BytesOutProblems,
     ),

@@ -110,7 +110,7 @@ enum Condition {
 ///
 /// Who votes, who is heard, how many losses are survived, and whether all have one history.
 #[utoipa::path(
-    get, path = "/api/v1/cluster", tag = "node",
+    get, path = "/api/v1/cluster", operation_id = "getCluster", tag = "node",
     responses((status = 200, description = "As this node sees it", body = Cluster), ReadProblems),
 )]
 async fn read(

@@ -22,6 +22,7 @@ use super::call::MayRead;
 use super::disposition::{Use, disposition};
 use super::problem::{BytesOutProblems, Code, Problem};
 use super::range::{Selection, Span};
+use super::schema::Octets;
 use super::upload::content_tag;
 use super::{Api, conditional, files, reply};
 
@@ -45,7 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 /// if it is missing or damaged. One range per request is served. Only raster pictures, sound and film are shown in
 /// place; everything else is an attachment.
 #[utoipa::path(
-    get, path = "/api/v1/files/{id}/content", tag = "files",
+    get, path = "/api/v1/files/{id}/content", operation_id = "getContent", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id"),
         ("download" = Option<bool>, Query, description = "Save rather than show"),
@@ -54,8 +55,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
         ("If-None-Match" = Option<String>, Header, description = "The ETag of bytes the client has"),
     ),
     responses(
-        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream", headers(("ETag" = String))),
-        (status = 206, description = "A part of them", body = Vec<u8>, content_type = "application/octet-stream", headers(("Content-Range" = String))),
+        (status = 200, description = "The bytes", body = Octets, content_type = "application/octet-stream", headers(("ETag" = String))),
+        (status = 206, description = "A part of them", body = Octets, content_type = "application/octet-stream", headers(("Content-Range" = String))),
         (status = 304, description = "The client has them"),
         BytesOutProblems,
     ),
@@ -89,7 +90,7 @@ async fn original(
 ///
 /// A JPEG with `size` pixels on its longest side, never enlarged, the right way up.
 #[utoipa::path(
-    get, path = "/api/v1/files/{id}/thumbnail", tag = "files",
+    get, path = "/api/v1/files/{id}/thumbnail", operation_id = "getThumbnail", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id"),
         ("size" = Option<u32>, Query, description = "256 (the default), 512 or 1440"),
@@ -97,7 +98,7 @@ async fn original(
         ("If-None-Match" = Option<String>, Header, description = "The ETag of a thumbnail the client has"),
     ),
     responses(
-        (status = 200, description = "The picture", body = Vec<u8>, content_type = "image/jpeg", headers(("ETag" = String))),
+        (status = 200, description = "The picture", body = Octets, content_type = "image/jpeg", headers(("ETag" = String))),
         (status = 304, description = "The client has it"),
         BytesOutProblems,
     ),

@@ -98,7 +98,7 @@ struct Sign {
 
 /// Whether the node lives
 #[utoipa::path(
-    get, path = "/healthz", tag = "node", security(()),
+    get, path = "/healthz", operation_id = "getHealth", tag = "node", security(()),
     responses((status = 200, description = "It does", body = Sign)),
 )]
 async fn health() -> Response {
@@ -109,7 +109,7 @@ async fn health() -> Response {
 ///
 /// Says nothing about the quorum; `/api/v1/cluster` does.
 #[utoipa::path(
-    get, path = "/readyz", tag = "node", security(()),
+    get, path = "/readyz", operation_id = "getReadiness", tag = "node", security(()),
     responses((status = 200, description = "It does", body = Sign)),
 )]
 async fn ready() -> Response {

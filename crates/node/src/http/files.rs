@@ -33,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 ///
 /// What is known about it. With `If-None-Match`, only if that has changed.
 #[utoipa::path(
-    get, path = "/api/v1/files/{id}", tag = "files",
+    get, path = "/api/v1/files/{id}", operation_id = "getFile", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id: the SHA-256 of its bytes"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
@@ -66,7 +66,7 @@ async fn read(
 /// A merge patch (RFC 7396) of `name title description tags rating favourite takenAt place state`: null clears, what is
 /// absent stays. What a user says wins over what the file says, for ever.
 #[utoipa::path(
-    patch, path = "/api/v1/files/{id}", tag = "files",
+    patch, path = "/api/v1/files/{id}", operation_id = "editFile", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
@@ -112,7 +112,7 @@ async fn edit(
 ///
 /// It can be restored. With `If-Match`, only if it is still the version named.
 #[utoipa::path(
-    delete, path = "/api/v1/files/{id}", tag = "files",
+    delete, path = "/api/v1/files/{id}", operation_id = "trashFile", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
@@ -136,7 +136,7 @@ async fn trash(
 ///
 /// Takes it out of the trash or the archive.
 #[utoipa::path(
-    post, path = "/api/v1/files/{id}/restore", tag = "files",
+    post, path = "/api/v1/files/{id}/restore", operation_id = "restoreFile", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
@@ -176,7 +176,7 @@ async fn move_to(
 ///
 /// Every change: height, time, who, what, and whose word each value is.
 #[utoipa::path(
-    get, path = "/api/v1/files/{id}/history", tag = "files",
+    get, path = "/api/v1/files/{id}/history", operation_id = "getHistory", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),

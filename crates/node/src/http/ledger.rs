@@ -20,6 +20,7 @@ use super::call::MayRead;
 use super::json::{Faults, Node};
 use super::problem::{ItemProblems, JsonProblems, Problem, ReadProblems};
 use super::reply::{self, Page};
+use super::schema::Octets;
 use super::{Api, body, json};
 
 /// The body of a check is two numbers.
@@ -174,7 +175,7 @@ pub(crate) struct VerifyRange {
 ///
 /// At equal height it is the same on every node.
 #[utoipa::path(
-    get, path = "/api/v1/ledger/head", tag = "ledger",
+    get, path = "/api/v1/ledger/head", operation_id = "getHead", tag = "ledger",
     responses((status = 200, description = "The last decided block", body = Head), ReadProblems),
 )]
 async fn head(
@@ -204,7 +205,7 @@ async fn head(
 ///
 /// From a height on, in order.
 #[utoipa::path(
-    get, path = "/api/v1/ledger/blocks", tag = "ledger",
+    get, path = "/api/v1/ledger/blocks", operation_id = "listBlocks", tag = "ledger",
     params(
         ("from" = Option<u64>, Query, description = "First height, default 0"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
@@ -264,12 +265,12 @@ fn collect(
 /// As JSON, or with `Accept: application/octet-stream` in its canonical encoding: the block as it was hashed, then one
 /// byte 0 (genesis) or 1, and after 1 its certificate. `docs/ledger-format.md` describes every byte.
 #[utoipa::path(
-    get, path = "/api/v1/ledger/blocks/{height}", tag = "ledger",
+    get, path = "/api/v1/ledger/blocks/{height}", operation_id = "getBlock", tag = "ledger",
     params(("height" = u64, Path, description = "The height; 0 is genesis")),
     responses(
         (status = 200, description = "The block", content(
             (Block = "application/json"),
-            (Vec<u8> = "application/octet-stream"),
+            (Octets = "application/octet-stream"),
         )),
         ItemProblems,
     ),
@@ -323,7 +324,7 @@ fn wants_bytes(headers: &HeaderMap) -> bool {
 ///
 /// Reads every block of the range on this node and checks checksums, links, Merkle roots and certificates.
 #[utoipa::path(
-    post, path = "/api/v1/ledger/verify", tag = "ledger",
+    post, path = "/api/v1/ledger/verify", operation_id = "verifyLedger", tag = "ledger",
     request_body(content = Option<VerifyRange>, content_type = "application/json"),
     responses((status = 200, description = "What was found", body = Verdict), JsonProblems),
 )]

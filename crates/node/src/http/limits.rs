@@ -66,7 +66,7 @@ struct Limits {
 ///
 /// Public: no token is needed.
 #[utoipa::path(
-    get, path = "/api/v1/limits", tag = "node", security(()),
+    get, path = "/api/v1/limits", operation_id = "getLimits", tag = "node", security(()),
     responses((status = 200, description = "What is taken at most", body = Limits)),
 )]
 async fn read() -> Response {

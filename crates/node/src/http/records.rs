@@ -25,6 +25,7 @@ use super::call::{MayRead, MayWrite};
 use super::once::Taken;
 use super::problem::{ItemProblems, Problem, ReadProblems, WriteProblems};
 use super::reply::{self, Page};
+use super::schema::Octets;
 use super::{Api, body, call, conditional, ledger};
 
 /// A page stops growing behind so many bytes of bodies.
@@ -73,9 +74,9 @@ pub(crate) struct Record {
 /// Any bytes, at most 64 KiB. Equal bytes are separate records; a retry under the same `Idempotency-Key` is not. The
 /// answer means that the record is on stable storage of a quorum. Records are permanent: they cannot be deleted.
 #[utoipa::path(
-    post, path = "/api/v1/records", tag = "records",
+    post, path = "/api/v1/records", operation_id = "appendRecord", tag = "records",
     params(("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Octets, content_type = "application/octet-stream"),
     responses(
         (status = 201, description = "Decided", body = Appended, headers(("Location" = String))),
         WriteProblems,
@@ -102,13 +103,13 @@ async fn append(MayWrite(mut call): MayWrite, request: Request) -> Result<Respon
 ///
 /// The bytes as they were appended.
 #[utoipa::path(
-    get, path = "/api/v1/records/{height}/{index}", tag = "records",
+    get, path = "/api/v1/records/{height}/{index}", operation_id = "getRecord", tag = "records",
     params(
         ("height" = u64, Path, description = "Height of its block"),
         ("index" = u32, Path, description = "Place in the block, from 0"),
     ),
     responses(
-        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream", headers(("ETag" = String))),
+        (status = 200, description = "The bytes", body = Octets, content_type = "application/octet-stream", headers(("ETag" = String))),
         (status = 304, description = "The client has it"),
         ItemProblems,
     ),
@@ -147,7 +148,7 @@ async fn read(
 /// In their one order, from a height on; a request that was repeated is listed once. A page may hold fewer items than `limit`, even none, before the end:
 /// follow `nextCursor` until it is null.
 #[utoipa::path(
-    get, path = "/api/v1/records", tag = "records",
+    get, path = "/api/v1/records", operation_id = "listRecords", tag = "records",
     params(
         ("from" = Option<u64>, Query, description = "First height, default 0"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),

@@ -10,6 +10,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+/// Bytes as they are.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(crate) struct Octets(Vec<u8>);
+
 /// What is known about a file in one library, at one version. Absent values are null.
 #[derive(ToSchema)]
 #[schema(as = File, rename_all = "camelCase")]
@@ -187,7 +192,7 @@ pub(crate) struct Exposure {
 #[derive(ToSchema)]
 pub(crate) struct UploadForm {
     /// The bytes. The part's file name is the file's name.
-    #[schema(content_media_type = "application/octet-stream")]
+    #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// What the uploader says of it.
     metadata: Option<Metadata>,

@@ -75,7 +75,7 @@ struct CheckFile {
 /// `q` is one line such as `tag:beach after:2019-01-01 near:51.5,-0.1,10km -tag:work \"ice cream\"`. An unknown key or
 /// a malformed value is an error that names the column.
 #[utoipa::path(
-    get, path = "/api/v1/files", tag = "files",
+    get, path = "/api/v1/files", operation_id = "searchFiles", tag = "files",
     params(
         ("q" = Option<String>, Query, description = "The query; all live files if it is absent"),
         ("sort" = Option<String>, Query, description = "`taken`, `added`, `name`, `size` or `rating`, with `-` before it for descending; not together with `sort:` in `q`"),
@@ -155,7 +155,7 @@ fn unfound(error: &SearchError) -> Problem {
 ///
 /// The tags that live files carry, by name.
 #[utoipa::path(
-    get, path = "/api/v1/tags", tag = "files",
+    get, path = "/api/v1/tags", operation_id = "listTags", tag = "files",
     params(("library" = Option<String>, Query, description = "The library, default the token's own")),
     responses((status = 200, description = "All tags", body = Page<TagDocument>), ReadProblems),
 )]
@@ -173,7 +173,7 @@ async fn tags(MayRead(mut call): MayRead) -> Result<Response, Problem> {
 ///
 /// Whether the library has them, so that nothing is uploaded twice. At most 1000 at once.
 #[utoipa::path(
-    post, path = "/api/v1/files/check", tag = "files",
+    post, path = "/api/v1/files/check", operation_id = "checkFiles", tag = "files",
     request_body(content = Vec<CheckFile>, content_type = "application/json"),
     responses((status = 200, description = "One answer for each, in order", body = Vec<Presence>), JsonProblems),
 )]

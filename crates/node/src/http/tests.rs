@@ -1,12 +1,14 @@
-//! The API of a real node, a cluster of one, over loopback; and the document that describes it.
+//! The API of real nodes over loopback, and the document that describes it.
 
 mod access;
+mod copies;
 mod document;
 mod files;
 mod records;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -15,14 +17,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NodeConfig;
-use crate::init::{ClusterPlan, HttpSecurity, NodePlan, create_cluster};
+use crate::init::{ClusterPlan, CreatedCluster, HttpSecurity, NodePlan, create_cluster};
 
 /// A node that runs until it is dropped.
 struct Node {
+    name: String,
     client: Client,
     url: String,
     token: String,
-    home: TempDir,
+    home: Arc<TempDir>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -35,40 +38,55 @@ impl Drop for Node {
 }
 
 impl Node {
+    /// A cluster of one.
     async fn start() -> Self {
         Self::start_with(HttpSecurity::Plain).await
     }
 
     async fn start_with(security: HttpSecurity) -> Self {
+        let node = Self::cluster(1, security).await.pop();
+        node.expect("a cluster of one has a node")
+    }
+
+    /// A cluster whose nodes all decide.
+    async fn cluster(size: usize, security: HttpSecurity) -> Vec<Self> {
         // The first test to come installs it for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let home = tempfile::tempdir().unwrap();
-        let [http, peer] = free_addresses();
+        let home = Arc::new(tempfile::tempdir().unwrap());
         let plan = ClusterPlan {
             folder: home.path().join("cluster"),
-            nodes: vec![NodePlan {
-                name: "n1".into(),
-                http,
-                peer,
-                url: None,
-            }],
+            nodes: (1..=size).map(plan).collect(),
             http: security,
         };
         let cluster = create_cluster(&plan).unwrap();
-        let config = NodeConfig::load(&cluster.nodes[0].config).unwrap();
+        let nodes: Vec<Self> = (0..size)
+            .map(|at| Self::serve(&cluster, at, &home))
+            .collect();
+        for node in &nodes {
+            node.wait_until_it_decides().await;
+        }
+        nodes
+    }
+
+    fn serve(cluster: &CreatedCluster, at: usize, home: &Arc<TempDir>) -> Self {
+        let config = NodeConfig::load(&cluster.nodes[at].config).unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let serving = tokio::spawn(async move { crate::serve(config, stopped).await.unwrap() });
-        let node = Self {
+        Self {
+            name: config.name.clone(),
             client: client(&std::fs::read(&cluster.authority).unwrap()),
-            url: cluster.nodes[0].url.clone(),
-            token: cluster.token,
-            home,
+            url: cluster.nodes[at].url.clone(),
+            token: cluster.token.clone(),
+            home: Arc::clone(home),
             stop,
-            serving,
-        };
-        node.wait_until_it_decides().await;
-        node
+            serving: tokio::spawn(async move { crate::serve(config, stopped).await.unwrap() }),
+        }
+    }
+
+    /// Stops it as an operator would.
+    async fn stop(mut self) {
+        self.stop.cancel();
+        (&mut self.serving).await.unwrap();
     }
 
     /// A write is refused until the node votes; every attempt waits for an answer, so this does not spin.
@@ -117,8 +135,22 @@ impl Node {
 
     /// Where the node keeps a blob.
     fn blob_path(&self, sha256: &str) -> PathBuf {
-        let blobs = self.home.path().join("cluster/n1/blobs");
-        blobs.join(&sha256[..2]).join(&sha256[2..4]).join(sha256)
+        let node = self.home.path().join("cluster").join(&self.name);
+        node.join("blobs")
+            .join(&sha256[..2])
+            .join(&sha256[2..4])
+            .join(sha256)
+    }
+}
+
+/// Two free ports for the node with this number.
+fn plan(number: usize) -> NodePlan {
+    let [http, peer] = free_addresses();
+    NodePlan {
+        name: format!("n{number}"),
+        http,
+        peer,
+        url: None,
     }
 }
 

@@ -62,7 +62,7 @@ struct CreatedToken {
 ///
 /// All of them, revoked ones too, without their secrets.
 #[utoipa::path(
-    get, path = "/api/v1/tokens", tag = "access",
+    get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "access",
     responses((status = 200, description = "All tokens, oldest first", body = Page<TokenDocument>), ReadProblems),
 )]
 async fn list(MayAdmin(mut call): MayAdmin) -> Result<Response, Problem> {
@@ -79,7 +79,7 @@ async fn list(MayAdmin(mut call): MayAdmin) -> Result<Response, Problem> {
 /// The answer alone holds the secret. Under an `Idempotency-Key`, the same request by the same token makes the same
 /// token, on any node.
 #[utoipa::path(
-    post, path = "/api/v1/tokens", tag = "access",
+    post, path = "/api/v1/tokens", operation_id = "createToken", tag = "access",
     params(("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries")),
     request_body(content = NewToken, content_type = "application/json"),
     responses(
@@ -128,7 +128,7 @@ async fn create(
 ///
 /// It is no longer accepted from the next height on. The last one with scope admin cannot be revoked.
 #[utoipa::path(
-    delete, path = "/api/v1/tokens/{id}", tag = "access",
+    delete, path = "/api/v1/tokens/{id}", operation_id = "revokeToken", tag = "access",
     params(
         ("id" = String, Path, description = "The token's public half"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),

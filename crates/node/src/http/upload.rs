@@ -4,6 +4,7 @@
 //! a file that is known is a file that can be had. Memory does not grow with the file.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ::blobs::Staged;
 use axum::body::Bytes;
@@ -33,6 +34,9 @@ use crate::SubmitError;
 
 /// What the form around the file may take.
 const FORM_BYTES: u64 = 1 << 20;
+/// A status is renewed several times a second; one that is not says nothing.
+const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+const STATUS_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     // Uploads have a limit of their own.
@@ -47,7 +51,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 /// is stored wins, a new name is appended to `names`, given tags are added. Success means that the bytes are on stable
 /// storage of enough nodes to survive every tolerated loss, and the metadata on a quorum.
 #[utoipa::path(
-    post, path = "/api/v1/files", tag = "files",
+    post, path = "/api/v1/files", operation_id = "addFile", tag = "files",
     params(
         ("restore" = Option<bool>, Query, description = "Take the file out of the trash if it is there"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
@@ -65,7 +69,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 async fn add(MayWrite(mut call): MayWrite, request: Request) -> Result<Response, Problem> {
     let restore = call.params.flag("restore")?;
     call.no_more_params()?;
-    call.api.must_take_writes()?;
+    call.api.must_take_writes().await?;
     let sent = match body::media_type(request.headers()).as_deref() {
         Some("multipart/form-data") => from_form(&call, request).await?,
         Some("application/json") => from_json(&call, request).await?,
@@ -129,7 +133,9 @@ async fn from_form(call: &Call, request: Request) -> Result<Sent, Problem> {
     let holdings = &call.api.holdings;
     holdings.commit(staged).await?;
     let (copied, facts) = tokio::join!(holdings.replicate(id, size), holdings.examine(id));
-    copied.map_err(|problem| call.api.explain(problem))?;
+    if let Err(problem) = copied {
+        return Err(call.api.explain(problem).await);
+    }
     let digest = digest(&name, id, &metadata.raw);
     Ok(Sent {
         id,
@@ -220,7 +226,9 @@ async fn from_json(call: &Call, request: Request) -> Result<Sent, Problem> {
     let holdings = &call.api.holdings;
     let size = holdings.open(id).await?.size;
     let (copied, facts) = tokio::join!(holdings.replicate(id, size), holdings.examine(id));
-    copied.map_err(|problem| call.api.explain(problem))?;
+    if let Err(problem) = copied {
+        return Err(call.api.explain(problem).await);
+    }
     Ok(Sent {
         id,
         size,
@@ -279,34 +287,38 @@ fn broken(error: MultipartError) -> Problem {
 }
 
 impl Api {
-    /// Refuses bytes that could not be named in the ledger anyway.
-    pub(crate) fn must_take_writes(&self) -> Result<(), Problem> {
-        let status = self.app.replica.status();
-        let error = match &status.replica {
-            Status {
-                phase: Phase::Stopped(_),
-                ..
-            } => SubmitError::Stopped,
-            Status {
-                disk: DiskRoom::Full,
-                ..
-            } => SubmitError::DiskFull,
-            Status {
-                phase: Phase::Voting,
-                has_quorum: true,
-                ..
-            } => return Ok(()),
-            _ => SubmitError::NoQuorum,
-        };
-        Err(call::refusal(error))
+    /// Refuses bytes that could not be named in the ledger anyway. What speaks for a refusal must not be older than
+    /// the request: a node that has just come back is not turned away from.
+    pub(crate) async fn must_take_writes(&self) -> Result<(), Problem> {
+        let asked = Instant::now();
+        loop {
+            let status = self.app.replica.status();
+            let Some(error) = obstacle(&status.replica) else {
+                return Ok(());
+            };
+            if status.taken >= asked || asked.elapsed() >= STATUS_PATIENCE {
+                return Err(call::refusal(error));
+            }
+            tokio::time::sleep(STATUS_PAUSE).await;
+        }
     }
 
     /// Too few copies while the quorum is away is no quorum.
-    pub(crate) fn explain(&self, problem: Problem) -> Problem {
-        match problem.code() {
-            Code::TooFewCopies => self.must_take_writes().err().unwrap_or(problem),
-            _ => problem,
+    pub(crate) async fn explain(&self, problem: Problem) -> Problem {
+        if problem.code() != Code::TooFewCopies {
+            return problem;
         }
+        self.must_take_writes().await.err().unwrap_or(problem)
+    }
+}
+
+/// Why a node would refuse a command, as far as its status says.
+fn obstacle(status: &Status) -> Option<SubmitError> {
+    match (&status.phase, status.disk, status.has_quorum) {
+        (Phase::Stopped(_), _, _) => Some(SubmitError::Stopped),
+        (_, DiskRoom::Full, _) => Some(SubmitError::DiskFull),
+        (Phase::Voting, DiskRoom::Free, true) => None,
+        _ => Some(SubmitError::NoQuorum),
     }
 }
 

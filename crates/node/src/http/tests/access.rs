@@ -160,7 +160,11 @@ async fn heights_and_patience_are_kept() {
 #[tokio::test]
 async fn the_cluster_is_one_node_with_one_history() {
     let node = Node::start().await;
-    let cluster = node.get_json("/api/v1/cluster").await;
+    let mut cluster = node.get_json("/api/v1/cluster").await;
+    while cluster["nodes"][0]["state"] == "starting" {
+        // What is shown may be a moment old.
+        cluster = node.get_json("/api/v1/cluster").await;
+    }
     assert_eq!(cluster["quorum"], 1);
     assert_eq!(cluster["survives"], json!({"ledger": 0, "bytes": 0}));
     assert_eq!(cluster["agreement"]["identical"], true);

@@ -39,8 +39,11 @@ fn every_code_and_every_call_is_described() {
     for code in Code::ALL {
         assert!(listed.contains(&format!("\"{code}\"")), "{code}");
     }
+    let mut ids = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
+            let id = operation["operationId"].to_string();
+            assert!(ids.insert(id), "{method} {path} shares its name");
             assert!(operation["summary"].is_string(), "{method} {path}");
             assert!(operation["responses"].is_object(), "{method} {path}");
         }

@@ -11,13 +11,13 @@ use super::document::documented_file;
 use super::{Node, is, refused};
 
 /// A picture of 2 × 2 pixels.
-fn picture() -> Vec<u8> {
+pub(super) fn picture() -> Vec<u8> {
     let mut gif = b"GIF89a\x02\0\x02\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x02\0\x02\0\0".to_vec();
     gif.extend_from_slice(b"\x02\x03\x44\x02\x05\0;");
     gif
 }
 
-fn form(bytes: &[u8], name: &str, metadata: Option<&Value>) -> Form {
+pub(super) fn form(bytes: &[u8], name: &str, metadata: Option<&Value>) -> Form {
     let file = Part::bytes(bytes.to_vec()).file_name(name.to_owned());
     let form = Form::new().part("file", file);
     match metadata {
@@ -27,12 +27,12 @@ fn form(bytes: &[u8], name: &str, metadata: Option<&Value>) -> Form {
 }
 
 impl Node {
-    fn upload(&self, form: Form) -> RequestBuilder {
+    pub(super) fn upload(&self, form: Form) -> RequestBuilder {
         self.call(Method::POST, "/api/v1/files").multipart(form)
     }
 
     /// Adds a file and gives its id.
-    async fn add(&self, bytes: &[u8], name: &str, metadata: Value) -> String {
+    pub(super) async fn add(&self, bytes: &[u8], name: &str, metadata: Value) -> String {
         let added = self
             .upload(form(bytes, name, Some(&metadata)))
             .send()

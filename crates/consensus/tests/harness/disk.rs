@@ -1,0 +1,79 @@
+//! A disk of whole records: what is flushed stays, the rest is lost in a crash.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use consensus::Urgency;
+use model::{Decided, Height, LogSeq, Record, Vote};
+
+#[derive(Default)]
+pub(crate) struct Disk {
+    /// Flushed, of all incarnations.
+    pub(crate) durable: Vec<Record>,
+    /// Written by this incarnation and not flushed.
+    pub(crate) pending: Vec<(LogSeq, Record, Urgency)>,
+    /// How the disk was when the node last started.
+    pub(crate) at_start: Vec<Record>,
+    /// The last record of this incarnation that is flushed.
+    pub(crate) durable_through: LogSeq,
+}
+
+impl Disk {
+    /// A new incarnation counts its records from 1.
+    pub(crate) fn start(&mut self) {
+        self.pending.clear();
+        self.at_start = self.durable.clone();
+        self.durable_through = LogSeq(0);
+    }
+
+    /// Whether a flush is due: a lazy record waits for one that is not.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.pending
+            .iter()
+            .any(|(_, _, urgency)| *urgency == Urgency::Now)
+    }
+
+    /// Flushes everything written; gives the last record, if there was any.
+    pub(crate) fn flush(&mut self) -> Option<LogSeq> {
+        let last = self.pending.last().map(|(seq, _, _)| *seq)?;
+        let records = self.pending.drain(..).map(|(_, record, _)| record);
+        self.durable.extend(records);
+        self.durable_through = last;
+        Some(last)
+    }
+}
+
+/// What a log of whole records says: the last boot, the decided chain and the vote above it.
+pub(crate) fn replay(
+    log: &[Record],
+    genesis: Decided,
+) -> (u64, BTreeMap<Height, Decided>, Option<Vote>) {
+    let mut boot = 0;
+    let mut chain = BTreeMap::from([(Height::GENESIS, genesis)]);
+    let mut vote: Option<Vote> = None;
+    for record in log {
+        match record {
+            Record::Start {
+                boot: started,
+                vote: repeated,
+                ..
+            } => {
+                boot = started.0;
+                vote = repeated.clone();
+            }
+            Record::Vote { vote: changed, .. } => vote = Some(changed.clone()),
+            Record::Decided {
+                block, certificate, ..
+            } => {
+                let certificate = Some(certificate.clone());
+                let decided = Decided {
+                    block: Arc::clone(block),
+                    certificate,
+                };
+                chain.insert(block.height(), decided);
+            }
+        }
+    }
+    let tip = *chain.keys().next_back().expect("genesis");
+    (boot, chain, vote.filter(|vote| vote.height > tip))
+}
