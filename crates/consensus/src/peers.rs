@@ -121,7 +121,10 @@ impl Peer {
 
     /// A peer that reports the height it missed may have the turn again.
     pub(crate) fn note_tip(&mut self, tip: Height) {
-        self.tip = self.tip.max(tip);
+        if tip > self.tip {
+            self.tip = tip;
+            self.head = None;
+        }
         if self.missed.is_some_and(|missed| tip >= missed) {
             self.missed = None;
         }
