@@ -56,12 +56,8 @@ impl Answer {
     }
 
     /// The answer, if it is a success.
-    pub(crate) fn success(self) -> Result<Self, Self> {
-        if self.status.is_success() {
-            Ok(self)
-        } else {
-            Err(self)
-        }
+    pub(crate) fn success(self) -> Option<Self> {
+        self.status.is_success().then_some(self)
     }
 
     /// Checks the status and, if it is a problem, the code.
@@ -172,7 +168,7 @@ impl Api {
             .try_send(self.request(Method::GET, "/ledger/head"))
             .await
             .ok()?;
-        let head = answer.success().ok()?.json();
+        let head = answer.success()?.json();
         Some((head["height"].as_u64()?, head["hash"].as_str()?.to_owned()))
     }
 
@@ -191,10 +187,9 @@ impl Api {
             .append_raw(body, key)
             .await
             .map_err(|error| format!("{error:?}"))?;
-        let answer = answer
-            .success()
-            .map_err(|answer| answer.json().to_string())?;
-        position(&answer.json()).ok_or_else(|| answer.json().to_string())
+        let body = answer.json();
+        let place = answer.success().and_then(|_| position(&body));
+        place.ok_or_else(|| body.to_string())
     }
 
     /// Appends a record and gives the whole answer.

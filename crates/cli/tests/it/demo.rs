@@ -149,11 +149,7 @@ async fn a_demo_goes_on_with_what_is_there() {
     for node in 0..3 {
         let api = second.api(node);
         let bytes = until("the record is there", async || {
-            api.get(&path)
-                .await
-                .success()
-                .ok()
-                .map(|answer| answer.bytes)
+            api.get(&path).await.success().map(|answer| answer.bytes)
         })
         .await;
         assert_eq!(bytes, b"kept");

@@ -133,7 +133,7 @@ async fn killing_all_nodes_at_once_loses_nothing() {
             let api = cluster.api(node);
             let answer = until("the last record is there", async || {
                 let sent = api.try_send(api.request(Method::GET, &record)).await;
-                sent.ok()?.success().ok()
+                sent.ok()?.success()
             })
             .await;
             assert_eq!(answer.bytes, text.as_bytes());

@@ -4,6 +4,11 @@
 //! with a deadline that is only there to fail. `harness` starts, kills, freezes and cuts off nodes; `api` is a client
 //! without any of the cleverness that is under test.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test that looks for what is not there has failed"
+)]
+
 mod api;
 mod harness;
 mod proxy;
