@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{Block, Entry, Height, Instant, LeafHash, NodeId, SealedCommand, Timestamp, limits};
+use model::{
+    Block, BlockHash, Entry, Height, Instant, LeafHash, NodeId, SealedCommand, Timestamp, limits,
+};
 
 /// Pushed commands are kept at most this long: their origin pushes again.
 const PUSHED_LIFE: Duration = Duration::from_secs(5);
@@ -17,6 +19,8 @@ struct Waiting {
     command: SealedCommand,
     origin: NodeId,
     life: Life,
+    /// The block that held it when it was last accepted here.
+    under_way: Option<BlockHash>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +42,8 @@ pub(crate) struct Pending {
     /// The turn that own commands were last pushed for, and the place up to which they were.
     pushed_for: Option<(NodeId, Height)>,
     pushed_below: u64,
+    /// The block accepted here last.
+    under_way: Option<BlockHash>,
     decided: BTreeMap<LeafHash, Height>,
     decided_order: VecDeque<Vec<LeafHash>>,
 }
@@ -52,6 +58,7 @@ impl Pending {
             pushed_bytes: 0,
             pushed_for: None,
             pushed_below: 0,
+            under_way: None,
             decided: BTreeMap::new(),
             decided_order: VecDeque::new(),
         }
@@ -88,6 +95,7 @@ impl Pending {
                 command,
                 origin,
                 life,
+                under_way: None,
             },
         );
         self.next += 1;
@@ -125,28 +133,37 @@ impl Pending {
             .unzip()
     }
 
-    /// Our own commands that were not yet pushed for the turn of `holder` at `height`; they count as pushed now.
+    /// Notes the block accepted here last: what it holds need not be pushed for the turn above it.
+    pub(crate) fn accepted(&mut self, block: &Block) {
+        self.under_way = Some(block.hash());
+        for entry in block.entries() {
+            let place = self.places.get(&entry.leaf());
+            if let Some(waiting) = place.and_then(|place| self.queue.get_mut(place)) {
+                waiting.under_way = self.under_way;
+            }
+        }
+    }
+
+    /// Our own commands that are neither under way nor pushed for the turn of `holder` at `height` already; they
+    /// count as pushed now.
     pub(crate) fn take_unpushed(&mut self, holder: NodeId, height: Height) -> Vec<SealedCommand> {
-        let fresh = self.unpushed(holder, height).cloned().collect();
-        self.pushed_for = Some((holder, height));
-        self.pushed_below = self.next;
-        fresh
-    }
-
-    /// Whether [`Pending::take_unpushed`] would give any.
-    pub(crate) fn has_unpushed(&self, holder: NodeId, height: Height) -> bool {
-        self.unpushed(holder, height).next().is_some()
-    }
-
-    fn unpushed(&self, holder: NodeId, height: Height) -> impl Iterator<Item = &SealedCommand> {
         let same_turn = self.pushed_for == Some((holder, height));
         let from = if same_turn { self.pushed_below } else { 0 };
+        self.pushed_for = Some((holder, height));
+        self.pushed_below = self.next;
+        let is_under_way = |w: &Waiting| w.under_way.is_some() && w.under_way == self.under_way;
         let rest = self.queue.range(from..).map(|(_, waiting)| waiting);
-        rest.filter(|waiting| waiting.origin == self.me).map(|waiting| &waiting.command)
+        rest.filter(|w| w.origin == self.me && !is_under_way(w))
+            .map(|w| w.command.clone())
+            .collect()
     }
 
     /// Takes out what a decided block holds and what has outlived itself; gives our own commands that expired.
     pub(crate) fn decided(&mut self, block: &Block, now: Instant) -> Vec<LeafHash> {
+        if self.under_way.take() != Some(block.hash()) {
+            // What was under way did not arrive.
+            self.pushed_for = None;
+        }
         let leaves: Vec<LeafHash> = block.entries().iter().map(Entry::leaf).collect();
         for leaf in &leaves {
             self.remove(leaf);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{Ballot, Block, Draft, Height, LogSeq, NodeId, SealedCommand, Turn};
 
 use crate::acceptor::AcceptedBlock;
-use crate::engine::{Engine, Phase};
+use crate::engine::Engine;
 use crate::message::Message;
 use crate::peers::Peer;
 
@@ -148,7 +148,9 @@ impl Engine {
     /// lately, else the next one that can.
     fn stand_in(&self, turn: Option<Turn>) -> Option<Turn> {
         let others = || self.candidates().map(|(other, _)| other);
-        others().find(|other| turn == Some(*other)).or(others().next())
+        others()
+            .find(|other| turn == Some(*other))
+            .or(others().next())
     }
 
     /// Notes which voters had commands at a height.
@@ -205,9 +207,6 @@ impl Engine {
         else {
             return;
         };
-        if self.phase == Phase::Opening || !self.pending.has_unpushed(target, height) {
-            return;
-        }
         let mut batch = Vec::new();
         let mut bytes = 0;
         for command in self.pending.take_unpushed(target, height) {

@@ -117,6 +117,7 @@ impl Engine {
             Verdict::Changed => {
                 self.leave_ballot_below(ballot);
                 self.accepted_since = self.now.instant;
+                self.pending.accepted(&accept.block);
                 let seq = self.append_vote();
                 let message = self.accepted_message(height, ballot, hash);
                 self.broadcast(seq, &message);

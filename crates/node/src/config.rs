@@ -203,7 +203,7 @@ impl NodeConfig {
     /// The file that [`NodeConfig::load`] reads back, with every path relative to `folder`.
     pub fn to_toml(&self) -> String {
         let mut text = format!(
-            "# A Starling node. Paths are relative to this file; docs/operations.md explains every key.\n\
+            "# A Starling node. Paths are relative to this file; variables named STARLING_… override it.\n\
              name = {}\n\n\
              [http]\naddress = \"{}\"\nurl = {}\n",
             quoted(&self.name),

@@ -34,7 +34,8 @@ impl Clock {
     /// What the clocks show at simulated time `time`.
     pub(crate) fn read(&self, time: Instant) -> Now {
         let elapsed = self.elapsed(time);
-        let wall = i128::from(EPOCH.0) + i128::from(elapsed / 1_000) + i128::from(self.wall_error_us);
+        let wall =
+            i128::from(EPOCH.0) + i128::from(elapsed / 1_000) + i128::from(self.wall_error_us);
         Now {
             instant: Instant(self.offset_ns + elapsed),
             wall: Timestamp(u64::try_from(wall.max(0)).unwrap_or(u64::MAX)),

@@ -77,6 +77,8 @@ pub(crate) struct Platter {
     /// How many more writes fit; none: as many as you like.
     room: Option<u32>,
     failed: bool,
+    /// Power fails after this many more cuts.
+    cuts_left: Option<u32>,
     /// The latest durable writes of this incarnation, newest last, and the very first.
     evidence: VecDeque<Vec<u8>>,
     evidence_bytes: usize,
@@ -119,9 +121,9 @@ impl Platter {
     /// Moves what is queued into the cache, as far as there is room, and starts its flush.
     pub(crate) fn begin(&mut self) -> Begun {
         let queued = self.queue.len();
-        let fitting = self
-            .room
-            .map_or(queued, |room| queued.min(usize::try_from(room).unwrap_or(queued)));
+        let fitting = self.room.map_or(queued, |room| {
+            queued.min(usize::try_from(room).unwrap_or(queued))
+        });
         if fitting == 0 {
             return Begun::Full;
         }
@@ -206,6 +208,16 @@ impl Platter {
         self.end_incarnation();
     }
 
+    /// From now on power fails after `cuts` more cuts of files; none: it stays.
+    pub(crate) fn limit_cuts(&mut self, cuts: Option<u32>) {
+        self.cuts_left = cuts;
+    }
+
+    /// Whether power has failed between two cuts.
+    pub(crate) fn is_out_of_cuts(&self) -> bool {
+        self.cuts_left == Some(0)
+    }
+
     /// Whether one durable write of this incarnation contains all of `needles`.
     pub(crate) fn proves(&self, needles: &[&[u8]]) -> bool {
         self.evidence
@@ -246,7 +258,11 @@ impl Platter {
         let bytes = write.bytes.get(..length).unwrap_or(&write.bytes);
         if write.create {
             let old = self.files.insert(write.file.clone(), File::default());
-            assert!(old.is_none(), "the ledger creates {}, which exists", write.file);
+            assert!(
+                old.is_none(),
+                "the ledger creates {}, which exists",
+                write.file
+            );
         }
         let file = self
             .files
@@ -257,7 +273,10 @@ impl Platter {
     }
 
     fn keep_evidence(&mut self, mut bytes: Vec<u8>) {
-        let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let length = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
         bytes.truncate(length);
         bytes.shrink_to_fit();
         if self.first.is_none() {
@@ -277,7 +296,9 @@ impl Platter {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    let Some(last) = needle.last() else { return true };
+    let Some(last) = needle.last() else {
+        return true;
+    };
     // Compares the last byte first: ballots begin with many zeros and end with a small counter behind a random key.
     haystack
         .windows(needle.len())
@@ -295,7 +316,9 @@ pub(crate) type Shared = Arc<Mutex<Platter>>;
 
 /// Locks a platter; nobody ever waits, since a world runs on one thread.
 pub(crate) fn lock(platter: &Shared) -> MutexGuard<'_, Platter> {
-    platter.lock().expect("no thread panics while it holds a platter")
+    platter
+        .lock()
+        .expect("no thread panics while it holds a platter")
 }
 
 impl SimDisk {
@@ -313,7 +336,15 @@ impl Disk for SimDisk {
 
     fn cut(&mut self, file: &str, length: u64) -> io::Result<()> {
         let mut platter = lock(&self.platter);
-        platter.files.get_mut(file).ok_or_else(|| missing(file))?.cut(length);
+        if platter.cuts_left == Some(0) {
+            return Err(io::Error::other("power fails"));
+        }
+        platter.cuts_left = platter.cuts_left.map(|left| left - 1);
+        platter
+            .files
+            .get_mut(file)
+            .ok_or_else(|| missing(file))?
+            .cut(length);
         Ok(())
     }
 

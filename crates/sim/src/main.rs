@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use sim::{Case, EVENTS, Outcome, Stats};
+use sim::{Case, EVENTS, OpId, Outcome, Plan, Seat, Stats, World};
 
 /// Simulates whole clusters under faults and checks every step.
 #[derive(Parser)]
@@ -22,6 +22,15 @@ struct Arguments {
 enum Task {
     /// Runs many seeds and sums up.
     Run(RunArguments),
+    /// Measures how many heights a second of one core simulates when nothing goes wrong.
+    Speed {
+        /// How many voters.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+        /// How many heights.
+        #[arg(long, default_value_t = 10_000)]
+        heights: u64,
+    },
     /// Runs one seed and says what went wrong.
     Replay {
         /// Which.
@@ -57,6 +66,7 @@ struct RunArguments {
 fn main() -> ExitCode {
     match Arguments::parse().task {
         Task::Run(arguments) => sweep(&arguments),
+        Task::Speed { nodes, heights } => speed(nodes, heights),
         Task::Replay {
             seed,
             events,
@@ -105,7 +115,9 @@ fn sweep(arguments: &RunArguments) -> ExitCode {
             scope.spawn(work);
         }
     });
-    let tally = tally.into_inner().expect("no thread panics while it counts");
+    let tally = tally
+        .into_inner()
+        .expect("no thread panics while it counts");
     summary(&tally, began.elapsed());
     if tally.failures.is_empty() {
         ExitCode::SUCCESS
@@ -120,7 +132,9 @@ fn count(tally: &mut Tally, outcome: Outcome) {
     if let Some(violation) = outcome.violation {
         println!("FAILED {}: {violation}", outcome.case);
         println!("  replay: starling-sim replay {} --verbose", outcome.case);
-        tally.failures.insert(outcome.case, violation.check.to_owned());
+        tally
+            .failures
+            .insert(outcome.case, violation.check.to_owned());
     }
 }
 
@@ -170,6 +184,35 @@ fn owned<K: ToString>(counts: &BTreeMap<K, u64>) -> Vec<(String, u64)> {
         .iter()
         .map(|(name, count)| (name.to_string(), *count))
         .collect()
+}
+
+/// A write at a time on every node.
+fn speed(nodes: usize, heights: u64) -> ExitCode {
+    let mut world = World::new(Plan::calm(0, nodes), None);
+    let began = Instant::now();
+    let mut open: Vec<(Seat, OpId)> = Vec::new();
+    while world.top().0 < heights {
+        open.retain(|(_, op)| world.answer(*op).is_none());
+        for seat in Seat::all(nodes) {
+            if open.iter().all(|(at, _)| *at != seat) {
+                open.push((seat, world.write(seat)));
+            }
+        }
+        if let Err(violation) = world.run_for(Duration::from_micros(200)) {
+            println!("FAILED {violation}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let took = began.elapsed().as_secs_f64();
+    let stats = world.stats();
+    println!(
+        "{} heights, {} events, {:.1} s simulated in {took:.1} s: {:.0} heights a second",
+        stats.heights,
+        stats.events,
+        stats.time.as_secs_f64(),
+        stats.heights as f64 / took
+    );
+    ExitCode::SUCCESS
 }
 
 fn replay(case: Case, verbose: bool) -> ExitCode {

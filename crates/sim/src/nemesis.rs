@@ -14,18 +14,56 @@ pub(crate) type Way = (Seat, Seat);
 /// One deed, with all its details drawn.
 #[derive(Debug, Clone)]
 pub(crate) enum Deed {
-    Kill { seat: Seat, down: Duration },
-    PowerCut { seat: Seat, down: Duration },
-    Blackout { downs: Vec<Duration> },
-    Pause { seat: Seat, length: Duration },
-    Block { ways: Vec<Way>, length: Duration },
-    Flap { ways: Vec<Way>, times: u64, length: Duration },
-    Clog { ways: Vec<Way>, length: Duration },
-    SlowDisk { seat: Seat, length: Duration },
-    FullDisk { seat: Seat, room: u32, length: Duration },
-    FailFlush { seat: Seat, down: Duration },
-    ClockJump { seat: Seat, microseconds: i64 },
-    Shutdown { seat: Seat, notice: Duration, down: Duration },
+    Kill {
+        seat: Seat,
+        down: Duration,
+    },
+    PowerCut {
+        seat: Seat,
+        down: Duration,
+    },
+    Blackout {
+        downs: Vec<Duration>,
+    },
+    Pause {
+        seat: Seat,
+        length: Duration,
+    },
+    Block {
+        ways: Vec<Way>,
+        length: Duration,
+    },
+    Flap {
+        ways: Vec<Way>,
+        times: u64,
+        length: Duration,
+    },
+    Clog {
+        ways: Vec<Way>,
+        length: Duration,
+    },
+    SlowDisk {
+        seat: Seat,
+        length: Duration,
+    },
+    FullDisk {
+        seat: Seat,
+        room: u32,
+        length: Duration,
+    },
+    FailFlush {
+        seat: Seat,
+        down: Duration,
+    },
+    ClockJump {
+        seat: Seat,
+        microseconds: i64,
+    },
+    Shutdown {
+        seat: Seat,
+        notice: Duration,
+        down: Duration,
+    },
 }
 
 const fn millis(ms: u64) -> Duration {
@@ -155,7 +193,11 @@ impl Nemesis {
             .pick(&[1, 50_000, 3_000_000, 60_000_000, 3_600_000_000])
             .unwrap_or(&1);
         let size = i64::try_from(self.rng.below(bound)).unwrap_or(0);
-        if self.rng.chance(Chance::HALF) { size } else { -size }
+        if self.rng.chance(Chance::HALF) {
+            size
+        } else {
+            -size
+        }
     }
 
     fn spoil(&mut self, seat: Seat) -> Option<Seat> {

@@ -166,7 +166,9 @@ impl Network {
     }
 
     fn link(&self, from: Seat, to: Seat) -> &Link {
-        self.links.get(self.place(from, to)).expect("a link for each pair")
+        self.links
+            .get(self.place(from, to))
+            .expect("a link for each pair")
     }
 
     fn link_mut(&mut self, from: Seat, to: Seat) -> &mut Link {
@@ -240,7 +242,12 @@ mod tests {
         let mut network = network(|plan| plan.corrupt = Chance::percent(100));
         let (_, got) = network.send(Instant(0), packet()).remove(0);
         assert_eq!(got.shape, Shape::Damaged);
-        let bits: u32 = got.bytes.iter().zip([1, 2, 3]).map(|(a, b)| (a ^ b).count_ones()).sum();
+        let bits: u32 = got
+            .bytes
+            .iter()
+            .zip([1, 2, 3])
+            .map(|(a, b)| (a ^ b).count_ones())
+            .sum();
         assert_eq!(bits, 1);
     }
 

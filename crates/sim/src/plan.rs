@@ -199,7 +199,10 @@ impl Plan {
     /// The plan of a seed.
     pub fn swarm(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let nodes = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]).copied().unwrap_or(3);
+        let nodes = rng
+            .pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
+            .copied()
+            .unwrap_or(3);
         let scheme = if rng.chance(Chance::percent(5)) {
             Scheme::Ed25519
         } else {
@@ -209,9 +212,16 @@ impl Plan {
         let disk = DiskPlan::draw(&mut rng);
         let workload = WorkloadPlan::draw(&mut rng);
         let share = Chance::percent(u32::try_from(rng.range(10..60)).unwrap_or(50));
-        let faults = Fault::ALL.into_iter().filter(|_| rng.chance(share)).collect();
+        let faults = Fault::ALL
+            .into_iter()
+            .filter(|_| rng.chance(share))
+            .collect();
         let fault_pause = rng
-            .pick(&[millis(20)..millis(400), millis(200)..secs(2), secs(1)..secs(8)])
+            .pick(&[
+                millis(20)..millis(400),
+                millis(200)..secs(2),
+                secs(1)..secs(8),
+            ])
             .cloned()
             .unwrap_or(secs(1)..secs(2));
         let drift_ppm = if rng.chance(Chance::HALF) { 200 } else { 0 };
@@ -248,14 +258,21 @@ impl NetworkPlan {
             (millis(2)..millis(20), millis(5)),
             (millis(10)..millis(120), millis(20)),
         ];
-        let (delay, jitter) = rng.pick(&scales).cloned().unwrap_or((millis(1)..millis(2), millis(1)));
+        let (delay, jitter) = rng
+            .pick(&scales)
+            .cloned()
+            .unwrap_or((millis(1)..millis(2), millis(1)));
         Self {
             delay,
             jitter,
             loss: sometimes(rng, 30),
             duplicate: sometimes(rng, 30),
             corrupt: sometimes(rng, 5),
-            order: if rng.chance(Chance::HALF) { Order::Fifo } else { Order::Any },
+            order: if rng.chance(Chance::HALF) {
+                Order::Fifo
+            } else {
+                Order::Any
+            },
         }
     }
 }
@@ -267,7 +284,10 @@ impl DiskPlan {
             (micros(200)..millis(5), millis(1)),
             (millis(5)..millis(40), millis(20)),
         ];
-        let (flush, jitter) = rng.pick(&scales).cloned().unwrap_or((millis(1)..millis(2), millis(1)));
+        let (flush, jitter) = rng
+            .pick(&scales)
+            .cloned()
+            .unwrap_or((millis(1)..millis(2), millis(1)));
         Self {
             flush,
             jitter,
@@ -285,9 +305,15 @@ impl WorkloadPlan {
         ];
         Self {
             clients: 1 + rng.index(8),
-            pause: rng.pick(&pauses).cloned().unwrap_or(millis(10)..millis(200)),
+            pause: rng
+                .pick(&pauses)
+                .cloned()
+                .unwrap_or(millis(10)..millis(200)),
             burst: rng.pick(&[1, 1, 1, 4, 30]).copied().unwrap_or(1),
-            body: rng.pick(&[16..64, 16..64, 16..1_000, 100..9_000]).cloned().unwrap_or(16..64),
+            body: rng
+                .pick(&[16..64, 16..64, 16..1_000, 100..9_000])
+                .cloned()
+                .unwrap_or(16..64),
             keyed: rng
                 .pick(&[Chance::NEVER, Chance::HALF, Chance::percent(100)])
                 .copied()

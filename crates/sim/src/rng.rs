@@ -141,7 +141,9 @@ mod tests {
     #[test]
     fn a_chance_comes_about_as_often_as_it_says() {
         let mut rng = Rng::new(2);
-        let hits = (0..100_000).filter(|_| rng.chance(Chance::percent(10))).count();
+        let hits = (0..100_000)
+            .filter(|_| rng.chance(Chance::percent(10)))
+            .count();
         assert!((9_000..11_000).contains(&hits), "{hits}");
         assert!(!rng.chance(Chance::NEVER));
     }

@@ -21,7 +21,11 @@ impl Seat {
 
     /// Where `node` sits.
     pub fn of(node: NodeId, membership: &Membership) -> Self {
-        Self(membership.index_of(node).expect("replicas talk to voters only"))
+        Self(
+            membership
+                .index_of(node)
+                .expect("replicas talk to voters only"),
+        )
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use consensus::ReadId;
 use model::{
-    Command, Digest, Height, LeafHash, LibraryId, Payload, Position, RequestKey,
-    SealedCommand, TokenId,
+    Command, Digest, Height, LeafHash, LibraryId, Payload, Position, RequestKey, SealedCommand,
+    TokenId,
 };
 use replica::{AppliedBlock, CoreState, Disposition};
 
@@ -56,7 +56,6 @@ pub(crate) struct Op {
     pub(crate) placed: bool,
     /// What a read of the present try must see.
     pub(crate) floor: Height,
-    
 }
 
 impl fmt::Debug for Op {
@@ -66,8 +65,17 @@ impl fmt::Debug for Op {
             Ask::Write { key: Some(_), .. } => "write under a key",
             Ask::Write { key: None, .. } => "write",
         };
-        let placed = if self.placed { "at a node" } else { "on its way" };
-        write!(f, "{kind}, {:?}, try {}, {placed}", self.state, self.attempt + 1)
+        let placed = if self.placed {
+            "at a node"
+        } else {
+            "on its way"
+        };
+        write!(
+            f,
+            "{kind}, {:?}, try {}, {placed}",
+            self.state,
+            self.attempt + 1
+        )
     }
 }
 
@@ -145,7 +153,10 @@ impl Workload {
     pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.rng.duration(self.plan.pause.clone());
         if self.rng.chance(self.plan.rest) {
-            pause + self.rng.duration(Duration::from_secs(1)..Duration::from_secs(6))
+            pause
+                + self
+                    .rng
+                    .duration(Duration::from_secs(1)..Duration::from_secs(6))
         } else {
             pause
         }
@@ -223,7 +234,13 @@ impl Workload {
     }
 
     /// An operation has reached a node; `floor` is what a client may know by now.
-    pub(crate) fn place(&mut self, id: OpId, seat: Seat, core: &CoreState, floor: Height) -> Placed {
+    pub(crate) fn place(
+        &mut self,
+        id: OpId,
+        seat: Seat,
+        core: &CoreState,
+        floor: Height,
+    ) -> Placed {
         let op = self.op_mut(id);
         op.placed = true;
         op.floor = floor;
@@ -260,8 +277,9 @@ impl Workload {
     pub(crate) fn decided(&mut self, seat: Seat, applied: &AppliedBlock) -> Vec<Verdict> {
         let height = applied.block.height();
         let mut verdicts = Vec::new();
-        for ((index, entry), disposition) in
-            (0..).zip(applied.block.entries()).zip(&applied.dispositions)
+        for ((index, entry), disposition) in (0..)
+            .zip(applied.block.entries())
+            .zip(&applied.dispositions)
         {
             let Some((op, request)) = self.commands.remove(&(seat, entry.leaf())) else {
                 continue;
@@ -282,7 +300,9 @@ impl Workload {
 
     /// A node has given these commands up: which of its clients may try again.
     pub(crate) fn dropped(&mut self, seat: Seat, leaves: &[LeafHash]) -> Vec<OpId> {
-        let gone = leaves.iter().filter_map(|leaf| self.commands.remove(&(seat, *leaf)));
+        let gone = leaves
+            .iter()
+            .filter_map(|leaf| self.commands.remove(&(seat, *leaf)));
         gone.map(|(op, _)| op).collect()
     }
 
@@ -322,7 +342,9 @@ impl Workload {
         }
         let repeatable = match &op.ask {
             Ask::Read => true,
-            Ask::Write { key, .. } => key.is_some() || certain == Certainty::NotDecided || !op.placed,
+            Ask::Write { key, .. } => {
+                key.is_some() || certain == Certainty::NotDecided || !op.placed
+            }
         };
         if repeatable {
             op.attempt += 1;

@@ -194,11 +194,17 @@ impl<'a> World<'a> {
         let membership = Membership::new(voters).expect("identities are distinct");
         let genesis = Arc::new(genesis(&membership, &mut rng));
         let (_, verifier) = identities.first().expect("a cluster has a node");
-        let chain = Chain::new(Arc::clone(&genesis), membership.clone(), Arc::clone(verifier));
+        let chain = Chain::new(
+            Arc::clone(&genesis),
+            membership.clone(),
+            Arc::clone(verifier),
+        );
         let machines = identities
             .into_iter()
             .zip(Seat::all(plan.nodes))
-            .map(|((id, signatures), seat)| machine(seat, id, signatures, &genesis, &plan, &mut rng))
+            .map(|((id, signatures), seat)| {
+                machine(seat, id, signatures, &genesis, &plan, &mut rng)
+            })
             .collect();
         let mut world = Self {
             now: Instant::default(),
@@ -228,7 +234,9 @@ impl<'a> World<'a> {
 
     fn schedule_beginning(&mut self) {
         for seat in Seat::all(self.plan.nodes) {
-            let after = self.rng.duration(Duration::ZERO..Duration::from_millis(200));
+            let after = self
+                .rng
+                .duration(Duration::ZERO..Duration::from_millis(200));
             self.schedule(after, Event::Start(seat));
         }
         for client in 0..self.workload.clients() {
@@ -294,11 +302,17 @@ impl<'a> World<'a> {
         let Some(Scheduled { at, event, .. }) = self.queue.pop() else {
             return Ok(false);
         };
-        self.at_this_instant = if at == self.now { self.at_this_instant + 1 } else { 0 };
+        self.at_this_instant = if at == self.now {
+            self.at_this_instant + 1
+        } else {
+            0
+        };
         self.now = at;
-        ensure(self.at_this_instant < EVENTS_PER_INSTANT_MAX, "check_time_passes", || {
-            format!("{EVENTS_PER_INSTANT_MAX} events at {at:?}, the last is {event:?}")
-        })?;
+        ensure(
+            self.at_this_instant < EVENTS_PER_INSTANT_MAX,
+            "check_time_passes",
+            || format!("{EVENTS_PER_INSTANT_MAX} events at {at:?}, the last is {event:?}"),
+        )?;
         self.stats.events += 1;
         self.trace.mix(&[at.0]);
         self.dispatch(event)?;
@@ -340,7 +354,9 @@ impl<'a> World<'a> {
     }
 
     fn machine_mut(&mut self, seat: Seat) -> &mut Machine {
-        self.machines.get_mut(seat.0).expect("a machine for each seat")
+        self.machines
+            .get_mut(seat.0)
+            .expect("a machine for each seat")
     }
 
     fn platter(&self, seat: Seat) -> Shared {

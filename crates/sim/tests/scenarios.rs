@@ -80,7 +80,9 @@ fn a_lone_writer_keeps_the_turn() -> Tested {
     assert_eq!(world.top().0, from.0 + 30, "one block for each write");
     assert_eq!(world.turn_holder(), Some(B));
     for height in from.0 + 1..=world.top().0 {
-        let ballot = world.decided_at(model::Height(height)).expect("it is decided");
+        let ballot = world
+            .decided_at(model::Height(height))
+            .expect("it is decided");
         assert_eq!(ballot.k, 1, "no prepare at {height}");
     }
     settle(world)
@@ -154,7 +156,10 @@ fn a_minority_decides_nothing_and_catches_up() -> Tested {
     written(&mut world, lost)?;
     let kept = world.answer(kept);
     written(&mut world, read)?;
-    assert!(world.answer(read) >= kept, "the read sees what was written before it was answered");
+    assert!(
+        world.answer(read) >= kept,
+        "the read sees what was written before it was answered"
+    );
     settle(world)
 }
 
@@ -184,7 +189,10 @@ fn one_slow_disk_slows_nobody_else() -> Tested {
         Ok(took)
     };
     let (usual, slow) = (took(Pace::Usual)?, took(Pace::Slow)?);
-    assert!(slow < usual.mul_f64(1.2), "{slow:?} with a slow disk, {usual:?} without");
+    assert!(
+        slow < usual.mul_f64(1.2),
+        "{slow:?} with a slow disk, {usual:?} without"
+    );
     Ok(())
 }
 
@@ -214,11 +222,21 @@ fn a_late_promise_for_a_ballot_left_is_not_counted() -> Tested {
     });
     world.write(B);
     let asked = |world: &World<'_>| world.vote(C).is_some_and(|vote| vote.promised.k >= 2);
-    assert!(world.run_until(millis(1_000), asked)?, "B takes over and C joins");
+    assert!(
+        world.run_until(millis(1_000), asked)?,
+        "B takes over and C joins"
+    );
     let own = world.vote(B).expect("B runs").promised;
     world.write(C);
-    let left = |world: &World<'_>| world.vote(B).is_some_and(|vote| vote.promised.node != own.node);
-    assert!(world.run_until(millis(1_000), left)?, "C takes over and B joins");
+    let left = |world: &World<'_>| {
+        world
+            .vote(B)
+            .is_some_and(|vote| vote.promised.node != own.node)
+    };
+    assert!(
+        world.run_until(millis(1_000), left)?,
+        "C takes over and B joins"
+    );
     assert_eq!(world.top().next(), height, "nothing is decided meanwhile");
     world.release(Kept::Sent);
     assert!(world.run_until(millis(1_000), |world| world.top() >= height)?);
@@ -237,12 +255,18 @@ fn a_promise_above_a_lazily_learnt_block_survives() -> Tested {
     world.mend_link(C, A);
     world.mend_link(C, B);
     let learnt = |world: &World<'_>| world.tip_of(C) == Some(world.top());
-    assert!(world.run_until(millis(2_000), learnt)?, "C learns the block");
+    assert!(
+        world.run_until(millis(2_000), learnt)?,
+        "C learns the block"
+    );
     world.hold(B, C, |message| matches!(message, Message::Accept(_)));
     world.kill_now(A);
     world.write(B);
     let promised = |world: &World<'_>| world.held() > 0;
-    assert!(world.run_until(millis(1_000), promised)?, "C has promised and B proposes");
+    assert!(
+        world.run_until(millis(1_000), promised)?,
+        "C has promised and B proposes"
+    );
     let before = world.vote(C).expect("C runs").promised;
     assert!(before.k >= 2);
     world.release(Kept::Lost);
@@ -268,13 +292,25 @@ fn a_promise_waits_for_the_accept_before_it() -> Tested {
     world.slow_disk(A, Pace::Slow);
     world.write(A);
     let proposed = |world: &World<'_>| world.vote(A).is_some_and(|vote| vote.accepted.is_some());
-    assert!(world.run_until(millis(10), proposed)?, "A accepts its own block");
-    let own = world.vote(A).and_then(|vote| vote.accepted).expect("A has accepted");
+    assert!(
+        world.run_until(millis(10), proposed)?,
+        "A accepts its own block"
+    );
+    let own = world
+        .vote(A)
+        .and_then(|vote| vote.accepted)
+        .expect("A has accepted");
     world.write(B);
     let joined = |world: &World<'_>| world.vote(A).is_some_and(|vote| vote.promised.k >= 2);
-    assert!(world.run_until(millis(100), joined)?, "B takes over and A joins");
+    assert!(
+        world.run_until(millis(100), joined)?,
+        "B takes over and A joins"
+    );
     world.run_for(millis(20))?;
-    assert!(world.top() < height, "B cannot go on before A's disk returns");
+    assert!(
+        world.top() < height,
+        "B cannot go on before A's disk returns"
+    );
     assert!(world.run_until(millis(20_000), |world| world.top() >= height)?);
     world.release(Kept::Lost);
     let block = world.block(height).expect("it is decided");
@@ -289,15 +325,27 @@ fn a_block_is_finished_by_whoever_accepted_it() -> Tested {
     let height = world.top().next();
     world.hold(A, C, |message| matches!(message, Message::Accept(_)));
     for (from, to) in [(B, A), (B, C), (A, C), (A, B)] {
-        world.hold(from, to, |message| matches!(message, Message::Accepted { .. }));
+        world.hold(from, to, |message| {
+            matches!(message, Message::Accepted { .. })
+        });
     }
     world.write(A);
     let accepted = |world: &World<'_>| world.vote(B).is_some_and(|vote| vote.accepted.is_some());
     assert!(world.run_until(millis(50), accepted)?, "B accepts");
-    let block = world.vote(B).and_then(|vote| vote.accepted).expect("B has accepted").1;
+    let block = world
+        .vote(B)
+        .and_then(|vote| vote.accepted)
+        .expect("B has accepted")
+        .1;
     world.kill_now(A);
     world.release(Kept::Lost);
-    assert!(world.run_until(millis(1_000), |world| world.top() >= height)?, "B finishes it");
-    assert_eq!(world.block(height).map(|block| block.hash()), Some(block.hash()));
+    assert!(
+        world.run_until(millis(1_000), |world| world.top() >= height)?,
+        "B finishes it"
+    );
+    assert_eq!(
+        world.block(height).map(|block| block.hash()),
+        Some(block.hash())
+    );
     settle(world)
 }

@@ -570,7 +570,11 @@ impl Cluster {
             (*from == node).then(|| accept.clone())
         });
         let Accept { ballot, block, .. } = own.ok_or("no accept of that node is under way")?;
-        let tip = self.nodes[&to].chain.values().next_back().ok_or("genesis")?;
+        let tip = self.nodes[&to]
+            .chain
+            .values()
+            .next_back()
+            .ok_or("genesis")?;
         let draft = forge::draft(&tip.block, block.header().proposer, text);
         let message = forge::accept(ballot, &Arc::new(Block::new(draft)));
         self.links.push((node, to, message));
@@ -582,7 +586,11 @@ impl Cluster {
         let (node, to) = (id(node)?, id(to)?);
         let vote = self.nodes[&node].engine.as_ref().ok_or("down")?.vote();
         let (ballot, block) = vote.accepted.ok_or("nothing accepted")?;
-        let tip = self.nodes[&to].chain.values().next_back().ok_or("genesis")?;
+        let tip = self.nodes[&to]
+            .chain
+            .values()
+            .next_back()
+            .ok_or("genesis")?;
         let draft = forge::draft(&tip.block, block.header().proposer, text);
         let message = forge::accepted(node, ballot, &Block::new(draft));
         self.links.push((node, to, message));

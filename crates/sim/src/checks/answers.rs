@@ -58,10 +58,22 @@ mod tests {
         let mut answers = Answers::default();
         answers.wrote(Height(4));
         let floor = answers.floor();
-        assert!(answers.check_reads_linearizable(Seat(0), Height(3), floor, Height(9)).is_err());
-        assert!(answers.check_reads_linearizable(Seat(0), Height(6), floor, Height(5)).is_err());
-        answers.check_reads_linearizable(Seat(0), Height(6), floor, Height(9)).unwrap();
+        assert!(
+            answers
+                .check_reads_linearizable(Seat(0), Height(3), floor, Height(9))
+                .is_err()
+        );
+        assert!(
+            answers
+                .check_reads_linearizable(Seat(0), Height(6), floor, Height(5))
+                .is_err()
+        );
+        answers
+            .check_reads_linearizable(Seat(0), Height(6), floor, Height(9))
+            .unwrap();
         assert_eq!(answers.floor(), Height(6));
-        answers.check_reads_linearizable(Seat(1), Height(5), floor, Height(9)).unwrap();
+        answers
+            .check_reads_linearizable(Seat(1), Height(5), floor, Height(9))
+            .unwrap();
     }
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
-    Ballot, Block, BlockHash, ChainId, Command, Digest, Entry, Height, LeafHash, Membership, Payload,
-    Position, Signatures, Turn,
+    Ballot, Block, BlockHash, ChainId, Command, Digest, Entry, Height, LeafHash, Membership,
+    Payload, Position, Signatures, Turn,
 };
 use replica::{AppliedBlock, CoreState, Disposition};
 
@@ -107,7 +107,10 @@ impl Chain {
         self.check_certificates(seat, applied)?;
         if height == self.top().next() {
             self.check_chain_unbroken(&applied.block)?;
-            let ballot = applied.certificate.as_ref().map(|certificate| certificate.ballot);
+            let ballot = applied
+                .certificate
+                .as_ref()
+                .map(|certificate| certificate.ballot);
             self.extend(&applied.block, ballot)?;
         }
         self.check_agreement(seat, &applied.block)?;
@@ -171,9 +174,15 @@ impl Chain {
         position: Position,
     ) -> Checked {
         let stands = self.requests.get(&position);
-        ensure(stands == Some(&request), "check_acknowledged_survive", || {
-            format!("{seat} answers that {request:?} stands at {position:?}, where {stands:?} does")
-        })
+        ensure(
+            stands == Some(&request),
+            "check_acknowledged_survive",
+            || {
+                format!(
+                    "{seat} answers that {request:?} stands at {position:?}, where {stands:?} does"
+                )
+            },
+        )
     }
 
     fn extend(&mut self, block: &Arc<Block>, ballot: Option<Ballot>) -> Checked {
@@ -207,9 +216,13 @@ impl Chain {
         let top = self.decisions.last().expect("genesis is always there");
         let parent = top.block.header();
         let extends = block.check_extends(parent, top.block.hash(), &self.membership);
-        ensure(extends.is_ok(), "check_chain_unbroken", || format!("{block:?}: {extends:?}"))?;
+        ensure(extends.is_ok(), "check_chain_unbroken", || {
+            format!("{block:?}: {extends:?}")
+        })?;
         let complete = block.check_complete();
-        ensure(complete.is_ok(), "check_chain_unbroken", || format!("{block:?}: {complete:?}"))
+        ensure(complete.is_ok(), "check_chain_unbroken", || {
+            format!("{block:?}: {complete:?}")
+        })
     }
 
     fn check_agreement(&self, seat: Seat, block: &Block) -> Checked {
@@ -224,13 +237,19 @@ impl Chain {
         const CHECK: &str = "check_certificates";
         let block = &applied.block;
         let Some(certificate) = &applied.certificate else {
-            return ensure(false, CHECK, || format!("{seat} decides {block:?} without proof"));
+            return ensure(false, CHECK, || {
+                format!("{seat} decides {block:?} without proof")
+            });
         };
         let fits = certificate.hash == block.hash() && certificate.height == block.height();
-        ensure(fits, CHECK, || format!("{seat} decides {block:?} by the proof of another"))?;
+        ensure(fits, CHECK, || {
+            format!("{seat} decides {block:?} by the proof of another")
+        })?;
         let verified =
             certificate.verify(self.chain_id(), &self.membership, self.signatures.as_ref());
-        ensure(verified.is_ok(), CHECK, || format!("{seat} decides {block:?}: {verified:?}"))
+        ensure(verified.is_ok(), CHECK, || {
+            format!("{seat} decides {block:?}: {verified:?}")
+        })
     }
 
     fn check_core_state_equal(
@@ -239,10 +258,14 @@ impl Chain {
         height: Height,
         dispositions: &[Disposition],
     ) -> Checked {
-        let expected = self.decision(height).map(|decision| decision.dispositions.as_slice());
-        ensure(expected == Some(dispositions), "check_core_state_equal", || {
-            format!("{seat} makes {dispositions:?} of {height}, others {expected:?}")
-        })
+        let expected = self
+            .decision(height)
+            .map(|decision| decision.dispositions.as_slice());
+        ensure(
+            expected == Some(dispositions),
+            "check_core_state_equal",
+            || format!("{seat} makes {dispositions:?} of {height}, others {expected:?}"),
+        )
     }
 
     /// One request, one application, whatever was retried, repeated and pushed about.
@@ -257,9 +280,11 @@ impl Chain {
         self.leaves.entry(leaf).or_insert(position);
         match disposition {
             Disposition::Fresh(command) => {
-                ensure(!self.dropped.contains(&leaf), "check_dropped_stay_undecided", || {
-                    format!("{leaf:?} was dropped and is applied at {position:?}")
-                })?;
+                ensure(
+                    !self.dropped.contains(&leaf),
+                    "check_dropped_stay_undecided",
+                    || format!("{leaf:?} was dropped and is applied at {position:?}"),
+                )?;
                 if let Some(body) = record_body(command) {
                     let first = *self.applied.entry(body.to_vec()).or_insert(position);
                     ensure(first == position, CHECK, || {

@@ -55,21 +55,33 @@ impl Durability {
                 ballot,
                 hash,
                 ..
-            } => (*height, Kind::Accept, *ballot, vec![ballot.to_bytes(), hash.to_bytes()]),
+            } => (
+                *height,
+                Kind::Accept,
+                *ballot,
+                vec![ballot.to_bytes(), hash.to_bytes()],
+            ),
             _ => return Ok(()),
         };
         if !self.proven.insert((seat, height, kind, ballot)) {
             return Ok(());
         }
         let needles: Vec<&[u8]> = facts.iter().map(Vec::as_slice).collect();
-        ensure(platter.proves(&needles), "check_persist_before_send", || {
-            format!("{seat} says {message:?}, and no durable record of this start does")
-        })
+        ensure(
+            platter.proves(&needles),
+            "check_persist_before_send",
+            || format!("{seat} says {message:?}, and no durable record of this start does"),
+        )
     }
 }
 
 /// Opens what a power cut would leave and looks for everything that `seat` has ever said.
-pub(crate) fn check_votes_survive(seat: Seat, image: Platter, signatures: &dyn Signatures, votes: &Votes) -> Checked {
+pub(crate) fn check_votes_survive(
+    seat: Seat,
+    image: Platter,
+    signatures: &dyn Signatures,
+    votes: &Votes,
+) -> Checked {
     const CHECK: &str = "check_votes_survive";
     let recovered = recover(seat, image, signatures)?;
     let tip = recovered.tip.block.height();
@@ -86,9 +98,14 @@ pub(crate) fn check_votes_survive(seat: Seat, image: Platter, signatures: &dyn S
     let vote = recovered.vote.filter(|vote| vote.height == height);
     let promised = vote.as_ref().map_or(Ballot::NONE, |vote| vote.promised);
     ensure(promised >= book.floor(), CHECK, || {
-        format!("{seat} is bound by {:?} at {height}, a power cut leaves {promised:?} (tip {tip})", book.floor())
+        format!(
+            "{seat} is bound by {:?} at {height}, a power cut leaves {promised:?} (tip {tip})",
+            book.floor()
+        )
     })?;
-    let accepted = vote.and_then(|vote| vote.accepted).map(|(ballot, block)| (ballot, block.hash()));
+    let accepted = vote
+        .and_then(|vote| vote.accepted)
+        .map(|(ballot, block)| (ballot, block.hash()));
     let said = book.top_accept();
     let kept = match (said, accepted) {
         (None, _) => true,
@@ -100,7 +117,11 @@ pub(crate) fn check_votes_survive(seat: Seat, image: Platter, signatures: &dyn S
     })
 }
 
-fn recover(seat: Seat, image: Platter, signatures: &dyn Signatures) -> Result<Recovered, Violation> {
+fn recover(
+    seat: Seat,
+    image: Platter,
+    signatures: &dyn Signatures,
+) -> Result<Recovered, Violation> {
     let disk = SimDisk::new(Arc::new(Mutex::new(image)));
     match Ledger::open(disk, signatures) {
         Ok((_, recovered)) => Ok(recovered),

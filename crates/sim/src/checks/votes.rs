@@ -29,7 +29,9 @@ impl Book {
 
     /// The highest ballot accepted, and the block.
     pub(crate) fn top_accept(&self) -> Option<(Ballot, BlockHash)> {
-        self.accepted.last_key_value().map(|(ballot, hash)| (*ballot, *hash))
+        self.accepted
+            .last_key_value()
+            .map(|(ballot, hash)| (*ballot, *hash))
     }
 }
 
@@ -59,11 +61,16 @@ impl Votes {
                 ballot,
                 accepted,
             } => {
-                let accepted = accepted.as_ref().map(|(ballot, block)| (*ballot, block.hash()));
+                let accepted = accepted
+                    .as_ref()
+                    .map(|(ballot, block)| (*ballot, block.hash()));
                 self.check_promises_never_lowered(seat, *height, *ballot, accepted)?;
                 let book = self.books.entry((seat, *height)).or_default();
                 book.promises.insert(*ballot, accepted);
-                self.promised_by.entry((*height, *ballot)).or_default().insert(seat);
+                self.promised_by
+                    .entry((*height, *ballot))
+                    .or_default()
+                    .insert(seat);
             }
             Message::Accepted {
                 height,
@@ -125,21 +132,33 @@ impl Votes {
         };
         if let Some(before) = book.promises.get(&ballot) {
             return ensure(*before == reported, CHECK, || {
-                format!("{seat} promises {ballot:?} at {height} and reports {reported:?}, before {before:?}")
+                format!(
+                    "{seat} promises {ballot:?} at {height} and reports {reported:?}, before {before:?}"
+                )
             });
         }
         ensure(ballot > book.floor(), CHECK, || {
-            format!("{seat} promises {ballot:?} at {height} after {:?}", book.floor())
+            format!(
+                "{seat} promises {ballot:?} at {height} after {:?}",
+                book.floor()
+            )
         })?;
         let latest = book.top_accept();
-        ensure(latest.map(|(at, _)| at) <= reported.map(|(at, _)| at), CHECK, || {
-            format!("{seat} promises {ballot:?} at {height}, reports {reported:?} and has accepted {latest:?}")
-        })?;
-        let contradiction = reported.and_then(|(at, hash)| {
-            book.accepted.get(&at).filter(|accepted| **accepted != hash)
-        });
+        ensure(
+            latest.map(|(at, _)| at) <= reported.map(|(at, _)| at),
+            CHECK,
+            || {
+                format!(
+                    "{seat} promises {ballot:?} at {height}, reports {reported:?} and has accepted {latest:?}"
+                )
+            },
+        )?;
+        let contradiction = reported
+            .and_then(|(at, hash)| book.accepted.get(&at).filter(|accepted| **accepted != hash));
         ensure(contradiction.is_none(), CHECK, || {
-            format!("{seat} reports {reported:?} at {height} and has accepted {contradiction:?} at that ballot")
+            format!(
+                "{seat} reports {reported:?} at {height} and has accepted {contradiction:?} at that ballot"
+            )
         })
     }
 
@@ -152,9 +171,11 @@ impl Votes {
     ) -> Checked {
         const CHECK: &str = "check_promises_never_lowered";
         let proposed = self.proposals.get(&(height, ballot));
-        ensure(proposed.is_none_or(|proposed| *proposed == hash), CHECK, || {
-            format!("{seat} accepts {hash:?} at {height} {ballot:?}, proposed was {proposed:?}")
-        })?;
+        ensure(
+            proposed.is_none_or(|proposed| *proposed == hash),
+            CHECK,
+            || format!("{seat} accepts {hash:?} at {height} {ballot:?}, proposed was {proposed:?}"),
+        )?;
         let Some(book) = self.books.get(&(seat, height)) else {
             return Ok(());
         };
@@ -162,7 +183,10 @@ impl Votes {
         ensure(before.is_none_or(|before| *before == hash), CHECK, || {
             format!("{seat} accepts {hash:?} at {height} {ballot:?}, before {before:?}")
         })?;
-        let higher = book.promises.range(ballot..).filter(|(promised, _)| **promised > ballot);
+        let higher = book
+            .promises
+            .range(ballot..)
+            .filter(|(promised, _)| **promised > ballot);
         for (promised, reported) in higher {
             ensure(reported.is_some_and(|(at, _)| at >= ballot), CHECK, || {
                 format!(
@@ -198,7 +222,10 @@ impl Votes {
                 format!("{ballot:?} proposes at {height} without a prepare; the turn is {holder:?}")
             });
         }
-        let promises = self.promised_by.get(&(height, ballot)).map_or(0, BTreeSet::len);
+        let promises = self
+            .promised_by
+            .get(&(height, ballot))
+            .map_or(0, BTreeSet::len);
         ensure(promises + 1 >= membership.quorum(), CHECK, || {
             format!("{ballot:?} proposes at {height} after {promises} promises of others")
         })
@@ -207,7 +234,10 @@ impl Votes {
     fn check_one_choice(&mut self, height: Height, ballot: Ballot, hash: BlockHash) -> Checked {
         let first = *self.chosen.entry(height).or_insert((ballot, hash));
         ensure(first.1 == hash, "check_agreement", || {
-            format!("at {height} a quorum accepted {first:?} and another {:?}", (ballot, hash))
+            format!(
+                "at {height} a quorum accepted {first:?} and another {:?}",
+                (ballot, hash)
+            )
         })
     }
 }
@@ -251,9 +281,8 @@ mod tests {
         });
         let membership = Membership::new(voters.collect()).unwrap();
         let mut votes = Votes::default();
-        said.iter().try_for_each(|(seat, message)| {
-            votes.said(Seat(*seat), message, &membership, |_| None)
-        })
+        said.iter()
+            .try_for_each(|(seat, message)| votes.said(Seat(*seat), message, &membership, |_| None))
     }
 
     #[test]
@@ -279,7 +308,12 @@ mod tests {
     #[test]
     fn two_values_are_caught() {
         assert!(hear(&[(0, accepted(2, 7)), (0, accepted(2, 8))]).is_err());
-        let fork = [(0, accepted(1, 7)), (1, accepted(1, 7)), (1, accepted(2, 8)), (2, accepted(2, 8))];
+        let fork = [
+            (0, accepted(1, 7)),
+            (1, accepted(1, 7)),
+            (1, accepted(2, 8)),
+            (2, accepted(2, 8)),
+        ];
         assert!(hear(&fork).is_err());
     }
 }

@@ -63,14 +63,18 @@ impl File {
     pub(super) fn flush(&mut self) {
         let platter = self.platter.get_or_insert_default();
         for range in std::mem::take(&mut self.dirty) {
-            let bytes = self.cache.get(range.clone()).expect("dirty ranges are in the cache");
+            let bytes = self
+                .cache
+                .get(range.clone())
+                .expect("dirty ranges are in the cache");
             overlay(platter, range, bytes);
         }
     }
 
     /// Cuts the file and makes all that is left durable.
     pub(super) fn cut(&mut self, length: u64) {
-        self.cache.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        self.cache
+            .truncate(usize::try_from(length).unwrap_or(usize::MAX));
         self.dirty.clear();
         self.platter = Some(self.cache.clone());
     }
@@ -101,7 +105,10 @@ impl File {
             }
         }
         // The length is metadata of its own: it can be ahead of the bytes, which then read as zeros.
-        if writeback == Writeback::Some && platter.len() < self.cache.len() && rng.chance(Chance::HALF) {
+        if writeback == Writeback::Some
+            && platter.len() < self.cache.len()
+            && rng.chance(Chance::HALF)
+        {
             let length = platter.len() + rng.index(self.cache.len() - platter.len() + 1);
             platter.resize(length, 0);
         }

@@ -108,7 +108,8 @@ impl World<'_> {
         match verdict.fate {
             Fate::Stands(position) => {
                 self.line(|| format!("{seat} -> client {op:?} stands at {position:?}"));
-                self.chain.check_acknowledged_survive(seat, verdict.request, position)?;
+                self.chain
+                    .check_acknowledged_survive(seat, verdict.request, position)?;
                 self.answers.wrote(position.height);
                 self.workload.answered(op, position.height);
                 Ok(())
@@ -130,7 +131,8 @@ impl World<'_> {
         };
         self.line(|| format!("{seat} -> client {op:?} reads at {height}"));
         let floor = self.workload.op(op).floor;
-        self.answers.check_reads_linearizable(seat, height, floor, tip)?;
+        self.answers
+            .check_reads_linearizable(seat, height, floor, tip)?;
         self.workload.answered(op, height);
         Ok(())
     }

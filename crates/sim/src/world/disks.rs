@@ -57,7 +57,9 @@ impl World<'_> {
         let health = &self.machine(seat).disk;
         let (usual, slow) = (health.flush, health.slow);
         if slow || self.rng.chance(self.plan.disk.stall) {
-            return self.rng.duration(Duration::from_millis(200)..Duration::from_secs(5));
+            return self
+                .rng
+                .duration(Duration::from_millis(200)..Duration::from_secs(5));
         }
         self.rng.with_tail(usual, self.plan.disk.jitter)
     }

@@ -58,7 +58,8 @@ impl World<'_> {
             } => return self.flap(ways, times, length),
             Deed::Clog { ways, length } => {
                 let until = self.now.plus(length);
-                ways.iter().for_each(|(from, to)| self.network.clog(*from, *to, until));
+                ways.iter()
+                    .for_each(|(from, to)| self.network.clog(*from, *to, until));
             }
             Deed::SlowDisk { seat, length } => {
                 self.machine_mut(seat).disk.slow = true;
@@ -86,12 +87,14 @@ impl World<'_> {
     }
 
     fn block_ways(&mut self, ways: &[Way]) {
-        ways.iter().for_each(|(from, to)| self.network.block(*from, *to));
+        ways.iter()
+            .for_each(|(from, to)| self.network.block(*from, *to));
     }
 
     pub(super) fn unblock(&mut self, ways: &[Way]) -> Checked {
         self.line(|| format!("links are back: {ways:?}"));
-        ways.iter().for_each(|(from, to)| self.network.unblock(*from, *to));
+        ways.iter()
+            .for_each(|(from, to)| self.network.unblock(*from, *to));
         Ok(())
     }
 

@@ -7,13 +7,15 @@ use consensus::{Message, StopReason};
 use model::{Decode as _, Encode as _, Instant, Nonce};
 use replica::{Config, Input, Output, Replica};
 
-use super::{Event, World};
+use super::{Event, Season, World};
 use crate::checks::durability::check_votes_survive;
 use crate::checks::{Checked, Violation, ensure};
 use crate::clock::Clock;
 use crate::disk::{SimDisk, Writeback, lock};
 use crate::machine::{Life, Process};
 use crate::network::{Packet, Shape};
+use crate::plan::Fault;
+use crate::rng::Chance;
 use crate::seat::Seat;
 
 impl World<'_> {
@@ -24,7 +26,9 @@ impl World<'_> {
         }
         let drift = i64::from(self.plan.drift_ppm);
         let drift = self.rng.below(2 * drift.unsigned_abs() + 1).cast_signed() - drift;
-        let offset = self.rng.duration(Duration::ZERO..Duration::from_secs(1_000_000));
+        let offset = self
+            .rng
+            .duration(Duration::ZERO..Duration::from_secs(1_000_000));
         let wall_error = self.machine(seat).clock.wall_error();
         let mut clock = Clock::new(offset, i32::try_from(drift).unwrap_or(0));
         clock.set_wall_error(wall_error);
@@ -36,7 +40,13 @@ impl World<'_> {
         };
         let disk = SimDisk::new(self.platter(seat));
         let reading = clock.read(self.now);
+        let cuts = self.cuts_before_power_fails();
+        lock(&self.platter(seat)).limit_cuts(cuts);
         let opened = Replica::open(disk, config, reading);
+        if opened.is_err() && lock(&self.platter(seat)).is_out_of_cuts() {
+            self.schedule(Duration::from_millis(100), Event::Start(seat));
+            return self.cut_power(seat);
+        }
         let machine = self.machine_mut(seat);
         machine.clock = clock;
         machine.life = Life(machine.life.0 + 1);
@@ -53,7 +63,8 @@ impl World<'_> {
         };
         let status = replica.status(reading.instant);
         self.line(|| format!("{seat} starts: tip {} {:?}", status.tip, status.me));
-        self.chain.opened(seat, (status.tip, status.head), replica.core())?;
+        self.chain
+            .opened(seat, (status.tip, status.head), replica.core())?;
         self.machine_mut(seat).process = Some(Process {
             replica,
             wake_at: None,
@@ -63,12 +74,21 @@ impl World<'_> {
         self.drain(seat)
     }
 
+    /// Now and then power fails while a damaged end of the log is being cut off.
+    fn cuts_before_power_fails(&mut self) -> Option<u32> {
+        let may_fail = self.season == Season::Storm && self.plan.faults.contains(&Fault::PowerCut);
+        (may_fail && self.rng.chance(Chance::percent(10)))
+            .then(|| u32::try_from(self.rng.below(3)).unwrap_or(0))
+    }
+
     /// Hands a running replica one input and does what it says.
     pub(super) fn feed(&mut self, seat: Seat, input: Input) -> Checked {
         let now = self.now;
         let machine = self.machine_mut(seat);
         let reading = machine.clock.read(now);
-        let Some(process) = &mut machine.process else { return Ok(()) };
+        let Some(process) = &mut machine.process else {
+            return Ok(());
+        };
         process.replica.handle(reading, input);
         self.drain(seat)
     }
@@ -84,12 +104,25 @@ impl World<'_> {
         for output in &outputs {
             if let Output::Decided(applied) = output {
                 let height = applied.block.height();
-                self.line(|| format!("{seat} decides {:?} of {:?}", applied.block, applied.block.header().proposer));
+                self.line(|| {
+                    format!(
+                        "{seat} decides {:?} of {:?}",
+                        applied.block,
+                        applied.block.header().proposer
+                    )
+                });
                 self.chain.decided(seat, applied)?;
                 let chosen = self.votes.chosen(height);
-                ensure(chosen.is_none_or(|hash| hash == applied.block.hash()), "check_agreement", || {
-                    format!("{seat} decides {:?}, a quorum accepted {chosen:?}", applied.block)
-                })?;
+                ensure(
+                    chosen.is_none_or(|hash| hash == applied.block.hash()),
+                    "check_agreement",
+                    || {
+                        format!(
+                            "{seat} decides {:?}, a quorum accepted {chosen:?}",
+                            applied.block
+                        )
+                    },
+                )?;
                 self.trace.mix_bytes(&applied.block.hash().0);
             }
         }
@@ -103,7 +136,9 @@ impl World<'_> {
 
     fn carry_out(&mut self, seat: Seat, output: Output) -> Checked {
         match output {
-            Output::Send { to, message } => self.send(seat, Seat::of(to, &self.membership), &message),
+            Output::Send { to, message } => {
+                self.send(seat, Seat::of(to, &self.membership), &message)
+            }
             Output::Decided(applied) => self.tell_clients(seat, &applied),
             Output::ReadReady { id, height } => self.read_ready(seat, id, height),
             Output::Dropped(leaves) => {
@@ -148,14 +183,18 @@ impl World<'_> {
             process.voting = false;
             process.stopped = Some(reason);
         }
-        ensure(justified, "check_stops_for_cause", || format!("{seat} stops: {reason}"))
+        ensure(justified, "check_stops_for_cause", || {
+            format!("{seat} stops: {reason}")
+        })
     }
 
     fn send(&mut self, from: Seat, to: Seat, message: &Message) -> Checked {
         let chain = &self.chain;
-        self.votes.said(from, message, &self.membership, |height| chain.turn(height))?;
+        self.votes
+            .said(from, message, &self.membership, |height| chain.turn(height))?;
         let platter = self.platter(from);
-        self.durability.check_persist_before_send(from, message, &lock(&platter))?;
+        self.durability
+            .check_persist_before_send(from, message, &lock(&platter))?;
         let packet = Packet {
             from,
             to,
@@ -225,7 +264,9 @@ impl World<'_> {
             return Ok(());
         }
         let local = machine.clock.read(now).instant;
-        let Some(process) = &mut machine.process else { return Ok(()) };
+        let Some(process) = &mut machine.process else {
+            return Ok(());
+        };
         if process.wake_at.is_none_or(|at| at > now) {
             return Ok(());
         }
@@ -244,8 +285,12 @@ impl World<'_> {
         let machine = self.machine_mut(seat);
         let life = machine.life;
         let clock = machine.clock.clone();
-        let Some(process) = &mut machine.process else { return };
-        let Some(due) = process.replica.next_wake() else { return };
+        let Some(process) = &mut machine.process else {
+            return;
+        };
+        let Some(due) = process.replica.next_wake() else {
+            return;
+        };
         let at: Instant = clock.when(due).max(now);
         if process.wake_at.is_none_or(|armed| at < armed) {
             process.wake_at = Some(at);

@@ -76,42 +76,69 @@ impl World<'_> {
     fn converge(&mut self, limit: Duration) -> Checked {
         let reached = self.run_until(limit, |world| world.unfinished().is_none())?;
         ensure(reached, "check_liveness", || {
-            format!("after {limit:?} without faults {}", self.unfinished().unwrap_or_default())
+            format!(
+                "after {limit:?} without faults {}",
+                self.unfinished().unwrap_or_default()
+            )
         })
     }
 
     /// The machines whose disks are good.
     fn living(&self) -> impl Iterator<Item = Seat> + '_ {
-        self.machines.iter().filter(|machine| !machine.broken).map(|machine| machine.seat)
+        self.machines
+            .iter()
+            .filter(|machine| !machine.broken)
+            .map(|machine| machine.seat)
     }
 
     /// What is still to be done before the cluster is at rest.
     fn unfinished(&self) -> Option<String> {
         if let Some(op) = self.workload.waiting().first() {
             let count = self.workload.waiting().len();
-            return Some(format!("{count} operations wait, the first is {op:?} {:?}", self.workload.op(*op)));
+            return Some(format!(
+                "{count} operations wait, the first is {op:?} {:?}",
+                self.workload.op(*op)
+            ));
         }
         if let Some((seat, leaf)) = self.workload.pending().next() {
-            return Some(format!("{seat} has taken {leaf:?}, which is neither decided nor dropped"));
+            return Some(format!(
+                "{seat} has taken {leaf:?}, which is neither decided nor dropped"
+            ));
         }
         let top = self.chain.top();
         self.living().find_map(|seat| {
             let tip = self.tip(seat);
             let voting = self.is_voting(seat);
-            (tip != Some(top) || !voting)
-                .then(|| format!("{seat} is at {tip:?} of {top}, voting: {voting}, {:?}", self.phase(seat)))
+            (tip != Some(top) || !voting).then(|| {
+                format!(
+                    "{seat} is at {tip:?} of {top}, voting: {voting}, {:?}",
+                    self.phase(seat)
+                )
+            })
         })
     }
 
     fn check_final_state(&mut self) -> Checked {
         let top = self.chain.top();
-        ensure(top >= self.answers.written(), "check_acknowledged_survive", || {
-            format!("the chain ends at {top}, {} was acknowledged", self.answers.written())
-        })?;
+        ensure(
+            top >= self.answers.written(),
+            "check_acknowledged_survive",
+            || {
+                format!(
+                    "the chain ends at {top}, {} was acknowledged",
+                    self.answers.written()
+                )
+            },
+        )?;
         let expected = self.chain.core_at(top);
         for seat in self.living().collect::<Vec<_>>() {
-            let equal = self.machine(seat).replica().is_some_and(|replica| *replica.core() == expected);
-            ensure(equal, "check_core_state_equal", || format!("{seat} ends with another core state"))?;
+            let equal = self
+                .machine(seat)
+                .replica()
+                .is_some_and(|replica| *replica.core() == expected);
+            ensure(equal, "check_core_state_equal", || {
+                format!("{seat} ends with another core state")
+            })?;
             self.check_image(seat)?;
         }
         Ok(())
@@ -184,7 +211,9 @@ impl World<'_> {
         self.holds.clear();
         let limbo = std::mem::take(&mut self.limbo);
         if kept == Kept::Sent {
-            limbo.into_iter().for_each(|packet| self.dispatch_packet(packet));
+            limbo
+                .into_iter()
+                .for_each(|packet| self.dispatch_packet(packet));
         }
     }
 
@@ -201,7 +230,10 @@ impl World<'_> {
     /// Puts an old copy in a machine that is down: its identity's past is gone.
     pub fn roll_back_disk(&mut self, seat: Seat, image: DiskImage) {
         let machine = self.machine_mut(seat);
-        assert!(machine.process.is_none(), "a disk is swapped while its machine is down");
+        assert!(
+            machine.process.is_none(),
+            "a disk is swapped while its machine is down"
+        );
         machine.platter = Arc::new(Mutex::new(image.0));
         machine.disk.spoiled = true;
     }
@@ -246,7 +278,10 @@ impl World<'_> {
 
     /// Whether a node runs and votes.
     pub fn is_voting(&self, seat: Seat) -> bool {
-        self.machine(seat).process.as_ref().is_some_and(|process| process.voting)
+        self.machine(seat)
+            .process
+            .as_ref()
+            .is_some_and(|process| process.voting)
     }
 
     /// Why a running node has stopped voting, if it has.
