@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use consensus::{DiskRoom, Message, Phase, ReadId};
+use consensus::{DiskRoom, Message, Phase, ReadId, StopReason};
 use ledger::{Completion, Reader};
 use model::{
     Command, Digest, Height, Instant, LeafHash, LibraryId, NodeId, Now, Payload, Position,
@@ -110,9 +110,25 @@ pub enum SubmitError {
     /// The disk has no room; nothing has left this node.
     #[error("the node's disk is full")]
     DiskFull,
+    /// A flush of the ledger failed; nothing has left this node.
+    #[error("the node's disk has failed to keep what was written to it")]
+    DiskFailed,
     /// The node has stopped voting; nothing has left it.
     #[error("the node has stopped taking part")]
     Stopped,
+}
+
+impl SubmitError {
+    /// Why a node would not take a write now, as far as its own state says.
+    pub(crate) fn in_the_way(phase: Phase, disk: DiskRoom, has_quorum: bool) -> Option<Self> {
+        match (phase, disk, has_quorum) {
+            (Phase::Stopped(StopReason::FlushFailed), _, _) => Some(Self::DiskFailed),
+            (Phase::Stopped(_), _, _) => Some(Self::Stopped),
+            (_, DiskRoom::Full, _) => Some(Self::DiskFull),
+            (Phase::Voting, DiskRoom::Free, true) => None,
+            _ => Some(Self::NoQuorum),
+        }
+    }
 }
 
 /// A linearizable read that found no quorum in time.
@@ -496,12 +512,8 @@ impl Worker {
                 kind,
             }));
         }
-        match self.replica.readiness(now.instant) {
-            (Phase::Stopped(_), _, _) => Some(Err(SubmitError::Stopped)),
-            (_, DiskRoom::Full, _) => Some(Err(SubmitError::DiskFull)),
-            (Phase::Voting, _, true) => None,
-            _ => Some(Err(SubmitError::NoQuorum)),
-        }
+        let (phase, disk, has_quorum) = self.replica.readiness(now.instant);
+        SubmitError::in_the_way(phase, disk, has_quorum).map(Err)
     }
 
     fn carry_out(&mut self) {

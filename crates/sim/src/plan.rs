@@ -311,7 +311,7 @@ impl WorkloadPlan {
                 .unwrap_or(millis(10)..millis(200)),
             burst: rng.pick(&[1, 1, 1, 4, 30]).copied().unwrap_or(1),
             body: rng
-                .pick(&[16..64, 16..64, 16..1_000, 100..9_000])
+                .pick(&[16..64, 16..64, 16..64, 16..600, 100..5_000])
                 .cloned()
                 .unwrap_or(16..64),
             keyed: rng

@@ -319,6 +319,7 @@ pub(super) fn refusal(error: SubmitError) -> Problem {
         SubmitError::Unknown => Code::OutcomeUnknown,
         SubmitError::Busy => Code::Busy,
         SubmitError::DiskFull => Code::DiskFull,
+        SubmitError::DiskFailed => Code::DiskFailed,
         SubmitError::Stopped => Code::Stopped,
     };
     Problem::new(code, error.to_string())

@@ -104,6 +104,8 @@ codes! {
     OutcomeUnknown = GATEWAY_TIMEOUT "outcome_unknown";
     /// The node's disk is full.
     DiskFull = INSUFFICIENT_STORAGE "disk_full";
+    /// A flush of the node's ledger failed: it takes no writes until it is restarted. Reads go on.
+    DiskFailed = INSUFFICIENT_STORAGE "disk_failed";
 }
 
 impl fmt::Display for Code {
@@ -342,6 +344,7 @@ const WRITE: &[Code] = &[
     Code::Stopped,
     Code::OutcomeUnknown,
     Code::DiskFull,
+    Code::DiskFailed,
 ];
 
 macro_rules! documented {

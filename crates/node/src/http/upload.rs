@@ -14,10 +14,8 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::Response;
 use catalogue::Outcome;
-use consensus::{DiskRoom, Phase};
 use model::file::Metadata;
 use model::{BlobId, Digest, Payload};
-use replica::Status;
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -293,7 +291,9 @@ impl Api {
         let asked = Instant::now();
         loop {
             let status = self.app.replica.status();
-            let Some(error) = obstacle(&status.replica) else {
+            let seen = &status.replica;
+            let Some(error) = SubmitError::in_the_way(seen.phase, seen.disk, seen.has_quorum)
+            else {
                 return Ok(());
             };
             if status.taken >= asked || asked.elapsed() >= STATUS_PATIENCE {
@@ -309,16 +309,6 @@ impl Api {
             return problem;
         }
         self.must_take_writes().await.err().unwrap_or(problem)
-    }
-}
-
-/// Why a node would refuse a command, as far as its status says.
-fn obstacle(status: &Status) -> Option<SubmitError> {
-    match (&status.phase, status.disk, status.has_quorum) {
-        (Phase::Stopped(_), _, _) => Some(SubmitError::Stopped),
-        (_, DiskRoom::Full, _) => Some(SubmitError::DiskFull),
-        (Phase::Voting, DiskRoom::Free, true) => None,
-        _ => Some(SubmitError::NoQuorum),
     }
 }
 

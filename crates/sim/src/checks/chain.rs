@@ -40,6 +40,7 @@ pub(crate) struct Chain {
     applied: BTreeMap<Vec<u8>, Position>,
     /// The request at each position that was applied.
     requests: BTreeMap<Position, Digest>,
+    /// Where each command was applied.
     leaves: BTreeMap<LeafHash, Position>,
     dropped: BTreeSet<LeafHash>,
 }
@@ -154,12 +155,12 @@ impl Chain {
         core
     }
 
-    /// A node says that these commands will never be decided.
+    /// A node says that these commands will never be applied. One of them may still be decided, too late to count.
     pub(crate) fn dropped(&mut self, seat: Seat, leaves: &[LeafHash]) -> Checked {
         for leaf in leaves {
             let position = self.leaves.get(leaf);
-            ensure(position.is_none(), "check_dropped_stay_undecided", || {
-                format!("{seat} drops {leaf:?}, which is decided at {position:?}")
+            ensure(position.is_none(), "check_dropped_are_never_applied", || {
+                format!("{seat} drops {leaf:?}, which is applied at {position:?}")
             })?;
             self.dropped.insert(*leaf);
         }
@@ -277,12 +278,11 @@ impl Chain {
     ) -> Checked {
         const CHECK: &str = "check_applied_once";
         let leaf = entry.leaf();
-        self.leaves.entry(leaf).or_insert(position);
         match disposition {
             Disposition::Fresh(command) => {
                 ensure(
                     !self.dropped.contains(&leaf),
-                    "check_dropped_stay_undecided",
+                    "check_dropped_are_never_applied",
                     || format!("{leaf:?} was dropped and is applied at {position:?}"),
                 )?;
                 if let Some(body) = record_body(command) {
@@ -291,6 +291,7 @@ impl Chain {
                         format!("one record is applied at {first:?} and at {position:?}")
                     })?;
                 }
+                self.leaves.insert(leaf, position);
                 self.requests.insert(position, command.request_id(leaf));
                 Ok(())
             }

@@ -17,7 +17,7 @@ fn document() -> String {
 
 /// `UPDATE_OPENAPI=1` writes the document instead.
 #[test]
-fn the_document_that_is_checked_in_is_the_one_that_is_served() {
+fn openapi_document_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
     let document = document();
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
