@@ -205,6 +205,12 @@ impl Engine {
 
     /// Takes one input. Drain [`Engine::poll_effect`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input) {
+        self.take(now, input);
+        self.settle();
+    }
+
+    /// Takes an input without acting on what has become possible: more are at hand. [`Engine::settle`] must follow.
+    pub fn take(&mut self, now: Now, input: Input) {
         self.now = now;
         match input {
             Input::Receive { from, message } => self.receive_from_peer(from, message),
@@ -228,7 +234,6 @@ impl Engine {
             }
             Input::Wake => {}
         }
-        self.settle();
     }
 
     /// The next thing to do, in order.
@@ -243,8 +248,13 @@ impl Engine {
         let taking_part = match self.phase {
             Phase::Opening => return None,
             Phase::Stopped(_) => return self.touch_wake(),
-            Phase::Checking => [Some(self.start.wake()), None, None],
-            Phase::Voting => [self.takeover_due(), self.resend_due(), self.reads.wake()],
+            Phase::Checking => [Some(self.start.wake()), None, None, None],
+            Phase::Voting => [
+                self.takeover_due(),
+                self.resend_due(),
+                self.reads.wake(),
+                self.linger_due(),
+            ],
         };
         learning.into_iter().chain(taking_part).flatten().min()
     }
@@ -258,7 +268,7 @@ impl Engine {
     }
 
     /// Does everything that has become possible or due. Idempotent.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.deliver_own_and_stashed();
         if self.phase == Phase::Opening {
             return;

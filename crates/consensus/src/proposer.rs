@@ -40,6 +40,7 @@ pub(crate) struct Proposing {
 pub(crate) struct Resend {
     pub(crate) at: Instant,
     wait: Duration,
+    first: Instant,
 }
 
 /// The longest wait between two repeats.
@@ -50,6 +51,7 @@ impl Resend {
         Self {
             at: now.plus(wait),
             wait,
+            first: now,
         }
     }
 
@@ -124,6 +126,15 @@ impl Proposer {
             Attempt::Idle => None,
             Attempt::Preparing(preparing) => Some(preparing.ballot),
             Attempt::Proposing(proposing) => Some(proposing.accept.ballot),
+        }
+    }
+
+    /// How long the request under way has waited for its quorum.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        match &self.attempt {
+            Attempt::Idle => Duration::ZERO,
+            Attempt::Preparing(preparing) => now.since(preparing.resend.first),
+            Attempt::Proposing(proposing) => now.since(proposing.resend.first),
         }
     }
 

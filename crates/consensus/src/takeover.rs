@@ -161,11 +161,13 @@ impl Engine {
     }
 
     /// Long enough for another ballot to decide, and then at random, more with each own ballot that failed: else
-    /// two nodes end each other's ballots for ever.
+    /// two nodes end each other's ballots for ever. An own ballot that waited long in vain says that others are
+    /// slower than measured: a disk they all need, for instance.
     pub(crate) fn back_off_time(&mut self) -> Duration {
         let phase = self.pace().phase();
         let doublings = self.proposer.tries.min(DOUBLINGS_MAX);
-        phase * 3 + self.rng.up_to((phase * (1 << doublings)).min(BACK_OFF_MAX))
+        let spread = (phase * (1 << doublings)).max(self.proposer.age(self.now.instant) * 2);
+        phase * 3 + self.rng.up_to(spread.min(BACK_OFF_MAX))
     }
 
     /// When the request under way is to be repeated or given up.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Ballot, Block, Draft, Height, LogSeq, NodeId, SealedCommand, Turn};
+use model::{Ballot, Block, Draft, Height, Instant, LogSeq, NodeId, SealedCommand, Turn};
 
 use crate::acceptor::AcceptedBlock;
 use crate::engine::Engine;
@@ -13,6 +13,8 @@ use crate::peers::Peer;
 /// A node whose clock is further ahead of a quorum's than this proposes nothing new, so that one wrong clock cannot
 /// drag the chain's time.
 const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(10);
+/// The longest wait for more commands.
+const LINGER_MAX: Duration = Duration::from_millis(2);
 /// One push message carries at most this much.
 const PUSH_BYTES_MAX: usize = 512 << 10;
 
@@ -69,8 +71,21 @@ impl Engine {
         behind.count() >= self.membership.quorum()
     }
 
-    /// Proposes at ballot 1, which needs no prepare, if this incarnation has the turn.
+    /// Proposes at ballot 1, which needs no prepare, if this incarnation has the turn and need not linger.
     pub(crate) fn propose_with_turn(&mut self) {
+        if self.linger_due().is_none_or(|due| self.now.instant < due) {
+            return;
+        }
+        self.proposer.turn_used = true;
+        let (block, workers) = self.new_block();
+        self.propose(Ballot::of_turn(self.me), block, workers);
+    }
+
+    /// When to propose with the turn; none if that is not possible.
+    ///
+    /// At once, unless fewer commands are pending than the last block held: the clients it answered are about to send
+    /// more, and a block of a few commands costs as much as one of many. The wait is a fraction of any hedge.
+    pub(crate) fn linger_due(&self) -> Option<Instant> {
         let ballot = Ballot::of_turn(self.me);
         let has_turn = self.tip.header.hint == Some(self.me);
         if !has_turn
@@ -80,11 +95,16 @@ impl Engine {
             || !self.may_vote()
             || !self.wants_block()
         {
-            return;
+            return None;
         }
-        self.proposer.turn_used = true;
-        let (block, workers) = self.new_block();
-        self.propose(ballot, block, workers);
+        let pace = self.pace();
+        let linger = (pace.round_trip.min(pace.flush) / 2).min(LINGER_MAX);
+        let few = self.pending.len() < self.tip.header.commands as usize;
+        Some(if few {
+            self.tip.since.plus(linger)
+        } else {
+            self.tip.since
+        })
     }
 
     /// A block of everything pending, and who had commands in it.

@@ -264,11 +264,11 @@ impl Engine {
         if ballot.node == self.me.node && ballot.boot == self.me.boot {
             return;
         }
+        let wait = self.back_off_time();
         if self.proposer.ballot().is_some_and(|own| own < ballot) {
             self.proposer.attempt = Attempt::Idle;
             self.proposer.tries += 1;
         }
-        let wait = self.back_off_time();
         self.proposer.yield_to_other(self.now.instant, wait);
     }
 

@@ -424,7 +424,7 @@ impl Worker {
                 .next_wake()
                 .is_some_and(|wake| wake <= now.instant)
             {
-                self.replica.handle(now, Input::Wake);
+                self.replica.take(now, Input::Wake);
             }
             let rest = std::iter::from_fn(|| events.try_recv().ok()).take(EVENTS_PER_STEP);
             for event in first.into_iter().chain(rest) {
@@ -433,6 +433,7 @@ impl Worker {
                 }
                 self.take(event);
             }
+            self.replica.settle();
             self.carry_out();
             self.publish();
         }
@@ -450,7 +451,7 @@ impl Worker {
         let now = self.shared.clock.now();
         match event {
             Event::Peer { from, message } => {
-                self.replica.handle(now, Input::Receive { from, message });
+                self.replica.take(now, Input::Receive { from, message });
             }
             Event::Submit {
                 command,
@@ -462,7 +463,7 @@ impl Worker {
                 self.next_read += 1;
                 self.reads.retain(|_, waiting| !waiting.is_closed());
                 self.reads.insert(id, reply);
-                self.replica.handle(now, Input::Read(id));
+                self.replica.take(now, Input::Read(id));
             }
             Event::Disk(completion) => {
                 match &completion {
@@ -473,9 +474,9 @@ impl Worker {
                     Completion::Room => info!("the ledger's disk has room again"),
                     Completion::Durable(_) => {}
                 }
-                self.replica.handle(now, Input::Disk(completion));
+                self.replica.take(now, Input::Disk(completion));
             }
-            Event::Yield => self.replica.handle(now, Input::Yield),
+            Event::Yield => self.replica.take(now, Input::Yield),
             Event::Stop => {}
         }
     }
@@ -493,7 +494,7 @@ impl Worker {
             return;
         }
         self.writes.insert(command.leaf(), reply);
-        self.replica.handle(now, Input::Submit(command));
+        self.replica.take(now, Input::Submit(command));
     }
 
     /// The answer to a repeated request, or the refusal of one that this node cannot get decided now.

@@ -157,17 +157,30 @@ impl<D: Disk> Replica<D> {
 
     /// Takes one input. Drain [`Replica::poll_output`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input) {
+        self.take(now, input);
+        self.settle();
+    }
+
+    /// Takes an input of several that are at hand: commands that come at once are then pushed and proposed at once.
+    /// [`Replica::settle`] must follow before time passes.
+    pub fn take(&mut self, now: Now, input: Input) {
         match input {
             Input::Receive { from, message } => {
                 self.engine
-                    .handle(now, consensus::Input::Receive { from, message });
+                    .take(now, consensus::Input::Receive { from, message });
             }
             Input::Submit(command) => self.submit(now, command),
-            Input::Read(id) => self.engine.handle(now, consensus::Input::Read(id)),
+            Input::Read(id) => self.engine.take(now, consensus::Input::Read(id)),
             Input::Disk(completion) => self.completed(now, completion),
-            Input::Yield => self.engine.handle(now, consensus::Input::Yield),
-            Input::Wake => self.engine.handle(now, consensus::Input::Wake),
+            Input::Yield => self.engine.take(now, consensus::Input::Yield),
+            Input::Wake => self.engine.take(now, consensus::Input::Wake),
         }
+        self.carry_out();
+    }
+
+    /// Acts on everything taken. Drain [`Replica::poll_output`] afterwards.
+    pub fn settle(&mut self) {
+        self.engine.settle();
         self.carry_out();
     }
 
@@ -188,7 +201,7 @@ impl<D: Disk> Replica<D> {
         match command.open() {
             Ok(opened) if !stopped && fits => {
                 let valid_until = opened.valid_until;
-                self.engine.handle(
+                self.engine.take(
                     now,
                     consensus::Input::Submit {
                         command,
@@ -208,21 +221,21 @@ impl<D: Disk> Replica<D> {
                 self.durable = self.durable.max(seq);
                 self.ledger.durable(seq);
                 self.release();
-                self.engine.handle(now, consensus::Input::Persisted(seq));
+                self.engine.take(now, consensus::Input::Persisted(seq));
             }
             Completion::Full => self.disk_room(now, DiskRoom::Full),
             Completion::Room => self.disk_room(now, DiskRoom::Free),
             Completion::Failed(_) => {
                 // What waited for the disk must never leave: the record may be lost.
                 self.waiting.clear();
-                self.engine.handle(now, consensus::Input::PersistFailed);
+                self.engine.take(now, consensus::Input::PersistFailed);
             }
         }
     }
 
     fn disk_room(&mut self, now: Now, room: DiskRoom) {
         self.disk = room;
-        self.engine.handle(now, consensus::Input::DiskFull(room));
+        self.engine.take(now, consensus::Input::DiskFull(room));
     }
 
     /// Lets go of the messages whose records are durable.

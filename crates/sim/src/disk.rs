@@ -100,11 +100,19 @@ impl Platter {
 
     /// What would be found if power failed now and nothing more were written back.
     pub(crate) fn durable_image(&self) -> Self {
-        Self::holding(
-            self.files
-                .iter()
-                .filter_map(|(name, file)| Some((name.clone(), file.durable_bytes()?.to_vec()))),
-        )
+        let files = self.files.iter();
+        let durable =
+            files.filter_map(|(name, file)| Some((name.clone(), file.durable_bytes()?.to_vec())));
+        Self::holding(durable)
+    }
+
+    /// How long that image is.
+    pub(crate) fn durable_bytes(&self) -> u64 {
+        let files = self.files.values();
+        files
+            .filter_map(File::durable_bytes)
+            .map(|bytes| bytes.len() as u64)
+            .sum()
     }
 
     /// What the disk thread would do next.

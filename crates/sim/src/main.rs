@@ -1,5 +1,11 @@
 //! `starling-sim`: runs seeds, and shows what happened in one.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "how long a sweep may take is wall-clock time; nothing simulated sees it"
+)]
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;

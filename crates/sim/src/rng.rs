@@ -47,11 +47,11 @@ impl Rng {
     /// A generator of its own for one part of the run, so that drawing more in one part leaves the others alone.
     #[must_use]
     pub fn fork(&mut self) -> Self {
-        Self::new(self.next())
+        Self::new(self.bits())
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
         let (c, d) = (c ^ a, d ^ b);
@@ -61,7 +61,7 @@ impl Rng {
 
     /// A number below `bound`; 0 if the bound is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(bound);
+        let wide = u128::from(self.bits()) * u128::from(bound);
         u64::try_from(wide >> 64).expect("the high half of a product of two 64-bit numbers")
     }
 
@@ -94,7 +94,7 @@ impl Rng {
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut out = [0; N];
         for chunk in out.chunks_mut(8) {
-            let word = self.next().to_le_bytes();
+            let word = self.bits().to_le_bytes();
             for (byte, random) in chunk.iter_mut().zip(word) {
                 *byte = random;
             }
@@ -121,7 +121,7 @@ mod tests {
     fn equal_seeds_give_equal_sequences() {
         let draw = |seed| {
             let mut rng = Rng::new(seed);
-            (0..100).map(|_| rng.next()).collect::<Vec<_>>()
+            (0..100).map(|_| rng.bits()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));

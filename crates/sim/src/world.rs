@@ -27,7 +27,7 @@ use crate::checks::durability::Durability;
 use crate::checks::votes::Votes;
 use crate::checks::{Checked, ensure};
 use crate::clock::{Clock, EPOCH};
-use crate::disk::{Platter, Shared};
+use crate::disk::{Platter, Shared, lock};
 use crate::keys;
 use crate::machine::{DiskHealth, Life, Machine};
 use crate::nemesis::{Nemesis, Way};
@@ -40,8 +40,8 @@ use crate::workload::{OpId, Workload};
 
 /// More events than this at one instant: a replica keeps itself busy.
 const EVENTS_PER_INSTANT_MAX: u32 = 50_000;
-/// A random disk's image is checked once in this many events.
-const IMAGE_CHECK_EVERY: u64 = 1_024;
+/// A random disk's image is checked once in this many events, and once more for each KiB it is long.
+const IMAGE_CHECK_EVERY: u64 = 512;
 
 /// What a disk thread does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +175,7 @@ pub struct World<'a> {
     durability: Durability,
     trace: Trace<'a>,
     stats: Stats,
+    image_check_at: u64,
     holds: Vec<Hold>,
     limbo: Vec<Packet>,
 }
@@ -222,6 +223,7 @@ impl<'a> World<'a> {
             durability: Durability::default(),
             trace: Trace::new(&membership, sink),
             stats: Stats::default(),
+            image_check_at: IMAGE_CHECK_EVERY,
             holds: Vec::new(),
             limbo: Vec::new(),
             rng,
@@ -316,8 +318,10 @@ impl<'a> World<'a> {
         self.stats.events += 1;
         self.trace.mix(&[at.0]);
         self.dispatch(event)?;
-        if self.stats.events.is_multiple_of(IMAGE_CHECK_EVERY) {
+        if self.stats.events >= self.image_check_at {
             let seat = Seat(self.rng.index(self.plan.nodes));
+            let length = lock(&self.machine(seat).platter).durable_bytes();
+            self.image_check_at = self.stats.events + IMAGE_CHECK_EVERY + (length >> 10);
             self.check_image(seat)?;
         }
         Ok(true)

@@ -12,8 +12,8 @@ pub(crate) struct Disk {
     pub(crate) durable: Vec<Record>,
     /// Written by this incarnation and not flushed.
     pub(crate) pending: Vec<(LogSeq, Record, Urgency)>,
-    /// How the disk was when the node last started.
-    pub(crate) at_start: Vec<Record>,
+    /// How the disk was at each start.
+    starts: Vec<Vec<Record>>,
     /// The last record of this incarnation that is flushed.
     pub(crate) durable_through: LogSeq,
 }
@@ -22,8 +22,13 @@ impl Disk {
     /// A new incarnation counts its records from 1.
     pub(crate) fn start(&mut self) {
         self.pending.clear();
-        self.at_start = self.durable.clone();
+        self.starts.push(self.durable.clone());
         self.durable_through = LogSeq(0);
+    }
+
+    /// Puts the disk back to how it was at the last start, and the next time at the one before.
+    pub(crate) fn roll_back(&mut self) {
+        self.durable = self.starts.pop().unwrap_or_default();
     }
 
     /// Whether a flush is due: a lazy record waits for one that is not.

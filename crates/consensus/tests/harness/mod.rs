@@ -545,8 +545,7 @@ impl Cluster {
     }
 
     pub(crate) fn roll_back(&mut self, node: &str) -> Outcome {
-        let disk = &mut self.node(node)?.disk;
-        disk.durable = disk.at_start.clone();
+        self.node(node)?.disk.roll_back();
         Ok(())
     }
 
@@ -627,6 +626,12 @@ impl Cluster {
         let disk = &self.nodes[&id(node).expect("a node's name")].disk;
         let pending = disk.pending.iter().map(|(_, record, _)| record);
         disk.durable.iter().chain(pending).collect()
+    }
+
+    /// A record as if an earlier start of a node that is down had written it.
+    pub(crate) fn put_record(&mut self, node: &str, record: Record) {
+        let node = self.node(node).expect("a node's name");
+        node.disk.durable.push(record);
     }
 
     /// The messages under way that match.

@@ -159,9 +159,11 @@ impl Chain {
     pub(crate) fn dropped(&mut self, seat: Seat, leaves: &[LeafHash]) -> Checked {
         for leaf in leaves {
             let position = self.leaves.get(leaf);
-            ensure(position.is_none(), "check_dropped_are_never_applied", || {
-                format!("{seat} drops {leaf:?}, which is applied at {position:?}")
-            })?;
+            ensure(
+                position.is_none(),
+                "check_dropped_are_never_applied",
+                || format!("{seat} drops {leaf:?}, which is applied at {position:?}"),
+            )?;
             self.dropped.insert(*leaf);
         }
         Ok(())

@@ -36,7 +36,7 @@ impl World<'_> {
             me: self.machine(seat).id,
             signatures: Arc::clone(&self.machine(seat).signatures),
             nonce: Nonce(self.rng.bytes()),
-            seed: self.rng.next(),
+            seed: self.rng.bits(),
         };
         let disk = SimDisk::new(self.platter(seat));
         let reading = clock.read(self.now);
