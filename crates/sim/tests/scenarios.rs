@@ -311,7 +311,7 @@ fn a_promise_waits_for_the_accept_before_it() -> Tested {
         world.top() < height,
         "B cannot go on before A's disk returns"
     );
-    assert!(world.run_until(millis(20_000), |world| world.top() >= height)?);
+    assert!(world.run_until(millis(60_000), |world| world.top() >= height)?);
     world.release(Kept::Lost);
     let block = world.block(height).expect("it is decided");
     assert_eq!(block.hash(), own.1.hash(), "what A had accepted is decided");
