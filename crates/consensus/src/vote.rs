@@ -264,10 +264,13 @@ impl Engine {
         if ballot.node == self.me.node && ballot.boot == self.me.boot {
             return;
         }
-        let wait = self.back_off_time();
-        if self.proposer.ballot().is_some_and(|own| own < ballot) {
-            self.proposer.attempt = Attempt::Idle;
+        let ends = self.proposer.ballot().is_some_and(|own| own < ballot);
+        if ends {
             self.proposer.tries += 1;
+        }
+        let wait = self.back_off_time();
+        if ends {
+            self.proposer.attempt = Attempt::Idle;
         }
         self.proposer.yield_to_other(self.now.instant, wait);
     }

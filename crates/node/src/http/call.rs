@@ -66,8 +66,8 @@ pub(crate) struct Call {
     pub(crate) library: LibraryId,
     /// Query parameters not yet read.
     pub(crate) params: Params,
-    /// When the client stops waiting.
-    pub(crate) deadline: Instant,
+    /// How long the client waits for a decision, once its request is here whole: a film may take minutes to arrive.
+    patience: Duration,
     reflected: Reflected,
     key: Option<Key>,
 }
@@ -108,7 +108,8 @@ admitted! {
 impl Call {
     async fn admit(parts: &Parts, api: &Arc<Api>, needed: Scope) -> Result<Self, Problem> {
         let shown = Shown::of(&parts.headers)?;
-        let deadline = Instant::now() + wait(&parts.headers);
+        let patience = wait(&parts.headers);
+        let deadline = Instant::now() + patience;
         let min_height = min_height(&parts.headers);
         let known = match api.known_token(shown.id).await? {
             // The token may be younger than this node's view: its owner has seen the height that made it.
@@ -144,7 +145,7 @@ impl Call {
             token: shown.id,
             library,
             params,
-            deadline,
+            patience,
             reflected,
             key,
         })
@@ -180,6 +181,16 @@ impl Call {
         payload: Payload,
         content: Digest,
     ) -> Result<Decision, Problem> {
+        self.decide_by(Instant::now() + self.patience, payload, content)
+            .await
+    }
+
+    async fn decide_by(
+        &self,
+        deadline: Instant,
+        payload: Payload,
+        content: Digest,
+    ) -> Result<Decision, Problem> {
         let request = Request {
             library: self.library.clone(),
             actor: self.token,
@@ -190,7 +201,7 @@ impl Call {
             .api
             .app
             .replica
-            .submit(request, self.deadline)
+            .submit(request, deadline)
             .await
             .map_err(refusal)?;
         self.reflects(decision.position.height);
@@ -210,12 +221,13 @@ impl Call {
         content: Digest,
     ) -> Result<Outcome, Problem> {
         check_size(&payload)?;
-        let decision = self.decide(payload, content).await?;
+        let deadline = Instant::now() + self.patience;
+        let decision = self.decide_by(deadline, payload, content).await?;
         let applying = self
             .api
             .app
             .catalogue
-            .outcome(answer_of(&decision), self.deadline);
+            .outcome(answer_of(&decision), deadline);
         let outcome = applying.await;
         let unknown = || {
             let detail =

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use consensus::Message;
+use consensus::{Accept, Message};
 use ledger::{Ledger, Recovered};
-use model::{Ballot, Encode, Height, Signatures};
+use model::{Ballot, Certificate, Encode, Height, Signatures};
 
 use super::votes::Votes;
 use super::{Checked, Violation, ensure};
@@ -22,6 +22,7 @@ pub(crate) struct Durability {
 enum Kind {
     Promise,
     Accept,
+    OwnPromise,
 }
 
 impl Durability {
@@ -72,6 +73,44 @@ impl Durability {
             "check_persist_before_send",
             || format!("{seat} says {message:?}, and no durable record of this start does"),
         )
+    }
+
+    /// An own promise completes a quorum only when it is durable: `others` is how many other voters have promised.
+    pub(crate) fn check_own_promise_counts_when_durable(
+        &mut self,
+        seat: Seat,
+        accept: &Accept,
+        (others, quorum): (usize, usize),
+        platter: &Platter,
+    ) -> Checked {
+        let (height, ballot) = (accept.block.height(), accept.ballot);
+        let key = (seat, height, Kind::OwnPromise, ballot);
+        if ballot.k == 1 || others >= quorum || !self.proven.insert(key) {
+            return Ok(());
+        }
+        let durable = platter.proves(&[&ballot.to_bytes()]);
+        ensure(durable, "check_own_promise_counts_when_durable", || {
+            format!("{seat} proposes at {height} {ballot:?} before its own promise is durable")
+        })
+    }
+
+    /// An own accept completes a quorum only when it is durable: then it was said to others before, or is now.
+    pub(crate) fn check_own_accept_counts_when_durable(
+        &self,
+        seat: Seat,
+        certificate: &Certificate,
+        votes: &Votes,
+        platter: &Platter,
+    ) -> Checked {
+        let (height, ballot, hash) = (certificate.height, certificate.ballot, certificate.hash);
+        let voted = certificate.voters & 1 << seat.0 != 0;
+        if !voted || votes.has_accepted(seat, height, ballot) {
+            return Ok(());
+        }
+        let durable = platter.proves(&[&ballot.to_bytes(), &hash.to_bytes()]);
+        ensure(durable, "check_own_accept_counts_when_durable", || {
+            format!("{seat} decides {height} at {ballot:?} before its own accept is durable")
+        })
     }
 }
 

@@ -119,6 +119,19 @@ impl Votes {
         self.chosen.get(&height).map(|(_, hash)| *hash)
     }
 
+    /// How many have promised a ballot.
+    pub(crate) fn promises(&self, height: Height, ballot: Ballot) -> usize {
+        self.promised_by
+            .get(&(height, ballot))
+            .map_or(0, BTreeSet::len)
+    }
+
+    /// Whether `seat` has said that it accepted at a ballot.
+    pub(crate) fn has_accepted(&self, seat: Seat, height: Height, ballot: Ballot) -> bool {
+        let book = self.books.get(&(seat, height));
+        book.is_some_and(|book| book.accepted.contains_key(&ballot))
+    }
+
     fn check_promises_never_lowered(
         &self,
         seat: Seat,
@@ -222,10 +235,7 @@ impl Votes {
                 format!("{ballot:?} proposes at {height} without a prepare; the turn is {holder:?}")
             });
         }
-        let promises = self
-            .promised_by
-            .get(&(height, ballot))
-            .map_or(0, BTreeSet::len);
+        let promises = self.promises(height, ballot);
         ensure(promises + 1 >= membership.quorum(), CHECK, || {
             format!("{ballot:?} proposes at {height} after {promises} promises of others")
         })

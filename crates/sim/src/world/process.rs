@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use consensus::{Message, StopReason};
 use model::{Decode as _, Encode as _, Instant, Nonce};
-use replica::{Config, Input, Output, Replica};
+use replica::{AppliedBlock, Config, Input, Output, Replica};
 
 use super::{Event, Season, World};
 use crate::checks::durability::check_votes_survive;
@@ -103,27 +103,7 @@ impl World<'_> {
         // What is decided is looked at first: it says who may have sent the rest.
         for output in &outputs {
             if let Output::Decided(applied) = output {
-                let height = applied.block.height();
-                self.line(|| {
-                    format!(
-                        "{seat} decides {:?} of {:?}",
-                        applied.block,
-                        applied.block.header().proposer
-                    )
-                });
-                self.chain.decided(seat, applied)?;
-                let chosen = self.votes.chosen(height);
-                ensure(
-                    chosen.is_none_or(|hash| hash == applied.block.hash()),
-                    "check_agreement",
-                    || {
-                        format!(
-                            "{seat} decides {:?}, a quorum accepted {chosen:?}",
-                            applied.block
-                        )
-                    },
-                )?;
-                self.trace.mix_bytes(&applied.block.hash().0);
+                self.decided(seat, applied)?;
             }
         }
         for output in outputs {
@@ -132,6 +112,29 @@ impl World<'_> {
         self.poke_disk(seat);
         self.arm(seat);
         Ok(())
+    }
+
+    fn decided(&mut self, seat: Seat, applied: &AppliedBlock) -> Checked {
+        let block = &applied.block;
+        self.line(|| format!("{seat} decides {block:?} of {:?}", block.header().proposer));
+        self.trace.mix_bytes(&block.hash().0);
+        self.chain.decided(seat, applied)?;
+        let chosen = self.votes.chosen(block.height());
+        ensure(
+            chosen.is_none_or(|hash| hash == block.hash()),
+            "check_agreement",
+            || format!("{seat} decides {block:?}, a quorum accepted {chosen:?}"),
+        )?;
+        let Some(certificate) = &applied.certificate else {
+            return Ok(());
+        };
+        let platter = self.platter(seat);
+        self.durability.check_own_accept_counts_when_durable(
+            seat,
+            certificate,
+            &self.votes,
+            &lock(&platter),
+        )
     }
 
     fn carry_out(&mut self, seat: Seat, output: Output) -> Checked {
@@ -195,6 +198,18 @@ impl World<'_> {
         let platter = self.platter(from);
         self.durability
             .check_persist_before_send(from, message, &lock(&platter))?;
+        if let Message::Accept(accept) = message
+            && accept.ballot.node == self.machine(from).id
+        {
+            let promises = self.votes.promises(accept.block.height(), accept.ballot);
+            let counts = (promises, self.membership.quorum());
+            self.durability.check_own_promise_counts_when_durable(
+                from,
+                accept,
+                counts,
+                &lock(&platter),
+            )?;
+        }
         let packet = Packet {
             from,
             to,
