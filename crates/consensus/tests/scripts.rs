@@ -4,6 +4,12 @@
 //! A script types the lines above `---`; below stands what the cluster did: messages sent, blocks decided. Beacons,
 //! pings and start-up questions are carried at once and not shown. Disks flush at once unless held.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that is wrong panics"
+)]
+
 mod harness;
 
 use std::error::Error;
