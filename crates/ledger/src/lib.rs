@@ -10,7 +10,7 @@
 //! left in the page cache only are superseded by the start that repeats the vote; anything else means that something
 //! flushed is lost, and the node does not vote.
 //!
-//! Reads check what they return against the hash in memory, and that covers every byte. [`verify`] checks a whole folder.
+//! Reads check what they return against the hash in memory, and that covers every byte. [`verify()`] checks a whole folder.
 //!
 //! What this crate must never know: SQLite, a network, a clock. The format is described in `docs/ledger-format.md`.
 

@@ -3,7 +3,7 @@
 //! A node *is* its Ed25519 key: the membership in the ledger names public keys, and nothing else decides who counts.
 //! TLS needs a certificate around the key, so there is one, issued by the cluster's authority; it serves people who
 //! look at a connection. Between peers neither the authority, nor the names, nor the dates in a certificate are asked
-//! (a machine without a clock battery may start in 1970): see [`tls`].
+//! (a machine without a clock battery may start in 1970): see `tls`.
 //!
 //! ```text
 //! identity/key.pem          Ed25519, PKCS#8, mode 0600; never leaves this folder

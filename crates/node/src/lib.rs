@@ -4,7 +4,7 @@
 //! ledger's disk ([`disk`]). Everything else runs on tokio and talks to them over channels: [`http`] for people and
 //! programs, [`peer`] for the other members. The node takes no protocol decision.
 //!
-//! [`serve`] runs a node from its configuration until it is told to stop. It never creates a ledger: only
+//! [`serve()`] runs a node from its configuration until it is told to stop. It never creates a ledger: only
 //! [`init`] does.
 
 pub mod catalogue_thread;

@@ -1,7 +1,7 @@
 //! Links to the other members: messages of the protocol, and blobs.
 //!
 //! Every node is a client of every other: one stream per direction, opened by the sender, kept for as long as both
-//! live, and opened again when it breaks. [`Peers::send`] puts a message into the peer's [`Outbox`](outbox::Outbox)
+//! live, and opened again when it breaks. [`Peers::send`] puts a message into the peer's `Outbox`
 //! and returns; the stream takes from there, everything that waits in one frame, or one message at once if nothing
 //! waited. A slow or silent peer fills its own outbox and nobody else's. Messages may be lost, and whoever sends one
 //! repeats it, so a full outbox drops what is new and a message that waited too long is not sent any more.
