@@ -19,7 +19,6 @@ demo: ## three nodes on this machine, with sample photos (ARGS="--nodes 5 --json
 	@exec $(STARLING) demo $(ARGS)
 
 test: needs ## every test: crates, simulator, three-process clusters, the tour of the README
-	cargo build --locked --package cli
 	cargo test --locked --workspace
 	python3 tests/readme_tour.py --starling $(TARGET)/debug/starling
 
