@@ -261,7 +261,9 @@ impl Engine {
 
     /// A promise or accept above our own ballot ends it: it is never accepted or counted here any more.
     fn leave_ballot_below(&mut self, ballot: Ballot) {
-        if ballot.node == self.me.node && ballot.boot == self.me.boot {
+        let own = ballot.node == self.me.node && ballot.boot == self.me.boot;
+        // Joining the turn's own ballot is no takeover: the second timer alone paces what follows.
+        if own || ballot.k < 2 {
             return;
         }
         let ends = self.proposer.ballot().is_some_and(|own| own < ballot);

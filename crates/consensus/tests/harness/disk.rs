@@ -14,6 +14,8 @@ pub(crate) struct Disk {
     pub(crate) pending: Vec<(LogSeq, Record, Urgency)>,
     /// How the disk was at each start.
     starts: Vec<Vec<Record>>,
+    /// The last record that the flush under way takes.
+    under_way: LogSeq,
     /// The last record of this incarnation that is flushed.
     pub(crate) durable_through: LogSeq,
 }
@@ -23,6 +25,7 @@ impl Disk {
     pub(crate) fn start(&mut self) {
         self.pending.clear();
         self.starts.push(self.durable.clone());
+        self.under_way = LogSeq(0);
         self.durable_through = LogSeq(0);
     }
 
@@ -41,10 +44,24 @@ impl Disk {
     /// Flushes everything written; gives the last record, if there was any.
     pub(crate) fn flush(&mut self) -> Option<LogSeq> {
         let last = self.pending.last().map(|(seq, _, _)| *seq)?;
-        let records = self.pending.drain(..).map(|(_, record, _)| record);
+        self.flush_through(last);
+        Some(last)
+    }
+
+    /// Ends the flush under way and begins the next one with what was written meanwhile; gives the last record that
+    /// became durable, if there was any.
+    pub(crate) fn end_flush(&mut self) -> Option<LogSeq> {
+        let ended = self.under_way;
+        self.under_way = self.pending.last().map_or(ended, |(seq, _, _)| *seq);
+        (ended > self.durable_through).then(|| self.flush_through(ended))
+    }
+
+    fn flush_through(&mut self, last: LogSeq) -> LogSeq {
+        let count = self.pending.partition_point(|(seq, _, _)| *seq <= last);
+        let records = self.pending.drain(..count).map(|(_, record, _)| record);
         self.durable.extend(records);
         self.durable_through = last;
-        Some(last)
+        last
     }
 }
 

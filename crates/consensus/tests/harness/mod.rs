@@ -516,6 +516,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// The flush under way of a held disk returns, and the next begins, which takes what was written meanwhile.
+    pub(crate) fn end_flush(&mut self, node: &str) -> Outcome {
+        let id = id(node)?;
+        let last = self.node(node)?.disk.end_flush();
+        self.release(id);
+        if let Some(seq) = last {
+            self.handle(id, Input::Persisted(seq));
+        }
+        Ok(())
+    }
+
     pub(crate) fn fail_flush(&mut self, node: &str) -> Outcome {
         self.node(node)?.failing = true;
         Ok(())

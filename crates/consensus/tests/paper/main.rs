@@ -12,6 +12,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod progress;
 mod reading;
 mod voting;
 
