@@ -19,7 +19,7 @@ demo: ## three nodes on this machine, with sample photos (ARGS="--nodes 5 --json
 	@exec $(STARLING) demo $(ARGS)
 
 test: needs ## every test: crates, simulator, three-process clusters, the tour of the README
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 	python3 tests/readme_tour.py --starling $(TARGET)/debug/starling
 
 check: ## formatting, lints, tidy rules, documentation warnings; never writes
