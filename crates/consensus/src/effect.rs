@@ -114,7 +114,7 @@ pub enum Effect {
         /// What was wrong with it.
         why: &'static str,
     },
-    /// These commands of this node's own clients will not be tried any more; they are certainly not decided.
+    /// These commands of this node's own clients will not be tried any more; they are never applied.
     Dropped(Vec<LeafHash>),
 }
 

@@ -49,7 +49,7 @@ pub enum Output {
         /// The height, decided here.
         height: Height,
     },
-    /// Commands submitted here that are certainly not decided and will not be.
+    /// Commands submitted here that will not be tried any more; they are never applied.
     Dropped(Vec<LeafHash>),
     /// The node votes from now on.
     Voting,

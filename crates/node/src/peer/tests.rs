@@ -222,10 +222,8 @@ async fn a_stranger_is_refused() {
     let mut client = a.intruder(&stranger).await;
     let frames = stream::iter([frame([ping(1)])]);
     assert!(client.deliver(frames).await.is_err());
-    until("the refusal is counted", || {
-        a.peers.strangers_refused() == 1
-    })
-    .await;
+    // The stranger's client may dial again by itself before it gives up.
+    until("the refusal is counted", || a.peers.strangers_refused() > 0).await;
     assert!(a.inbox.try_recv().is_err(), "nothing got through");
 }
 
