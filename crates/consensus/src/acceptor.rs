@@ -73,6 +73,11 @@ impl Acceptor {
         self.promised
     }
 
+    /// The record that holds the latest change.
+    pub(crate) fn latest_record(&self) -> LogSeq {
+        self.promised_seq
+    }
+
     pub(crate) fn accepted(&self) -> Option<&AcceptedBlock> {
         self.accepted.as_ref()
     }

@@ -241,7 +241,7 @@ impl Engine {
             self.learner.keep_body(block);
         }
         self.proposer.saw(vote.promised);
-        self.accepted_since = self.now.instant;
+        self.voted_since = self.now.instant;
         self.acceptor = Acceptor::recovered(vote, seq);
     }
 

@@ -113,8 +113,8 @@ pub struct Engine {
     pub(crate) log: Log,
     pub(crate) flushes: FlushClock,
     pub(crate) acceptor: Acceptor,
-    /// When the accepted block was accepted.
-    pub(crate) accepted_since: Instant,
+    /// When the latest vote became durable.
+    pub(crate) voted_since: Instant,
     /// Blocks of the undecided height whose bodies the log holds.
     pub(crate) bodies_logged: BTreeSet<BlockHash>,
     /// A recovered vote above the next height: no votes before the chain has come that far.
@@ -173,7 +173,7 @@ impl Engine {
             tip,
             flushes: FlushClock::new(),
             acceptor: Acceptor::new(),
-            accepted_since: now.instant,
+            voted_since: now.instant,
             bodies_logged: BTreeSet::new(),
             held_vote: held.clone(),
             proposer: Proposer::new(),
@@ -260,8 +260,12 @@ impl Engine {
     }
 
     fn persisted(&mut self, seq: LogSeq) {
+        let was_durable = self.is_vote_durable();
         self.log.durable(seq);
         self.flushes.durable(seq, self.now.instant);
+        if !was_durable && self.is_vote_durable() {
+            self.vote_became_durable();
+        }
         if self.phase == Phase::Opening {
             self.phase = Phase::Checking;
         }

@@ -10,45 +10,57 @@ const FLOOR: Duration = Duration::from_micros(200);
 const CAP: Duration = Duration::from_secs(2);
 /// Assumed until measured.
 const FIRST_GUESS: Duration = Duration::from_millis(20);
+/// How many measurements are remembered.
+const RECENT: usize = 32;
+/// How many of them may be as long as they like: a disk that stalled once is no slow disk, and a pong that waited
+/// behind that stall tells nothing about the link.
+const OUTLIERS: usize = 2;
 
-/// A smoothed high percentile of a duration: mean plus four mean deviations, after RFC 6298.
-#[derive(Debug, Clone, Copy)]
+/// A high percentile of the latest measurements of a duration: the longest but [`OUTLIERS`].
+///
+/// An average would remember one stall of half a second for the next seconds, in which every wait made of it would be
+/// as long as the stall was. A lasting change counts after three measurements.
+#[derive(Debug, Clone)]
 pub(crate) struct Estimate {
-    sample: Option<(f64, f64)>,
+    recent: VecDeque<Duration>,
+    high: Duration,
 }
 
 impl Estimate {
     pub(crate) fn new() -> Self {
-        Self { sample: None }
+        Self {
+            recent: VecDeque::with_capacity(RECENT),
+            high: FIRST_GUESS,
+        }
     }
 
     pub(crate) fn observe(&mut self, duration: Duration) {
-        let value = duration.as_secs_f64();
-        self.sample = Some(match self.sample {
-            None => (value, value / 2.0),
-            Some((mean, deviation)) => {
-                let error = value - mean;
-                (
-                    mean + error / 8.0,
-                    deviation + (error.abs() - deviation) / 4.0,
-                )
-            }
-        });
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(duration);
+        let mut longest: Vec<Duration> = self.recent.iter().copied().collect();
+        longest.sort_by(|a, b| b.cmp(a));
+        // While there are few, none of them is taken for an outlier.
+        let rank = if longest.len() > 4 * OUTLIERS {
+            OUTLIERS
+        } else {
+            0
+        };
+        self.high = longest
+            .get(rank)
+            .copied()
+            .unwrap_or(FIRST_GUESS)
+            .clamp(FLOOR, CAP);
     }
 
     /// The percentile, within floor and cap.
     pub(crate) fn high(&self) -> Duration {
-        match self.sample {
-            None => FIRST_GUESS,
-            Some((mean, deviation)) => {
-                let seconds = (mean + 4.0 * deviation).clamp(0.0, CAP.as_secs_f64());
-                Duration::from_secs_f64(seconds).clamp(FLOOR, CAP)
-            }
-        }
+        self.high
     }
 }
 
-/// Measures flushes by the records that waited for them.
+/// Measures flushes by the records that waited for them: each by the one that waited longest.
 #[derive(Debug, Clone)]
 pub(crate) struct FlushClock {
     waiting: VecDeque<(LogSeq, Instant)>,
@@ -68,7 +80,11 @@ impl FlushClock {
     }
 
     pub(crate) fn durable(&mut self, seq: LogSeq, now: Instant) {
+        let mut oldest = None;
         while let Some((_, since)) = self.waiting.pop_front_if(|(waiting, _)| *waiting <= seq) {
+            oldest = oldest.or(Some(since));
+        }
+        if let Some(since) = oldest {
             self.estimate.observe(now.since(since));
         }
     }
@@ -117,5 +133,61 @@ impl Pace {
     /// Before repeating a request that was not answered.
     pub(crate) fn resend(self) -> Duration {
         (self.round_trip * 2 + self.flush).max(Duration::from_millis(5))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: Duration = Duration::from_millis(2);
+    const STALL: Duration = Duration::from_millis(500);
+
+    fn estimate(usual: usize, stalls: usize) -> Estimate {
+        let mut estimate = Estimate::new();
+        for _ in 0..usual {
+            estimate.observe(USUAL);
+        }
+        for _ in 0..stalls {
+            estimate.observe(STALL);
+        }
+        estimate
+    }
+
+    #[test]
+    fn a_stall_is_no_slow_disk_and_a_lasting_change_counts() {
+        assert_eq!(estimate(40, 2).high(), USUAL);
+        assert_eq!(estimate(40, 3).high(), STALL);
+        assert_eq!(estimate(3, 1).high(), STALL, "of a few none is an outlier");
+    }
+
+    #[test]
+    fn what_is_long_ago_is_forgotten() {
+        let mut estimate = estimate(0, 20);
+        assert_eq!(estimate.high(), STALL);
+        for _ in 0..RECENT {
+            estimate.observe(USUAL);
+        }
+        assert_eq!(estimate.high(), USUAL);
+    }
+
+    #[test]
+    fn records_of_one_flush_are_one_measurement() {
+        let mut flushes = FlushClock::new();
+        let at = |ms: u64| Instant(0).plus(Duration::from_millis(ms));
+        for number in 1..=40 {
+            flushes.submitted(LogSeq(number), at(number * 10));
+            flushes.durable(LogSeq(number), at(number * 10 + 2));
+        }
+        for number in 41..=60 {
+            flushes.submitted(LogSeq(number), at(500));
+        }
+        assert_eq!(
+            flushes.high(at(900)),
+            Duration::from_millis(400),
+            "it lasts"
+        );
+        flushes.durable(LogSeq(60), at(1000));
+        assert_eq!(flushes.high(at(1000)), USUAL);
     }
 }

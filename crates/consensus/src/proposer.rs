@@ -85,6 +85,8 @@ pub(crate) struct Proposer {
     pub(crate) tries: u32,
     /// No takeover before.
     pub(crate) not_before: Instant,
+    /// How long to wait for somebody else's ballot once our promise to it has left.
+    patience: Duration,
 }
 
 /// A ballot number beyond this is nonsense: nobody gets there by trying.
@@ -98,6 +100,7 @@ impl Proposer {
             k_seen: 0,
             tries: 0,
             not_before: Instant(0),
+            patience: Duration::ZERO,
         }
     }
 
@@ -158,8 +161,14 @@ impl Proposer {
         self.not_before = self.not_before.max(now.plus(wait));
     }
 
-    /// Waits at least `wait` before an own ballot: somebody else's was joined.
-    pub(crate) fn yield_to_other(&mut self, now: Instant, wait: Duration) {
-        self.not_before = self.not_before.max(now.plus(wait));
+    /// Somebody else's ballot was joined: it gets at least `wait` before the next own one, from when our promise leaves.
+    pub(crate) fn yield_to_other(&mut self, wait: Duration) {
+        self.patience = self.patience.max(wait);
+    }
+
+    /// The promise leaves.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        let patience = std::mem::take(&mut self.patience);
+        self.not_before = self.not_before.max(now.plus(patience));
     }
 }

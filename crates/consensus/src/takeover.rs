@@ -18,13 +18,13 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 impl Engine {
     /// When a takeover of the next height is due, if there is a reason for one.
     pub(crate) fn takeover_due(&self) -> Option<Instant> {
-        if !self.may_vote() || !self.proposer.is_idle() {
+        if !self.may_vote() || !self.proposer.is_idle() || !self.is_vote_durable() {
             return None;
         }
         let pace = self.pace();
         let unfinished = self.acceptor.accepted().map(|accepted| {
             let rank = self.ring_distance(accepted.ballot.node).saturating_sub(1);
-            self.accepted_since.plus(pace.unfinished(rank))
+            self.voted_since.plus(pace.unfinished(rank))
         });
         let wanted = (unfinished.is_none() && self.wants_block()).then(|| {
             let since = self.tip.since.max(self.work_since);
@@ -41,6 +41,19 @@ impl Engine {
             .map(|since| since.plus(pace.round_trip * 2));
         let due = [unfinished, wanted, read].into_iter().flatten().min()?;
         Some(due.max(self.proposer.not_before))
+    }
+
+    /// A takeover fights over a height with whoever this node has voted for. While that vote waits for the disk, its
+    /// ballot waits too: a stalled disk must not make its own node suspect a silence that it causes.
+    pub(crate) fn is_vote_durable(&self) -> bool {
+        self.acceptor.latest_record() <= self.log.durable_through()
+    }
+
+    /// The latest vote has become durable, and its answer leaves only now: waits for what follows begin here.
+    pub(crate) fn vote_became_durable(&mut self) {
+        let now = self.now.instant;
+        self.voted_since = now;
+        self.proposer.answered(now);
     }
 
     pub(crate) fn take_over_if_due(&mut self) {

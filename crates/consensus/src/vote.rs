@@ -116,7 +116,6 @@ impl Engine {
         {
             Verdict::Changed => {
                 self.leave_ballot_below(ballot);
-                self.accepted_since = self.now.instant;
                 self.pending.accepted(&accept.block);
                 let seq = self.append_vote();
                 let message = self.accepted_message(height, ballot, hash);
@@ -274,7 +273,7 @@ impl Engine {
         if ends {
             self.proposer.attempt = Attempt::Idle;
         }
-        self.proposer.yield_to_other(self.now.instant, wait);
+        self.proposer.yield_to_other(wait);
     }
 
     fn append_vote(&mut self) -> LogSeq {

@@ -349,3 +349,32 @@ fn a_block_is_finished_by_whoever_accepted_it() -> Tested {
     );
     settle(world)
 }
+
+/// Disks that stall, all of them, in the moment the turn's holder dies: whoever has started a takeover finishes it as
+/// soon as they go on. Nobody starts another one meanwhile, since its own vote waits for the disk too.
+#[test]
+fn stalled_disks_make_no_duel() -> Tested {
+    for seed in 1..20 {
+        let mut world = World::new(Plan::calm(seed, 3), None);
+        let up = |world: &World<'_>| Seat::all(3).all(|seat| world.is_voting(seat));
+        assert!(world.run_until(millis(2_000), up)?, "all vote");
+        write_alone(&mut world, A, 20)?;
+        let height = world.top().next();
+        for other in [B, C] {
+            world.slow_disk(other, Pace::Slow);
+        }
+        world.kill_now(A);
+        let ops = [world.write(B), world.write(C)];
+        world.run_for(millis(100))?;
+        for other in [B, C] {
+            world.slow_disk(other, Pace::Usual);
+        }
+        for op in ops {
+            written(&mut world, op)?;
+        }
+        let ballot = world.decided_at(height).expect("it is decided");
+        assert!(ballot.k <= 3, "seed {seed}: decided by ballot {}", ballot.k);
+        settle(world)?;
+    }
+    Ok(())
+}
