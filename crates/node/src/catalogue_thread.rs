@@ -3,6 +3,10 @@
 //! Consensus never waits for the catalogue: decided blocks are handed over in order and applied in runs, one SQLite
 //! transaction per run. Blocks that hold nothing but raw records change no row; their heights are noted at once and
 //! written with the next run, so that a stream of records costs SQLite nothing.
+//!
+//! A run that cannot be written, on a full disk for instance, is kept and tried again until it can: searches stand
+//! still meanwhile at the height before it. What waits is bounded by what the ledger takes from peers while its own
+//! disk is behind.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -15,7 +19,7 @@ use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Outcome, Reader};
 use model::{Height, Position};
 use replica::{AppliedBlock, Disposition};
 use tokio::sync::{Semaphore, watch};
-use tracing::error;
+use tracing::{error, info};
 
 /// A run ends at this many blocks or commands.
 const RUN_BLOCKS: usize = 512;
@@ -74,14 +78,15 @@ impl Feeder {
         self.commands > 0
     }
 
-    /// Applies what has been collected.
+    /// Applies what has been collected, or keeps it.
     pub(crate) fn flush(&mut self) -> Result<Vec<Applied>, ApplyError> {
         if self.run.is_empty() {
             return Ok(Vec::new());
         }
+        let applied = self.catalogue.apply(&self.run)?;
         self.commands = 0;
-        let run = std::mem::take(&mut self.run);
-        self.catalogue.apply(&run)
+        self.run.clear();
+        Ok(applied)
     }
 }
 
@@ -162,6 +167,7 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
     let worker = Worker {
         feeder,
         shared: Arc::clone(&shared),
+        stands_still: false,
     };
     let thread = std::thread::Builder::new()
         .name("catalogue".to_owned())
@@ -195,6 +201,8 @@ impl Running {
 struct Worker {
     feeder: Feeder,
     shared: Arc<Shared>,
+    /// Whether the last run could not be written.
+    stands_still: bool,
 }
 
 impl Worker {
@@ -205,15 +213,36 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => {
                     if let Err(error) = self.flush() {
-                        error!(%error, "the catalogue could not be written");
+                        // The ledger has everything: the next start goes on from the last height written.
+                        error!(%error, cause = cause(&error), "the catalogue could not be written");
                     }
                     return;
                 }
             };
-            if let Err(error) = step {
-                // The ledger has everything: the next start goes on from the last height written.
-                error!(%error, "the catalogue could not be written: this node's searches stand still");
+            if !self.goes_on(step) {
                 return;
+            }
+        }
+    }
+
+    /// Says when writing begins to fail and when it works again; false if only a new start can help.
+    fn goes_on(&mut self, step: Result<(), ApplyError>) -> bool {
+        match step {
+            Ok(()) => {
+                if std::mem::take(&mut self.stands_still) {
+                    info!("the catalogue can be written again");
+                }
+                true
+            }
+            Err(error) if error.is_damage() => {
+                error!(%error, cause = cause(&error), "the catalogue is damaged: searches stand still until a restart rebuilds it");
+                false
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.stands_still, true) {
+                    error!(%error, cause = cause(&error), "the catalogue could not be written: searches stand still until it can");
+                }
+                true
             }
         }
     }
@@ -241,6 +270,13 @@ impl Worker {
     fn flush(&mut self) -> Result<(), ApplyError> {
         let outcomes = self.feeder.flush()?;
         self.keep(outcomes);
+        if let Some(height) = self.feeder.catalogue.height() {
+            self.shared.applied.send_if_modified(|applied| {
+                let behind = *applied < height;
+                *applied = height.max(*applied);
+                behind
+            });
+        }
         Ok(())
     }
 
@@ -253,6 +289,11 @@ impl Worker {
                 .keep(applied);
         }
     }
+}
+
+/// What SQLite says.
+fn cause(error: &ApplyError) -> String {
+    std::error::Error::source(error).map_or_else(String::new, ToString::to_string)
 }
 
 impl CatalogueHandle {

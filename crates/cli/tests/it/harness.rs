@@ -25,7 +25,13 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     token: String,
     links: Vec<Link>,
+    small_disks: Vec<SmallDisk>,
     folder: TempDir,
+}
+
+/// A file system of a few megabytes in memory, mounted over a node's folder.
+struct SmallDisk {
+    folder: PathBuf,
 }
 
 /// One node.
@@ -101,8 +107,17 @@ impl Cluster {
             nodes: nodes.collect(),
             token: text(&created["token"]),
             links: Vec::new(),
+            small_disks: Vec::new(),
             folder,
         }
+    }
+
+    /// Moves the folder of a node that does not run to a disk of `megabytes`. False if that takes rights we lack.
+    pub(crate) fn put_on_small_disk(&mut self, node: usize, megabytes: u32) -> bool {
+        let disk = SmallDisk::mount_over(&self.nodes[node].folder(), megabytes);
+        let mounted = disk.is_some();
+        self.small_disks.extend(disk);
+        mounted
     }
 
     /// Sets a variable for a node's next start.
@@ -336,6 +351,43 @@ impl Node {
     /// The ledger's folder.
     pub(crate) fn ledger(&self) -> PathBuf {
         self.folder().join("ledger")
+    }
+}
+
+impl SmallDisk {
+    fn mount_over(folder: &Path, megabytes: u32) -> Option<Self> {
+        let aside = folder.with_extension("aside");
+        std::fs::rename(folder, &aside).expect("set aside");
+        std::fs::create_dir(folder).expect("an empty folder");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
+            .arg(folder)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !mounted {
+            std::fs::remove_dir(folder).expect("still empty");
+            std::fs::rename(&aside, folder).expect("back in place");
+            return None;
+        }
+        let disk = Self {
+            folder: folder.to_owned(),
+        };
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(aside.join("."))
+            .arg(folder)
+            .status();
+        assert!(copied.expect("cp runs").success(), "the folder is copied");
+        Some(disk)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.folder).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} is still mounted", self.folder.display());
+        }
     }
 }
 

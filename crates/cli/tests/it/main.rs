@@ -20,3 +20,4 @@ mod demo;
 mod durability;
 mod faults;
 mod files;
+mod full_disk;
