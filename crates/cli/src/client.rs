@@ -7,20 +7,20 @@
 //! A node may be frozen rather than dead: its system takes the connection and nothing comes. So every attempt is given
 //! up once neither side has moved a byte for [`SILENCE`].
 
+mod form;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode, Url, multipart};
+use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
-use tokio_util::io::ReaderStream;
 
 use crate::connection::{Connection, ConnectionError, is_loopback};
 
@@ -463,36 +463,8 @@ impl Client {
         Ok(match &call.body {
             Body::Empty => request,
             Body::Json(value) => request.json(value),
-            Body::Upload(upload) => request.multipart(upload.form(moved).await?),
+            Body::Upload(upload) => form::attach(request, upload, moved).await?,
         })
-    }
-}
-
-impl Upload {
-    async fn form(&self, moved: &Moved) -> Result<multipart::Form, CallError> {
-        let body = match &self.source {
-            Source::Memory(bytes) => reqwest::Body::from(bytes.clone()),
-            Source::Path(path) => {
-                let file =
-                    tokio::fs::File::open(path)
-                        .await
-                        .map_err(|source| CallError::Local {
-                            path: path.clone(),
-                            source,
-                        })?;
-                let moved = moved.clone();
-                let chunks = ReaderStream::with_capacity(file, 256 << 10);
-                reqwest::Body::wrap_stream(chunks.inspect(move |_| moved.note()))
-            }
-        };
-        let file =
-            multipart::Part::stream_with_length(body, self.size).file_name(self.name.clone());
-        let metadata = multipart::Part::text(self.metadata.to_string())
-            .mime_str("application/json")
-            .expect("a media type of our own");
-        Ok(multipart::Form::new()
-            .part("metadata", metadata)
-            .part("file", file))
     }
 }
 

@@ -79,6 +79,34 @@ async fn what_goes_in_through_one_node_comes_out_of_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_keeps_its_name_whatever_it_is() {
+    let cluster = Cluster::start(1).await;
+    let folder = cluster.scratch().join("names");
+    std::fs::create_dir(&folder).expect("a folder");
+    let mut names = [
+        "back\\slash.txt",
+        "quo\"te.txt",
+        "line\nbreak.txt",
+        "50%.txt",
+        "a'b; c=d.txt",
+        "Ü ✈.txt",
+    ];
+    for name in names {
+        std::fs::write(folder.join(name), name).expect("written");
+    }
+    let (code, _, summary) = upload(&cluster, &folder, &[]);
+    assert_eq!((code, &summary["uploaded"]), (Some(0), &names.len().into()));
+    let found = json_lines(&succeed(cluster.client(["search", "", "--json"])));
+    let mut kept: Vec<_> = found
+        .iter()
+        .filter_map(|file| file["name"].as_str())
+        .collect();
+    kept.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(kept, names);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_is_uploaded_once() {
     let cluster = Cluster::start(3).await;
     let folder = folder_of(&cluster, "trip", 60);

@@ -3,6 +3,7 @@
 //! Its bytes go to disk first, here and on as many other nodes as may crash, and only then is it named in the ledger:
 //! a file that is known is a file that can be had. Memory does not grow with the file.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use ::blobs::Staged;
 use axum::body::Bytes;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
-use axum::http::StatusCode;
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_DISPOSITION, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use catalogue::Outcome;
 use model::file::Metadata;
@@ -164,10 +165,9 @@ impl Form {
         while let Some(field) = form.next_field().await.map_err(broken)? {
             match field.name() {
                 Some("file") if read.file.is_none() => {
-                    let name = field
-                        .file_name()
-                        .filter(|name| !name.is_empty())
-                        .map(str::to_owned);
+                    let name = extended_name(field.headers())
+                        .or_else(|| field.file_name().map(str::to_owned))
+                        .filter(|name| !name.is_empty());
                     let incoming = call.api.holdings.begin(FILE_BYTES_MAX);
                     read.file = Some((name, receive(field, incoming).await?));
                 }
@@ -185,6 +185,20 @@ impl Form {
         }
         Ok(read)
     }
+}
+
+/// The name in the notation of RFC 8187, which holds every character, if the client gives one.
+fn extended_name(headers: &HeaderMap) -> Option<String> {
+    let disposition = headers.get(CONTENT_DISPOSITION)?.to_str().ok()?;
+    let (_, value) = disposition.split_once("filename*=")?;
+    let value = value.split(';').next()?.trim();
+    let (charset, rest) = value.split_once('\'')?;
+    let (_language, encoded) = rest.split_once('\'')?;
+    if !charset.eq_ignore_ascii_case("utf-8") {
+        return None;
+    }
+    let decoded = percent_encoding::percent_decode_str(encoded);
+    decoded.decode_utf8().ok().map(Cow::into_owned)
 }
 
 async fn receive(mut field: Field<'_>, mut incoming: Incoming) -> Result<Staged, Problem> {
@@ -318,7 +332,7 @@ pub(crate) fn content_tag(id: BlobId) -> String {
 }
 
 /// Whether a client that wants to be the first is not.
-pub(crate) fn refuse_known(headers: &axum::http::HeaderMap) -> Result<(), Problem> {
+pub(crate) fn refuse_known(headers: &HeaderMap) -> Result<(), Problem> {
     if conditional::must_be_new(headers) {
         return Err(Problem::new(
             Code::AlreadyExists,
@@ -331,6 +345,7 @@ pub(crate) fn refuse_known(headers: &axum::http::HeaderMap) -> Result<(), Proble
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
     use serde_json::json;
 
     #[test]
@@ -351,6 +366,20 @@ mod tests {
         for place in ["/sha256", "/name", "/metadata/rating"] {
             assert!(problem.contains(place), "{problem}");
         }
+    }
+
+    #[test]
+    fn an_extended_name_is_read_if_it_is_one() {
+        let name = |text: &'static str| {
+            let value = HeaderValue::from_static(text);
+            extended_name(&HeaderMap::from_iter([(CONTENT_DISPOSITION, value)]))
+        };
+        let given =
+            "form-data; name=\"file\"; filename=\"x\"; filename*=UTF-8''a%5C%22%0Ab; size=3";
+        assert_eq!(name(given).as_deref(), Some("a\\\"\nb"));
+        assert_eq!(name("form-data; filename=\"x\""), None);
+        assert_eq!(name("form-data; filename*=utf-8''%FF"), None);
+        assert_eq!(name("form-data; filename*=latin1''x"), None);
     }
 
     #[test]
