@@ -5,10 +5,12 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 STARLING := $(TARGET)/release/starling
 SEEDS ?= 200
+MINUTES ?= 5
+NODES ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench sim needs
+.PHONY: help demo test check fix bench sim torture needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -41,6 +43,9 @@ bench: ## the comparison with etcd (needs Debian's etcd-server; about ten minute
 
 sim: ## simulated clusters under faults (SEEDS=200)
 	cargo run --locked --release --package sim -- run --seeds $(SEEDS) $(ARGS)
+
+torture: ## random faults on real processes under load, the history checked (MINUTES=5 NODES=3)
+	TORTURE_MINUTES=$(MINUTES) TORTURE_NODES=$(NODES) cargo test --locked --package cli --test it -- --nocapture random_faults
 
 needs: # what the tests call besides cargo; installed when that can be done without asking
 	@tests/needs.sh

@@ -15,7 +15,6 @@
 //! What an earlier run wrote may be in the page cache only. It is flushed when the folder is opened, so that a record
 //! that is durable has only durable bytes before it.
 
-mod faults;
 mod files;
 mod queue;
 mod writer;
@@ -28,10 +27,10 @@ use std::time::Duration;
 
 use ledger::{Completion, Disk, Storage, Write};
 
-pub use self::faults::{FaultError, Faults};
 use self::files::Files;
 use self::queue::Queue;
 use self::writer::Writer;
+use crate::Faults;
 
 /// How long a lazy write waits for one that is not.
 pub const LAZY_WAIT: Duration = Duration::from_millis(20);

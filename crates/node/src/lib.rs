@@ -10,6 +10,7 @@
 pub mod catalogue_thread;
 pub mod config;
 pub mod disk;
+mod faults;
 pub mod http;
 pub mod identity;
 pub mod init;
@@ -19,6 +20,7 @@ mod serve;
 
 pub use catalogue_thread::{Behind, CatalogueHandle};
 pub use config::NodeConfig;
+pub use faults::{FaultError, Faults};
 pub use replica_thread::{
     Decision, DecisionKind, NodeStatus, ReadError, ReplicaHandle, Request, SubmitError,
 };

@@ -165,6 +165,8 @@ struct Shared {
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     start: std::time::Instant,
+    /// How far the wall clock is to be ahead of the machine's; zero but in tests.
+    offset_us: i64,
 }
 
 impl Clock {
@@ -176,7 +178,11 @@ impl Clock {
             .as_micros();
         Now {
             instant: Instant(u64::try_from(elapsed).unwrap_or(u64::MAX)),
-            wall: Timestamp(u64::try_from(wall).unwrap_or(u64::MAX)),
+            wall: Timestamp(
+                u64::try_from(wall)
+                    .unwrap_or(u64::MAX)
+                    .saturating_add_signed(self.offset_us),
+            ),
         }
     }
 }
@@ -218,10 +224,11 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock_offset_ms: i64) -> Self {
         Self {
             clock: Clock {
                 start: std::time::Instant::now(),
+                offset_us: clock_offset_ms.saturating_mul(1000),
             },
         }
     }

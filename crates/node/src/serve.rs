@@ -13,9 +13,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::Faults;
 use crate::catalogue_thread::{self, CatalogueHandle, Feeder};
 use crate::config::NodeConfig;
-use crate::disk::{Faults, FileDisk};
+use crate::disk::FileDisk;
 use crate::identity::Identity;
 use crate::peer::{PeerAddress, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
@@ -43,7 +44,7 @@ pub struct App {
 pub enum ServeError {
     /// A test hook cannot be read.
     #[error(transparent)]
-    Faults(#[from] disk::FaultError),
+    Faults(#[from] crate::FaultError),
     /// The identity is missing or damaged.
     #[error(transparent)]
     Identity(#[from] identity::LoadError),
@@ -109,7 +110,7 @@ pub async fn serve(
     let listener = TcpListener::bind(address).await.map_err(listen)?;
 
     let (inlet, outlet) = replica_thread::channel();
-    let opening = Opening::new();
+    let opening = Opening::new(faults.clock_offset_ms);
     let catalogue_path = config.folder.join("catalogue.sqlite");
     let (replica, feeder) = open_replica(
         &config.folder,

@@ -1,25 +1,11 @@
 //! A node whose disk is full refuses writes, serves reads, and goes on by itself when there is room.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, Setup, fill, until};
 
 const MEGABYTES: u32 = 24;
-
-/// Takes every byte that is left.
-fn fill(folder: &Path) -> PathBuf {
-    let path = folder.join("ballast");
-    let mut file = File::create(&path).expect("a file");
-    for size in [1 << 20, 4096, 1] {
-        while file.write_all(&vec![7; size]).is_ok() {}
-    }
-    path
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
@@ -28,11 +14,7 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
         eprintln!("skipped: mounting a small file system needs root");
         return;
     }
-    for node in 0..3 {
-        cluster.spawn(node);
-        cluster.until_ready(node).await;
-    }
-    cluster.until_writable().await;
+    let cluster = cluster.started(Setup::default()).await;
     let full = cluster.api(0);
     let place = full.append("before", None).await.expect("appended");
     let before = full.upload("before.txt", b"before", &json!({})).await;
@@ -79,11 +61,7 @@ async fn a_node_killed_on_a_full_disk_comes_back_when_there_is_room() {
         eprintln!("skipped: mounting a small file system needs root");
         return;
     }
-    for node in 0..3 {
-        cluster.spawn(node);
-        cluster.until_ready(node).await;
-    }
-    cluster.until_writable().await;
+    let mut cluster = cluster.started(Setup::default()).await;
     cluster.api(0).append("kept", None).await.expect("appended");
     cluster.until_heads_equal().await;
     let ballast = fill(&cluster.node(0).folder());

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -62,21 +63,25 @@ impl Cluster {
 
     /// The same, with a difference.
     pub(crate) async fn start_with(count: usize, setup: Setup) -> Self {
-        let mut cluster = Self::create(count);
+        Self::create(count).started(setup).await
+    }
+
+    /// Starts the nodes of a cluster that was only made, and waits until they take writes.
+    pub(crate) async fn started(mut self, setup: Setup) -> Self {
         if setup.proxied {
-            cluster.put_proxies_between().await;
+            self.put_proxies_between().await;
         }
-        for node in 0..count {
+        for node in 0..self.len() {
             for (name, value) in &setup.environment {
-                cluster.set(node, name, value);
+                self.set(node, name, value);
             }
-            cluster.spawn(node);
+            self.spawn(node);
         }
-        for node in 0..count {
-            cluster.until_ready(node).await;
+        for node in 0..self.len() {
+            self.until_ready(node).await;
         }
-        cluster.until_writable().await;
-        cluster
+        self.until_writable().await;
+        self
     }
 
     /// Makes the folders of `count` nodes.
@@ -477,6 +482,16 @@ pub(crate) fn send_signal(pid: u32, signal: &str) {
         .status()
         .expect("kill");
     assert!(status.success(), "kill -{signal} {pid}");
+}
+
+/// Takes every byte that is left on a folder's disk; gives the file that holds them.
+pub(crate) fn fill(folder: &Path) -> PathBuf {
+    let path = folder.join("ballast");
+    let mut file = File::create(&path).expect("a file");
+    for size in [1 << 20, 4096, 1] {
+        while file.write_all(&vec![7; size]).is_ok() {}
+    }
+    path
 }
 
 /// Whether a process exists. One that has ended and was not waited for does not.

@@ -21,3 +21,4 @@ mod durability;
 mod faults;
 mod files;
 mod full_disk;
+mod torture;

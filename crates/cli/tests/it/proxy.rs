@@ -1,6 +1,7 @@
 //! Wires between nodes that can be cut.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -19,6 +20,8 @@ pub(crate) struct Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
+    /// Bytes arrive late, all of them.
+    Slow(Duration),
     /// Connections stand and nothing passes.
     Silent,
     /// Connections break and none are made.
@@ -52,7 +55,12 @@ impl Link {
         self.state.send_replace(State::Silent);
     }
 
-    /// Undoes both.
+    /// Lets everything arrive so much later.
+    pub(crate) fn delay(&self, by: Duration) {
+        self.state.send_replace(State::Slow(by));
+    }
+
+    /// Undoes all of these.
     pub(crate) fn heal(&self) {
         self.state.send_replace(State::Open);
     }
@@ -100,8 +108,13 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch:
         };
         let Ok(count @ 1..) = read else { return };
         let passable = state.wait_for(|state| *state != State::Silent).await;
-        if !passable.is_ok_and(|state| *state == State::Open) {
+        let Ok(state) = passable.map(|state| *state) else {
             return;
+        };
+        match state {
+            State::Cut | State::Silent => return,
+            State::Slow(by) => tokio::time::sleep(by).await,
+            State::Open => {}
         }
         if to.write_all(&buffer[..count]).await.is_err() {
             return;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use ledger::{Completion, Write};
 use model::LogSeq;
 
-use super::faults::Faults;
 use super::files::Files;
 use super::queue::Queue;
 use super::{LAZY_WAIT, ROOM_RETRY};
+use crate::Faults;
 
 /// Why the thread ends early.
 enum Stop {

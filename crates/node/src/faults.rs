@@ -1,11 +1,14 @@
-//! Faults that tests ask for, so that a real process can be shown to wait for its flushes.
+//! Faults that tests ask for, so that a real process can be shown to wait for its flushes and not to trust its clock.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Names the delay before each flush, in milliseconds.
 const DELAY: &str = "STARLING_TEST_FSYNC_DELAY_MS";
 /// Names the number of the first flush that fails, from 1.
 const FAIL_AFTER: &str = "STARLING_TEST_FSYNC_FAIL_AFTER";
+/// Names how far the wall clock is ahead of the machine's, in milliseconds; may be negative.
+const CLOCK_OFFSET: &str = "STARLING_TEST_CLOCK_OFFSET_MS";
 
 /// A test hook with a value that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,8 @@ pub struct Faults {
     pub flush_delay: Duration,
     /// Which flush fails, counted from 1.
     pub failing_flush: Option<u64>,
+    /// How far the wall clock is ahead of the machine's, in milliseconds.
+    pub clock_offset_ms: i64,
 }
 
 impl Faults {
@@ -29,6 +34,7 @@ impl Faults {
     pub const NONE: Self = Self {
         flush_delay: Duration::ZERO,
         failing_flush: None,
+        clock_offset_ms: 0,
     };
 
     /// What the environment asks for, see `docs/testing.md`; normally nothing.
@@ -39,11 +45,12 @@ impl Faults {
         Ok(Self {
             flush_delay: Duration::from_millis(number(DELAY)?.unwrap_or(0)),
             failing_flush: number(FAIL_AFTER)?,
+            clock_offset_ms: number(CLOCK_OFFSET)?.unwrap_or(0),
         })
     }
 }
 
-fn number(variable: &'static str) -> Result<Option<u64>, FaultError> {
+fn number<N: FromStr>(variable: &'static str) -> Result<Option<N>, FaultError> {
     let Some(value) = std::env::var_os(variable) else {
         return Ok(None);
     };
