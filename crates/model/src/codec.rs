@@ -50,6 +50,16 @@ pub trait Encode {
         self.encode(&mut out);
         out
     }
+
+    /// Appends the encodings of several values, one after the other.
+    fn encode_all(items: &[Self], out: &mut Vec<u8>)
+    where
+        Self: Sized,
+    {
+        for item in items {
+            item.encode(out);
+        }
+    }
 }
 
 /// A value that can be read back from its canonical encoding.
@@ -69,6 +79,15 @@ pub trait Decode: Sized {
         let value = Self::decode(&mut reader)?;
         reader.finish()?;
         Ok(value)
+    }
+
+    /// Reads `count` values, one after the other. The count has been checked by [`Reader::length`]; memory grows with
+    /// the values read all the same, since one value may take much more room than its bytes.
+    ///
+    /// # Errors
+    /// As [`Decode::decode`].
+    fn decode_all(count: usize, input: &mut Reader<'_>) -> Result<Vec<Self>, DecodeError> {
+        (0..count).map(|_| Self::decode(input)).collect()
     }
 }
 
@@ -155,7 +174,28 @@ macro_rules! integer {
         }
     )*};
 }
-integer!(u8, u16, u32, u64, i16, i64);
+integer!(u16, u32, u64, i16, i64);
+
+impl Encode for u8 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(*self);
+    }
+
+    fn encode_all(items: &[Self], out: &mut Vec<u8>) {
+        out.extend_from_slice(items);
+    }
+}
+
+impl Decode for u8 {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let [byte] = input.array()?;
+        Ok(byte)
+    }
+
+    fn decode_all(count: usize, input: &mut Reader<'_>) -> Result<Vec<Self>, DecodeError> {
+        input.take(count).map(<[u8]>::to_vec)
+    }
+}
 
 impl Encode for f64 {
     fn encode(&self, out: &mut Vec<u8>) {
@@ -266,16 +306,14 @@ impl<T: Decode> Decode for Option<T> {
 impl<T: Encode> Encode for Vec<T> {
     fn encode(&self, out: &mut Vec<u8>) {
         encode_length(self.len(), out);
-        for item in self {
-            item.encode(out);
-        }
+        T::encode_all(self, out);
     }
 }
 
 impl<T: Decode> Decode for Vec<T> {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let length = input.length()?;
-        (0..length).map(|_| T::decode(input)).collect()
+        T::decode_all(length, input)
     }
 }
 
