@@ -153,10 +153,11 @@ macro_rules! counter {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The value after this one.
+            /// The value after this one. The last of all, which no cluster lives to see and only a damaged or
+            /// malicious source names, is followed by itself: a counter never goes back.
             #[must_use]
             pub fn next(self) -> Self {
-                Self(self.0 + 1)
+                Self(self.0.saturating_add(1))
             }
         }
 
