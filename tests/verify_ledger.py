@@ -463,6 +463,12 @@ class Log:
             raise Fault(where)
         flushed, first, start = False, None, None
         for index, head in self.heads_behind():
+            if head.number == self.number:
+                if index > self.index and head.link == self.link:
+                    note(f"{where}: bytes behind the last record of the file")
+                    self.index, self.at = index, 0
+                    return True
+                continue
             flushed |= head.flushed > self.number
             first = first or (index, head)
             if head.kind == START:
@@ -489,7 +495,7 @@ class Log:
             for nonce in file.nonces(self.nonce):
                 for place in file.magics(self.at if index == self.index else 0):
                     head = file.head(place, nonce)
-                    if head and head.number > self.number:
+                    if head and head.number >= self.number:
                         yield index, head
 
 

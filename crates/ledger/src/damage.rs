@@ -21,6 +21,9 @@ pub(crate) enum Verdict {
     /// An incarnation ended here, and the next one, which begins at the spot, found more in the page cache than was
     /// ever flushed. Its start repeats the vote, so only decided blocks may be missing, which others have.
     Superseded(Spot),
+    /// Nothing is lost: the record that seemed to be missing is the first of a later file. What cannot be read are bytes
+    /// behind the last record of its file.
+    Stray(Spot),
     /// Something flushed is lost. The spot is the first intact head behind it.
     Damaged(Option<Spot>),
 }
@@ -44,6 +47,8 @@ pub(crate) struct Rest<'a> {
     pub(crate) files: &'a [LogFile],
     /// The number of the record that is missing.
     pub(crate) number: u64,
+    /// What it must say of the record before it, if that is known.
+    pub(crate) link: Option<u32>,
     pub(crate) chain: ChainId,
     /// Of the last incarnation before the break.
     pub(crate) nonce: Nonce,
@@ -54,6 +59,8 @@ pub(crate) struct Rest<'a> {
 struct Behind {
     first: Option<Spot>,
     start: Option<Spot>,
+    /// The very record that is missing, in a later file.
+    stray: Option<Spot>,
     /// One of them was written when the missing record was known to be flushed.
     flushed: bool,
 }
@@ -65,6 +72,9 @@ impl Rest<'_> {
             return Ok(Verdict::Damaged(broken.intact));
         }
         let behind = self.behind(broken.suspect)?;
+        if let Some(next) = behind.stray {
+            return Ok(Verdict::Stray(next));
+        }
         Ok(match (behind.first, behind.start) {
             (None, _) => Verdict::Unfinished,
             (first, _) if behind.flushed => Verdict::Damaged(first),
@@ -82,9 +92,16 @@ impl Rest<'_> {
             for header in self.headers(file)? {
                 window.search(from, |window, at| {
                     let head = window.head(at, &header)?;
-                    let head = head.filter(|head| head.number > self.number);
+                    // A head speaks for the place it is at. One that names another would lead a reader back to where
+                    // it came from.
+                    let head = head.filter(|head| head.is_at(at) && u64::from(head.offset) >= from);
                     if let (Some(head), None) = (head, behind.start) {
-                        behind.take(index, &head, header, self.number);
+                        if index > suspect && self.is_missing(&head) {
+                            behind.stray.get_or_insert(spot(index, &head, header));
+                        }
+                        if head.number > self.number {
+                            behind.take(index, &head, header, self.number);
+                        }
                     }
                     Ok(())
                 })?;
@@ -94,6 +111,11 @@ impl Rest<'_> {
             }
         }
         Ok(behind)
+    }
+
+    /// Whether this is the record that comes behind the last one read. Without a link nobody can tell.
+    fn is_missing(&self, head: &Head) -> bool {
+        head.number == self.number && self.link == Some(head.link)
     }
 
     /// The headers a file may have had: its own, else one with the nonce of the file before it or of a start in it.
@@ -154,16 +176,20 @@ impl Rest<'_> {
 
 impl Behind {
     fn take(&mut self, file: usize, head: &Head, header: FileHeader, missing: u64) {
-        let spot = Spot {
-            file,
-            offset: head.offset.into(),
-            number: head.number,
-            header,
-        };
+        let spot = spot(file, head, header);
         self.first.get_or_insert(spot);
         self.flushed |= head.flushed > missing;
         if head.kind == Kind::Start {
             self.start = Some(spot);
         }
+    }
+}
+
+fn spot(file: usize, head: &Head, header: FileHeader) -> Spot {
+    Spot {
+        file,
+        offset: head.offset.into(),
+        number: head.number,
+        header,
     }
 }

@@ -216,6 +216,12 @@ impl Head {
         out
     }
 
+    /// Whether this head, read at `at`, is one of the copies that its record has.
+    pub(crate) fn is_at(&self, at: u64) -> bool {
+        let offset = u64::from(self.offset);
+        offset == at || (self.kind.doubled() && second_copy(offset) == at)
+    }
+
     /// The checksum, which the next record's `link` repeats.
     pub(crate) fn link_for_next(&self, file: &FileHeader) -> u32 {
         let bytes = self.to_bytes(file);

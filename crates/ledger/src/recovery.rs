@@ -20,6 +20,9 @@ use crate::scan::{Break, Found, Scanner, Step};
 use crate::window::{LogFile, ScanError, list};
 use crate::writer::Position;
 
+/// What is said of bytes that belong to no record.
+pub(crate) const STRAY: &str = "bytes behind the last record of the file";
+
 /// Why a ledger was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -220,12 +223,17 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
         match scanner.step()? {
             Step::End => break false,
             Step::Break(broken) => match judge(&scanner, &files, &broken, replay.floor)? {
-                None => break true,
-                Some(start) => {
+                Behind::Nothing => break true,
+                Behind::Start(start) => {
                     let at = Site::of(&files, broken.suspect.0, broken.suspect.1);
                     report.superseded.push(at.repair(broken.what));
                     scanner.resume(start)?;
                     replay.lost = true;
+                }
+                Behind::Next(record) => {
+                    let at = Site::of(&files, broken.suspect.0, broken.suspect.1);
+                    report.repaired.push(at.repair(STRAY));
+                    scanner.resume(record)?;
                 }
             },
             Step::Record(record) => {
@@ -346,16 +354,26 @@ fn found(
     }
 }
 
-/// Whether the log simply ends at a break, or goes on with a start; if neither, what was lost.
+/// Where the log goes on behind a break.
+enum Behind {
+    Nothing,
+    /// With the start of an incarnation that had read more than was ever flushed.
+    Start(Spot),
+    /// With the record that comes next.
+    Next(Spot),
+}
+
+/// Whether the log simply ends at a break, or goes on somewhere; if neither, what was lost.
 fn judge(
     scanner: &Scanner<'_>,
     files: &[LogFile],
     broken: &Break,
     floor: Height,
-) -> Result<Option<Spot>, OpenError> {
+) -> Result<Behind, OpenError> {
     match scanner.judge(broken)? {
-        Verdict::Unfinished => return Ok(None),
-        Verdict::Superseded(start) => return Ok(Some(start)),
+        Verdict::Unfinished => return Ok(Behind::Nothing),
+        Verdict::Superseded(start) => return Ok(Behind::Start(start)),
+        Verdict::Stray(next) => return Ok(Behind::Next(next)),
         Verdict::Damaged(_) => {}
     }
     let at = Site::of(files, broken.suspect.0, broken.suspect.1);

@@ -138,6 +138,7 @@ impl<'a> Scanner<'a> {
             storage: self.storage,
             files: self.files,
             number: self.expected.0,
+            link: self.expected.1,
             chain: self.chain.unwrap_or(ChainId([0; 16])),
             nonce: self.nonce,
         }

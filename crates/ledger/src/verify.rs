@@ -13,7 +13,7 @@ use crate::format::Kind;
 use crate::index::{Entry, Foundation, Place};
 use crate::reader::{Reader, read_block, read_certificate};
 use crate::record::Meta;
-use crate::recovery::OpenError;
+use crate::recovery::{OpenError, STRAY};
 use crate::scan::{Break, Found, Scanner, Step};
 use crate::window::{LogFile, list};
 
@@ -81,17 +81,15 @@ pub fn verify_storage(
         notes,
         ..
     } = survey;
-    let to = blocks
-        .last_key_value()
-        .map_or(Height::GENESIS, |(height, _)| *height);
     let foundation = read_foundation(storage, &files, blocks.get(&Height::GENESIS))?;
     let mut check = Check::new(storage, &foundation, signatures, Height::GENESIS);
     check.report.faults = faults;
     check.report.notes = notes;
-    let mut height = Height::GENESIS;
-    while height <= to {
-        check.entry(height, blocks.get(&height).copied());
-        height = height.next();
+    let mut next = Height::GENESIS;
+    for (height, entry) in &blocks {
+        check.gap(next, *height);
+        check.entry(*height, *entry);
+        next = height.next();
     }
     Ok(check.finish())
 }
@@ -174,6 +172,10 @@ impl<'a> Survey<'a> {
                 self.notes.push(text);
                 self.superseded = true;
                 return Ok(Some(start));
+            }
+            Verdict::Stray(next) => {
+                self.notes.push(format!("{at}: {STRAY} ({what})"));
+                return Ok(Some(next));
             }
             Verdict::Unfinished => None,
             Verdict::Damaged(spot) => spot,
@@ -283,12 +285,20 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Heights from `first` on are missing below `above`. However many: a log that names absurd heights is no reason to
+    /// say so for each.
+    fn gap(&mut self, first: Height, above: Height) {
+        match above.previous().filter(|last| *last >= first) {
+            Some(last) if last > first => {
+                self.missing(first, format!("the blocks {first} to {last} are missing"));
+            }
+            Some(_) => self.missing(first, "the block is missing".to_owned()),
+            None => {}
+        }
+    }
+
     /// Reads a block where the log says it is.
-    fn entry(&mut self, height: Height, entry: Option<Entry>) {
-        let Some(entry) = entry else {
-            self.missing(height, "the block is missing".to_owned());
-            return;
-        };
+    fn entry(&mut self, height: Height, entry: Entry) {
         let read = || {
             let block = read_block(self.storage, height, entry.body, entry.hash)?;
             let place = entry.certificate;

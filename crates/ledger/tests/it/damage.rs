@@ -1,9 +1,9 @@
 //! Flushed bytes go bad: one copy is made good, two are an error, and nobody votes on what is left.
 
-use ledger::{Ledger, OpenError};
+use ledger::{Ledger, OpenError, verify_storage};
 use model::Height;
 
-use crate::chain::{Memory, Node, Trusting, keys, record};
+use crate::chain::{Memory, Node, Trusting, ballot, certify, child, keys, record};
 use crate::memory_disk::MemoryDisk;
 
 /// The offset of the last record appended to a node's log.
@@ -323,4 +323,39 @@ fn a_swapped_block_is_found_although_every_checksum_fits() {
             ..
         })
     ));
+}
+
+#[test]
+fn a_start_behind_stray_bytes_is_not_forgotten() {
+    // The last thing an incarnation wrote is its start, and something wrote behind the end of the file before it.
+    let mut node = Node::started();
+    node.write_blocks(1);
+    let mut node = Node::open(&node.disk).unwrap();
+    node.start();
+    node.flush();
+    node.disk
+        .edit("00000001.log", |bytes| bytes.extend([0xee; 700]));
+    let verified = verify_storage(&node.disk, &Trusting).unwrap();
+    assert!(verified.ok() && verified.notes.len() == 1, "{verified:?}");
+    let again = Node::open(&node.disk).unwrap();
+    assert_eq!(again.memory, node.memory, "no boot is used twice");
+    let report = &again.recovered.report;
+    assert_eq!((report.repaired.len(), report.cut.len()), (1, 0));
+}
+
+#[test]
+fn a_record_that_names_the_last_height_of_all_is_one_fault() {
+    let mut node = Node::started();
+    node.write_blocks(1);
+    let block = child(node.memory.tip.block.header(), vec![record(b"next")]);
+    let mut certificate = certify(&block, ballot(1));
+    certificate.height = Height(u64::MAX);
+    node.append(&model::Record::Decided {
+        block,
+        certificate,
+        body: true,
+    });
+    node.flush();
+    let report = verify_storage(&node.disk, &Trusting).unwrap();
+    assert_eq!((report.blocks, report.faults.len()), (2, 2), "{report:?}");
 }

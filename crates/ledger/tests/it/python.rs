@@ -144,3 +144,25 @@ fn a_signature_that_nobody_made_is_found() {
         text(&output.stderr)
     );
 }
+
+#[test]
+fn stray_bytes_hide_no_start_behind_them() {
+    let mut node = Node::started();
+    node.write_blocks(1);
+    let mut node = Node::open(&node.disk).unwrap();
+    node.start();
+    node.accept(1, vec![]);
+    node.decide();
+    node.flush();
+    node.disk
+        .edit("00000001.log", |bytes| bytes.extend([0xee; 700]));
+    let folder = tempfile::tempdir().unwrap();
+    node.disk.save(folder.path());
+    let Some(output) = run(folder.path(), &[]) else {
+        return;
+    };
+    let (said, noted) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{noted}");
+    assert!(said.contains("height=2 "), "{said}");
+    assert!(noted.contains("behind the last record"), "{noted}");
+}
