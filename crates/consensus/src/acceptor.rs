@@ -3,6 +3,7 @@
 //! The acceptor changes memory at once, in the order of arrival. The engine appends every change to the log in that
 //! order, and a reply leaves when the log is durable through the record it rests on.
 
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 
 use model::{Ballot, Block, Height, LogSeq, Signature, Vote};
@@ -134,6 +135,18 @@ impl Acceptor {
         {
             accepted.seq = seq;
         }
+    }
+
+    /// Feeds the vote; of a record only how far it is from being durable.
+    pub(crate) fn hash_state(&self, durable: LogSeq, hasher: &mut impl Hasher) {
+        self.promised.hash(hasher);
+        self.promised_seq.0.saturating_sub(durable.0).hash(hasher);
+        let accepted = self.accepted.as_ref();
+        let facts = accepted.map(|last| {
+            let ahead = last.seq.0.saturating_sub(durable.0);
+            (last.ballot, last.block.hash(), ahead)
+        });
+        facts.hash(hasher);
     }
 
     /// The whole vote, for the log.

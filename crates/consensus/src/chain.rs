@@ -1,6 +1,7 @@
 //! Decided blocks: the tip, the log behind it, and catching up with others.
 
 use std::collections::VecDeque;
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,6 +183,11 @@ impl CatchUp {
 
     pub(crate) fn wake(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// Feeds who is awaited, not for how long.
+    pub(crate) fn hash_state(&self, hasher: &mut impl Hasher) {
+        (self.due.is_some(), self.asked, self.sending).hash(hasher);
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Input {
 }
 
 /// Whether the disk takes writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DiskRoom {
     /// Writes wait.
     Full,
@@ -128,7 +128,7 @@ pub enum Urgency {
 }
 
 /// Why a node stopped voting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum StopReason {
     /// A flush failed.
     #[error("a flush of the ledger failed; restart the node to re-verify its disk")]

@@ -58,7 +58,7 @@ pub struct Recovered {
 }
 
 /// How far a node is in taking part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// The first record of this incarnation is not durable yet: nothing is said.
     Opening,
@@ -99,6 +99,7 @@ pub struct PeerStatus {
 /// * The accepted ballot is at most the promised one.
 /// * At most one block is decided per height.
 /// * A vote at h is appended behind the decided mark of h - 1.
+#[derive(Clone)]
 pub struct Engine {
     pub(crate) me: Turn,
     pub(crate) nonce: Nonce,
@@ -130,8 +131,8 @@ pub struct Engine {
     pub(crate) leaving: bool,
     /// When the last beacons and pings went out.
     touched: Option<Instant>,
-    own_messages: VecDeque<(LogSeq, Message)>,
-    stash: Vec<(NodeId, Message)>,
+    pub(crate) own_messages: VecDeque<(LogSeq, Message)>,
+    pub(crate) stash: Vec<(NodeId, Message)>,
     pub(crate) effects: VecDeque<Effect>,
 }
 

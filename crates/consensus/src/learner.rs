@@ -1,6 +1,7 @@
 //! Counting accepts: a block is decided when a quorum of distinct voters accepted it at one ballot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 
 use model::{Ballot, Block, BlockHash, Instant, NodeId, Signature};
@@ -87,6 +88,17 @@ impl Learner {
             }
             self.bodies.push(Arc::clone(block));
         }
+    }
+
+    /// Feeds who accepted what, and which bodies are here.
+    pub(crate) fn hash_state(&self, hasher: &mut impl Hasher) {
+        for (value, votes) in &self.tallies {
+            let voters: Vec<NodeId> = votes.keys().copied().collect();
+            (value, voters).hash(hasher);
+        }
+        let bodies: BTreeSet<BlockHash> = self.bodies.iter().map(|block| block.hash()).collect();
+        bodies.hash(hasher);
+        self.wanted.map(|(hash, _)| hash).hash(hasher);
     }
 
     /// A body kept.

@@ -18,6 +18,7 @@
 //! * `chain`: decided blocks, catching up, the log cursor.
 //! * `pace`: how long to wait; `turn`: whose turn it is, suspects, hints, pushes.
 //! * `start`: the check after a start; `read`: linearizable reads at any node.
+//! * [`fingerprint`]: what two engines must have in common to be taken for one state by a search.
 //!
 //! Deliberately absent: leaders, terms, leases, pipelining of heights, membership changes (the membership is fixed
 //! for the life of a chain), and the standing takeover of an idle suspect's turn.
@@ -26,6 +27,7 @@ mod acceptor;
 mod chain;
 pub mod effect;
 mod engine;
+pub mod fingerprint;
 mod learner;
 pub mod message;
 mod pace;

@@ -1,6 +1,7 @@
 //! What is known of each other voter.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher};
 use std::time::Duration;
 
 use model::{Ballot, BlockHash, Boot, Height, Instant, Membership, NodeId, Nonce, Timestamp};
@@ -187,6 +188,14 @@ impl Peers {
     /// How many were heard lately.
     pub(crate) fn alive(&self, now: Instant) -> usize {
         self.map.values().filter(|peer| peer.is_alive(now)).count()
+    }
+
+    /// Feeds what turns and catching up depend on. A reported tip below our own says nothing any more.
+    pub(crate) fn hash_state(&self, tip: Height, now: Instant, hasher: &mut impl Hasher) {
+        for peer in self.map.values() {
+            let advice = (peer.yielding, peer.worked, peer.missed, peer.is_alive(now));
+            (peer.boot(), peer.tip.max(tip), advice).hash(hasher);
+        }
     }
 
     /// The smoothed round trip to the peer that completes a quorum of `quorum`.

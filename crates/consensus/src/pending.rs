@@ -1,6 +1,7 @@
 //! Commands that wait for a block: our clients' until they are seen in a decided one, others' for a while.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash as _, Hasher};
 use std::time::Duration;
 
 use model::{
@@ -182,6 +183,14 @@ impl Pending {
             }
         }
         self.expire(block.header().time, now)
+    }
+
+    /// Feeds what waits, in order. What was pushed to whom is left out: a repeated push is harmless.
+    pub(crate) fn hash_state(&self, hasher: &mut impl Hasher) {
+        for waiting in self.queue.values() {
+            (waiting.command.leaf(), waiting.origin).hash(hasher);
+        }
+        self.queue.len().hash(hasher);
     }
 
     fn expire(&mut self, time: Timestamp, now: Instant) -> Vec<LeafHash> {

@@ -1,6 +1,7 @@
 //! Ballots of our own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,6 +153,24 @@ impl Proposer {
             refused.insert(by);
             refused.len()
         })
+    }
+
+    /// Feeds the ballot being tried and what the next one must be above.
+    pub(crate) fn hash_state(&self, promised: Ballot, hasher: &mut impl Hasher) {
+        (self.turn_used, self.next_k(promised), self.ballot()).hash(hasher);
+        match &self.attempt {
+            Attempt::Idle => 0_u8.hash(hasher),
+            Attempt::Preparing(preparing) => {
+                for (node, accepted) in &preparing.promises {
+                    let value = accepted.as_ref();
+                    (node, value.map(|(at, block)| (at, block.hash()))).hash(hasher);
+                }
+                preparing.refused.hash(hasher);
+            }
+            Attempt::Proposing(proposing) => {
+                (proposing.accept.block.hash(), &proposing.refused).hash(hasher);
+            }
+        }
     }
 
     /// Gives up the ballot being tried and waits at least `wait` before the next one.

@@ -5,6 +5,7 @@
 //! above it. An accepted height may be decided already, so it is waited for.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher};
 
 use model::{Boot, Height, Instant, LogSeq, Membership, MembershipHash, NodeId};
 
@@ -142,6 +143,17 @@ impl Reads {
             .filter(|b| b.height > tip)
             .map(|b| b.since)
             .min()
+    }
+
+    /// Feeds which reads wait for what.
+    pub(crate) fn hash_state(&self, hasher: &mut impl Hasher) {
+        (&self.queued, self.rounds).hash(hasher);
+        let round = self.round.as_ref();
+        let round = round.map(|round| (round.number, &round.reads, &round.tops));
+        round.hash(hasher);
+        for barrier in &self.waiting {
+            (barrier.height, &barrier.reads).hash(hasher);
+        }
     }
 
     /// When the current round is to be repeated.

@@ -5,6 +5,7 @@
 //! tip and vote they last saw of it. They answer while still waiting themselves, so no start is exempt.
 
 use std::collections::BTreeSet;
+use std::hash::{Hash as _, Hasher};
 use std::time::Duration;
 
 use model::{Ballot, Boot, Height, Instant, NodeId, Nonce};
@@ -102,6 +103,11 @@ impl StartCheck {
             .filter(|node| !self.answered.contains(node))
             .copied()
             .collect()
+    }
+
+    /// Feeds who has answered.
+    pub(crate) fn hash_state(&self, hasher: &mut impl Hasher) {
+        self.answered.hash(hasher);
     }
 
     pub(crate) fn wake(&self) -> Instant {
