@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "blobs",
         ],
     ),
+    ("explore", &["model", "consensus"]),
     ("bench", &["model"]),
     ("xtask", &[]),
 ];
@@ -50,6 +51,7 @@ const PURE: &[&str] = &[
     "catalogue",
     "replica",
     "sim",
+    "explore",
 ];
 
 /// What brings a clock, randomness, sockets or a scheduler of its own. Tests may use them.

@@ -1,0 +1,120 @@
+//! What is the same in every state of a case: the members, genesis, the commands, the signatures.
+
+use std::sync::Arc;
+
+use model::{
+    Block, ChainId, Command, Decided, Digest, Height, LibraryId, Member, Membership, NodeId, Now,
+    Payload, SealedCommand, Signature, Signatures, Statement, Timestamp, TokenId,
+};
+
+use crate::cases::Case;
+use crate::fingerprint::Fingerprinter;
+
+pub(crate) const CHAIN: ChainId = ChainId([7; 16]);
+const START: Timestamp = Timestamp(1_700_000_000_000_000);
+
+/// The setting of one case.
+pub(crate) struct Stage {
+    pub(crate) case: Case,
+    pub(crate) membership: Membership,
+    pub(crate) genesis: Decided,
+}
+
+impl Stage {
+    pub(crate) fn new(case: Case) -> Self {
+        let members = (0..case.nodes).map(|seat| Member {
+            id: id_of(seat),
+            name: name(seat),
+        });
+        let membership = Membership::new(members.collect()).expect("distinct members");
+        let founding = Payload::Genesis {
+            voters: membership.voters().to_vec(),
+            admin: TokenId([0; 8]),
+            admin_secret: Digest([0; 32]),
+            library: LibraryId::home(),
+        };
+        let genesis = Block::genesis(CHAIN, &membership, START, seal(founding, 0));
+        Self {
+            case,
+            membership,
+            genesis: Decided {
+                block: Arc::new(genesis),
+                certificate: None,
+            },
+        }
+    }
+
+    /// The last height that is looked at.
+    pub(crate) fn last(&self) -> Height {
+        Height(self.case.heights)
+    }
+
+    pub(crate) fn seat(&self, node: NodeId) -> usize {
+        self.membership.index_of(node).expect("a member")
+    }
+
+    /// All other nodes.
+    pub(crate) fn others(&self, seat: usize) -> impl Iterator<Item = usize> + use<> {
+        (0..self.case.nodes).filter(move |other| *other != seat)
+    }
+}
+
+/// The identities are in ring order.
+pub(crate) fn id_of(seat: usize) -> NodeId {
+    NodeId([u8::try_from(seat + 1).expect("a small cluster"); 32])
+}
+
+/// `n1` for the first.
+pub(crate) fn name(seat: usize) -> String {
+    format!("n{}", seat + 1)
+}
+
+/// The nth command of a node's clients, from 1.
+pub(crate) fn command(seat: usize, nth: u8) -> SealedCommand {
+    let text = format!("{}.{nth}", name(seat));
+    let salt = u8::try_from(seat + 1).expect("a small cluster") * 16 + nth;
+    seal(Payload::Record(text.into_bytes()), salt)
+}
+
+fn seal(payload: Payload, salt: u8) -> SealedCommand {
+    let command = Command {
+        library: LibraryId::home(),
+        actor: TokenId([0; 8]),
+        key: None,
+        valid_until: Timestamp(u64::MAX),
+        payload,
+    };
+    command.seal([salt; 16])
+}
+
+/// Wall clocks stand still: block times then follow from the height alone.
+pub(crate) fn at(instant: model::Instant) -> Now {
+    Now {
+        instant,
+        wall: Timestamp(START.0 + 1_000_000),
+    }
+}
+
+/// Signatures that anybody could forge. Nobody does: a node makes them only through its engine.
+pub(crate) struct StandIn(pub(crate) NodeId);
+
+impl StandIn {
+    fn make(node: NodeId, statement: &Statement) -> Signature {
+        let digest = Fingerprinter::of(&(node, statement.to_bytes())).to_le_bytes();
+        let mut bytes = [0; 64];
+        for (to, from) in bytes.iter_mut().zip(digest) {
+            *to = from;
+        }
+        Signature(bytes)
+    }
+}
+
+impl Signatures for StandIn {
+    fn sign(&self, statement: &Statement) -> Signature {
+        Self::make(self.0, statement)
+    }
+
+    fn verify(&self, node: NodeId, statement: &Statement, signature: &Signature) -> bool {
+        Self::make(node, statement) == *signature
+    }
+}
