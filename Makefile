@@ -7,6 +7,7 @@ STARLING := $(TARGET)/release/starling
 SEEDS ?= 200
 MINUTES ?= 5
 NODES ?= 3
+JOBS ?= $(shell nproc)
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -42,7 +43,7 @@ bench: ## the comparison with etcd (needs Debian's etcd-server; about ten minute
 	$(TARGET)/release/starling-bench all $(ARGS)
 
 sim: ## simulated clusters under faults (SEEDS=200)
-	cargo run --locked --release --package sim -- run --seeds $(SEEDS) $(ARGS)
+	cargo run --locked --release --package sim -- run --seeds $(SEEDS) --jobs $(JOBS) --traces $(TARGET)/sim $(ARGS)
 
 torture: ## random faults on real processes under load, the history checked (MINUTES=5 NODES=3)
 	TORTURE_MINUTES=$(MINUTES) TORTURE_NODES=$(NODES) cargo test --locked --package cli --test it -- --nocapture random_faults

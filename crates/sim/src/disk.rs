@@ -10,6 +10,7 @@
 //! what Linux does: the next flush succeeds and says nothing about them.
 
 mod file;
+mod rot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;

@@ -9,6 +9,7 @@ use replica::Replica;
 
 use crate::clock::Clock;
 use crate::disk::{Shared, SimDisk};
+use crate::nemesis::Moment;
 use crate::seat::Seat;
 use crate::world::Event;
 
@@ -35,6 +36,8 @@ pub(crate) struct DiskHealth {
     pub(crate) down: Duration,
     /// The process has been told that there is no room.
     pub(crate) told_full: bool,
+    /// Power fails at this moment, for so long.
+    pub(crate) ambush: Option<(Moment, Duration)>,
     /// A write of lazy records is due.
     pub(crate) lazy_due: bool,
     /// A flush has failed once: what had been read from the cache may be gone.

@@ -11,6 +11,17 @@ use crate::seat::Seat;
 /// A direction of a link.
 pub(crate) type Way = (Seat, Seat);
 
+/// The moment an ambush waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// So many messages that bind the sender have left, and not one more.
+    Said(u32),
+    /// A flush is under way.
+    Flushing,
+    /// A flush has returned, and the process does not know yet.
+    Flushed,
+}
+
 /// One deed, with all its details drawn.
 #[derive(Debug, Clone)]
 pub(crate) enum Deed {
@@ -20,6 +31,11 @@ pub(crate) enum Deed {
     },
     PowerCut {
         seat: Seat,
+        down: Duration,
+    },
+    Ambush {
+        seat: Seat,
+        moment: Moment,
         down: Duration,
     },
     Blackout {
@@ -55,6 +71,12 @@ pub(crate) enum Deed {
         seat: Seat,
         down: Duration,
     },
+    RotVote {
+        seat: Seat,
+    },
+    RotBlock {
+        seat: Seat,
+    },
     ClockJump {
         seat: Seat,
         microseconds: i64,
@@ -64,6 +86,29 @@ pub(crate) enum Deed {
         notice: Duration,
         down: Duration,
     },
+}
+
+impl Deed {
+    /// How long the cluster feels it; none: until everything is mended.
+    pub(crate) fn span(&self) -> Option<Duration> {
+        match self {
+            Self::Kill { down, .. }
+            | Self::PowerCut { down, .. }
+            | Self::Ambush { down, .. }
+            | Self::FailFlush { down, .. } => Some(*down),
+            Self::Blackout { downs } => downs.iter().max().copied(),
+            Self::Pause { length, .. }
+            | Self::Block { length, .. }
+            | Self::Clog { length, .. }
+            | Self::SlowDisk { length, .. }
+            | Self::FullDisk { length, .. } => Some(*length),
+            Self::Flap { times, length, .. } => {
+                Some(*length * 2 * u32::try_from(*times).unwrap_or(1))
+            }
+            Self::Shutdown { notice, down, .. } => Some(*notice + *down),
+            Self::RotVote { .. } | Self::RotBlock { .. } | Self::ClockJump { .. } => None,
+        }
+    }
 }
 
 const fn millis(ms: u64) -> Duration {
@@ -77,6 +122,7 @@ pub(crate) struct Nemesis {
     nodes: usize,
     faults: Vec<Fault>,
     pause: Range<Duration>,
+    aim: Chance,
     /// Whose disk may lie: never more than a minority, since a flush that failed may cost what had been read back.
     spoiled: BTreeSet<Seat>,
 }
@@ -88,6 +134,7 @@ impl Nemesis {
             nodes: plan.nodes,
             faults: plan.faults.iter().copied().collect(),
             pause: plan.fault_pause.clone(),
+            aim: plan.aim,
             spoiled: BTreeSet::new(),
         }
     }
@@ -97,10 +144,12 @@ impl Nemesis {
         (!self.faults.is_empty()).then(|| self.rng.duration(self.pause.clone()))
     }
 
-    /// The next deed; none if the fault drawn does not apply to this cluster.
-    pub(crate) fn deed(&mut self) -> Option<(Fault, Deed)> {
+    /// The next deed, perhaps against the holder of the turn; none if the fault drawn does not apply to this cluster.
+    pub(crate) fn deed(&mut self, holder: Option<Seat>) -> Option<(Fault, Deed)> {
         let fault = *self.rng.pick(&self.faults)?;
-        let seat = Seat(self.rng.index(self.nodes));
+        let anybody = Seat(self.rng.index(self.nodes));
+        let aimed = self.rng.chance(self.aim);
+        let seat = holder.filter(|_| aimed).unwrap_or(anybody);
         let down = self.rng.duration(millis(5)..millis(2_000));
         let length = self.span();
         let deed = match fault {
@@ -111,28 +160,58 @@ impl Nemesis {
                     .map(|_| self.rng.duration(millis(1)..millis(1_500)))
                     .collect(),
             },
+            Fault::Ambush => Deed::Ambush {
+                seat,
+                moment: self.moment(),
+                down,
+            },
             Fault::Pause => Deed::Pause { seat, length },
-            Fault::Split => Deed::Block {
-                ways: self.split(),
-                length,
+            Fault::ClockJump => Deed::ClockJump {
+                seat,
+                microseconds: self.jump(),
             },
-            Fault::OneWay => Deed::Block {
-                ways: vec![self.way()?],
-                length,
+            Fault::Shutdown => Deed::Shutdown {
+                seat,
+                notice: self.rng.duration(millis(1)..millis(500)),
+                down,
             },
-            Fault::Partial => Deed::Block {
-                ways: both(self.way()?),
-                length,
-            },
-            Fault::Flap => Deed::Flap {
-                ways: both(self.way()?),
-                times: self.rng.range(2..12),
-                length: self.rng.duration(millis(5)..millis(400)),
-            },
-            Fault::Clog => Deed::Clog {
-                ways: vec![self.way()?],
-                length,
-            },
+            _ => self
+                .network_deed(fault, seat, length)
+                .or_else(|| self.disk_deed(fault, seat, down, length))?,
+        };
+        Some((fault, deed))
+    }
+
+    fn network_deed(&mut self, fault: Fault, seat: Seat, length: Duration) -> Option<Deed> {
+        let ways = match fault {
+            Fault::Split => self.split(),
+            Fault::Isolate => self.around(seat)?,
+            Fault::OneWay => vec![self.way()?],
+            Fault::Partial => both(self.way()?),
+            Fault::Flap => {
+                return Some(Deed::Flap {
+                    ways: both(self.way()?),
+                    times: self.rng.range(2..12),
+                    length: self.rng.duration(millis(5)..millis(400)),
+                });
+            }
+            Fault::Clog => {
+                let ways = vec![self.way()?];
+                return Some(Deed::Clog { ways, length });
+            }
+            _ => return None,
+        };
+        Some(Deed::Block { ways, length })
+    }
+
+    fn disk_deed(
+        &mut self,
+        fault: Fault,
+        seat: Seat,
+        down: Duration,
+        length: Duration,
+    ) -> Option<Deed> {
+        Some(match fault {
             Fault::SlowDisk => Deed::SlowDisk { seat, length },
             Fault::FullDisk => Deed::FullDisk {
                 seat,
@@ -143,17 +222,12 @@ impl Nemesis {
                 seat: self.spoil(seat)?,
                 down,
             },
-            Fault::ClockJump => Deed::ClockJump {
-                seat,
-                microseconds: self.jump(),
+            Fault::RotVote => Deed::RotVote { seat },
+            Fault::RotBlock => Deed::RotBlock {
+                seat: self.spoil(seat)?,
             },
-            Fault::Shutdown => Deed::Shutdown {
-                seat,
-                notice: self.rng.duration(millis(1)..millis(500)),
-                down,
-            },
-        };
-        Some((fault, deed))
+            _ => return None,
+        })
     }
 
     /// How long a fault stands: mostly less than a second, sometimes ten.
@@ -163,6 +237,21 @@ impl Nemesis {
         } else {
             self.rng.duration(millis(10)..millis(1_000))
         }
+    }
+
+    fn moment(&mut self) -> Moment {
+        match self.rng.below(3) {
+            0 => Moment::Flushing,
+            1 => Moment::Flushed,
+            _ => Moment::Said(u32::try_from(self.rng.below(4)).unwrap_or(0)),
+        }
+    }
+
+    /// Every way from and to a machine.
+    fn around(&self, seat: Seat) -> Option<Vec<Way>> {
+        let others = Seat::all(self.nodes).filter(|other| *other != seat);
+        let ways: Vec<Way> = others.flat_map(|other| both((seat, other))).collect();
+        (!ways.is_empty()).then_some(ways)
     }
 
     fn way(&mut self) -> Option<Way> {

@@ -4,13 +4,15 @@
 //! each other. A run in which every node crashes twice a second never gets far enough to show what loss alone does.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::keys::Scheme;
 use crate::rng::{Chance, Rng};
 
-/// Something the nemesis does.
+/// A class of faults: something the nemesis does now and then, or a noise that never ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// A process dies; its page cache lives on.
@@ -19,10 +21,15 @@ pub enum Fault {
     PowerCut,
     /// All machines lose power at once.
     Blackout,
+    /// A machine loses power at the worst moment: between two sends of a vote, while a flush is under way, or when it
+    /// has returned and nobody knows yet.
+    Ambush,
     /// A process stands still for a while.
     Pause,
     /// The network falls into two parts.
     Split,
+    /// One machine reaches nobody.
+    Isolate,
     /// One direction of one link is dead.
     OneWay,
     /// One link is dead, both ways, while both ends reach the others.
@@ -37,20 +44,38 @@ pub enum Fault {
     FullDisk,
     /// A flush fails.
     FailedFlush,
+    /// A bit turns in one of the two copies of a vote or start.
+    RotVote,
+    /// A bit turns in a decided block.
+    RotBlock,
     /// A wall clock jumps.
     ClockJump,
     /// A node shuts down in order.
     Shutdown,
+    /// Messages are lost.
+    Loss,
+    /// Messages arrive twice.
+    Duplicate,
+    /// Bits of messages are turned.
+    Corrupt,
+    /// Messages overtake each other.
+    Reorder,
+    /// A flush takes up to five seconds, on any disk.
+    Stall,
+    /// Clocks run fast or slow.
+    Drift,
 }
 
 impl Fault {
-    /// Every fault there is.
-    pub const ALL: [Self; 14] = [
+    /// What the nemesis does.
+    pub const DEEDS: [Self; 18] = [
         Self::Kill,
         Self::PowerCut,
         Self::Blackout,
+        Self::Ambush,
         Self::Pause,
         Self::Split,
+        Self::Isolate,
         Self::OneWay,
         Self::Partial,
         Self::Flap,
@@ -58,9 +83,54 @@ impl Fault {
         Self::SlowDisk,
         Self::FullDisk,
         Self::FailedFlush,
+        Self::RotVote,
+        Self::RotBlock,
         Self::ClockJump,
         Self::Shutdown,
     ];
+
+    /// What goes on all the time.
+    pub const NOISE: [Self; 6] = [
+        Self::Loss,
+        Self::Duplicate,
+        Self::Corrupt,
+        Self::Reorder,
+        Self::Stall,
+        Self::Drift,
+    ];
+
+    /// Every class.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::DEEDS.into_iter().chain(Self::NOISE)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// Text that names no fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no fault; the faults are {}", names())]
+pub struct ParseFaultError {
+    text: String,
+}
+
+fn names() -> String {
+    let all: Vec<String> = Fault::all().map(|fault| fault.to_string()).collect();
+    all.join(", ")
+}
+
+impl FromStr for Fault {
+    type Err = ParseFaultError;
+
+    fn from_str(text: &str) -> Result<Self, ParseFaultError> {
+        let mut all = Self::all();
+        all.find(|fault| fault.to_string() == text)
+            .ok_or_else(|| ParseFaultError { text: text.into() })
+    }
 }
 
 /// In which order messages of one link arrive.
@@ -138,6 +208,8 @@ pub struct Plan {
     pub workload: WorkloadPlan,
     /// What the nemesis may do.
     pub faults: BTreeSet<Fault>,
+    /// It strikes the holder of the turn, instead of anybody.
+    pub aim: Chance,
     /// From which it draws the time between two deeds.
     pub fault_pause: Range<Duration>,
     /// How wrong monotonic clocks run, in millionths.
@@ -190,6 +262,7 @@ impl Plan {
                 patience: secs(5)..secs(6),
             },
             faults: BTreeSet::new(),
+            aim: Chance::NEVER,
             fault_pause: secs(1)..secs(2),
             drift_ppm: 0,
             length: secs(10),
@@ -199,10 +272,7 @@ impl Plan {
     /// The plan of a seed.
     pub fn swarm(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let nodes = rng
-            .pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
-            .copied()
-            .unwrap_or(3);
+        let nodes = draw_size(&mut rng);
         let scheme = if rng.chance(Chance::percent(5)) {
             Scheme::Ed25519
         } else {
@@ -212,7 +282,7 @@ impl Plan {
         let disk = DiskPlan::draw(&mut rng);
         let workload = WorkloadPlan::draw(&mut rng);
         let share = Chance::percent(u32::try_from(rng.range(10..60)).unwrap_or(50));
-        let faults = Fault::ALL
+        let faults = Fault::DEEDS
             .into_iter()
             .filter(|_| rng.chance(share))
             .collect();
@@ -225,6 +295,10 @@ impl Plan {
             .cloned()
             .unwrap_or(secs(1)..secs(2));
         let drift_ppm = if rng.chance(Chance::HALF) { 200 } else { 0 };
+        let aim = rng
+            .pick(&[Chance::NEVER, Chance::percent(30), Chance::percent(80)])
+            .copied()
+            .unwrap_or(Chance::NEVER);
         Self {
             seed,
             nodes,
@@ -233,11 +307,51 @@ impl Plan {
             disk,
             workload,
             faults,
+            aim,
             fault_pause,
             drift_ppm,
             length: rng.duration(secs(10)..secs(120)),
         }
     }
+}
+
+impl Plan {
+    /// Every class of faults that this run has, noise too.
+    pub fn classes(&self) -> BTreeSet<Fault> {
+        let noise = Fault::NOISE.into_iter().filter(|noise| match noise {
+            Fault::Loss => self.network.loss > Chance::NEVER,
+            Fault::Duplicate => self.network.duplicate > Chance::NEVER,
+            Fault::Corrupt => self.network.corrupt > Chance::NEVER,
+            Fault::Reorder => self.network.order == Order::Any,
+            Fault::Stall => self.disk.stall > Chance::NEVER,
+            _ => self.drift_ppm > 0,
+        });
+        self.faults.iter().copied().chain(noise).collect()
+    }
+
+    /// Takes a class of faults out of the run.
+    pub fn leave_out(&mut self, fault: Fault) {
+        self.faults.remove(&fault);
+        match fault {
+            Fault::Loss => self.network.loss = Chance::NEVER,
+            Fault::Duplicate => self.network.duplicate = Chance::NEVER,
+            Fault::Corrupt => self.network.corrupt = Chance::NEVER,
+            Fault::Reorder => self.network.order = Order::Fifo,
+            Fault::Stall => self.disk.stall = Chance::NEVER,
+            Fault::Drift => self.drift_ppm = 0,
+            _ => {}
+        }
+    }
+}
+
+/// Mostly three or five voters, now and then any number up to fifteen.
+fn draw_size(rng: &mut Rng) -> usize {
+    if rng.chance(Chance::percent(5)) {
+        return rng.pick(&[8, 9, 9, 11, 15, 15]).copied().unwrap_or(9);
+    }
+    rng.pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
+        .copied()
+        .unwrap_or(3)
 }
 
 /// Zero in half of the seeds, else something up to `percent` in a hundred, more often little than much.

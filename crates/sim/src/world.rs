@@ -35,6 +35,7 @@ use crate::network::{Network, Packet};
 use crate::plan::{Fault, Plan};
 use crate::rng::Rng;
 use crate::seat::Seat;
+use crate::stats::Stats;
 use crate::trace::{Sink, Trace};
 use crate::workload::{OpId, Workload};
 
@@ -71,6 +72,8 @@ pub(crate) enum Event {
     Start(Seat),
     /// A process told to shut down ends.
     End(Seat, Life, Duration),
+    /// An ambush has come to its moment.
+    PowerFails(Seat, Life, Duration),
     Resume(Seat),
     Unblock(Vec<Way>),
     Flap(Vec<Way>, u64, Duration),
@@ -115,39 +118,6 @@ pub(crate) enum Season {
     Calm,
 }
 
-/// What was counted in a run.
-#[derive(Debug, Clone, Default)]
-pub struct Stats {
-    /// Heights decided.
-    pub heights: u64,
-    /// Events.
-    pub events: u64,
-    /// Simulated time.
-    pub time: Duration,
-    /// Operations of clients.
-    pub ops: u64,
-    /// How often each fault was done.
-    pub faults: BTreeMap<String, u64>,
-    /// Why replicas refused messages, and how often.
-    pub refused: BTreeMap<&'static str, u64>,
-}
-
-impl Stats {
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Self) {
-        self.heights += other.heights;
-        self.events += other.events;
-        self.time += other.time;
-        self.ops += other.ops;
-        for (fault, count) in &other.faults {
-            *self.faults.entry(fault.clone()).or_default() += count;
-        }
-        for (why, count) in &other.refused {
-            *self.refused.entry(why).or_default() += count;
-        }
-    }
-}
-
 /// A message that a scenario holds back.
 struct Hold {
     from: Seat,
@@ -175,6 +145,8 @@ pub struct World<'a> {
     durability: Durability,
     trace: Trace<'a>,
     stats: Stats,
+    /// The faults that are felt just now, and until when.
+    standing: BTreeMap<Fault, Instant>,
     image_check_at: u64,
     holds: Vec<Hold>,
     limbo: Vec<Packet>,
@@ -223,6 +195,7 @@ impl<'a> World<'a> {
             durability: Durability::default(),
             trace: Trace::new(&membership, sink),
             stats: Stats::default(),
+            standing: BTreeMap::new(),
             image_check_at: IMAGE_CHECK_EVERY,
             holds: Vec::new(),
             limbo: Vec::new(),
@@ -235,6 +208,9 @@ impl<'a> World<'a> {
     }
 
     fn schedule_beginning(&mut self) {
+        for noise in self.plan.classes().intersection(&Fault::NOISE.into()) {
+            self.standing.insert(*noise, Instant(u64::MAX));
+        }
         for seat in Seat::all(self.plan.nodes) {
             let after = self
                 .rng
@@ -278,8 +254,17 @@ impl<'a> World<'a> {
         stats
     }
 
-    fn count_fault(&mut self, fault: Fault) {
-        *self.stats.faults.entry(format!("{fault:?}")).or_default() += 1;
+    /// Counts a deed, and what it coincides with.
+    fn count_fault(&mut self, fault: Fault, span: Option<Duration>) {
+        let end = span.map_or(Instant(u64::MAX), |span| self.now.plus(span));
+        *self.stats.faults.entry(fault.to_string()).or_default() += 1;
+        self.standing.retain(|_, until| *until > self.now);
+        for other in self.standing.keys().filter(|other| **other != fault) {
+            let pair = ((*other).min(fault), (*other).max(fault));
+            self.stats.pairs.insert(pair, 1);
+        }
+        let until = self.standing.entry(fault).or_insert(end);
+        *until = end.max(*until);
     }
 
     fn schedule(&mut self, after: Duration, event: Event) {
@@ -344,6 +329,7 @@ impl<'a> World<'a> {
             Event::Client(client) => self.client(client),
             Event::Start(seat) => self.start(seat),
             Event::End(seat, life, down) => self.end(seat, life, down),
+            Event::PowerFails(seat, life, down) => self.power_fails(seat, life, down),
             Event::Resume(seat) => self.resume(seat),
             Event::Unblock(ways) => self.unblock(&ways),
             Event::Flap(ways, times, length) => self.flap(ways, times, length),
@@ -433,6 +419,7 @@ fn machine(
             fail_next: false,
             down: Duration::ZERO,
             told_full: false,
+            ambush: None,
             lazy_due: false,
             spoiled: false,
         },

@@ -127,6 +127,28 @@ impl File {
         }
     }
 
+    /// Turns a bit for good: what is read from now on is wrong, whoever remembers it.
+    pub(super) fn rot(&mut self, at: usize, bit: u32) {
+        let platter = self.platter.as_deref_mut().unwrap_or_default();
+        for byte in [platter.get_mut(at), self.cache.get_mut(at)]
+            .into_iter()
+            .flatten()
+        {
+            *byte ^= 1 << bit;
+        }
+    }
+
+    /// What is durable and just as the cache has it, up to the first difference.
+    pub(super) fn settled_bytes(&self) -> &[u8] {
+        let durable = self.durable_bytes().unwrap_or_default();
+        let equal = durable
+            .iter()
+            .zip(&self.cache)
+            .take_while(|(a, b)| a == b)
+            .count();
+        durable.get(..equal).unwrap_or_default()
+    }
+
     pub(super) fn cut_power(&mut self, rng: &mut Rng, writeback: Writeback) {
         self.write_back(rng, writeback);
         self.dirty.clear();

@@ -10,6 +10,7 @@ use super::{DiskStep, Event, World};
 use crate::checks::Checked;
 use crate::disk::{Begun, Wish, lock};
 use crate::machine::Life;
+use crate::nemesis::Moment;
 use crate::seat::Seat;
 
 /// Lazy records wait at most this long for company.
@@ -43,6 +44,10 @@ impl World<'_> {
         match begun {
             Begun::Flushing => {
                 let takes = self.flush_time(seat);
+                if let Some((Moment::Flushing, down)) = self.machine(seat).disk.ambush {
+                    let at = self.rng.duration(Duration::ZERO..takes);
+                    self.schedule(at, Event::PowerFails(seat, life, down));
+                }
                 self.schedule(takes, Event::Disk(seat, life, DiskStep::Finish));
             }
             Begun::Full => {
@@ -89,6 +94,10 @@ impl World<'_> {
 
     fn finish_flush(&mut self, seat: Seat) -> Checked {
         let durable = lock(&self.machine(seat).platter).finish();
+        if let Some((Moment::Flushed, down)) = self.machine(seat).disk.ambush {
+            let life = self.machine(seat).life;
+            return self.power_fails(seat, life, down);
+        }
         self.poke_disk(seat);
         let Some(seq) = durable else { return Ok(()) };
         self.line(|| format!("{seat} disk is durable through {seq}"));

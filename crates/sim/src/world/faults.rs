@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use consensus::Message;
+use model::{Encode as _, Height};
 use replica::Input;
 
 use super::{Event, Season, World};
 use crate::checks::Checked;
 use crate::disk::lock;
 use crate::machine::Life;
-use crate::nemesis::{Deed, Way};
+use crate::nemesis::{Deed, Moment, Way};
 use crate::seat::Seat;
 
 impl World<'_> {
@@ -19,10 +21,11 @@ impl World<'_> {
         if let Some(pause) = self.nemesis.pause() {
             self.schedule(pause, Event::Nemesis);
         }
-        let Some((fault, deed)) = self.nemesis.deed() else {
+        let holder = self.turn_holder();
+        let Some((fault, deed)) = self.nemesis.deed(holder) else {
             return Ok(());
         };
-        self.count_fault(fault);
+        self.count_fault(fault, deed.span());
         self.line(|| format!("nemesis: {deed:?}"));
         self.inflict(deed)
     }
@@ -74,6 +77,16 @@ impl World<'_> {
                 machine.disk.fail_next = machine.process.is_some();
                 machine.disk.down = down;
             }
+            Deed::Ambush { seat, moment, down } => {
+                let machine = self.machine_mut(seat);
+                machine.disk.ambush = machine.process.is_some().then_some((moment, down));
+            }
+            Deed::RotVote { seat } => {
+                let platter = self.platter(seat);
+                let rotten = lock(&platter).rot_doubled(&mut self.rng);
+                self.line(|| format!("{seat} has a rotten copy of a vote: {rotten}"));
+            }
+            Deed::RotBlock { seat } => self.rot_block(seat),
             Deed::ClockJump { seat, microseconds } => {
                 self.machine_mut(seat).clock.set_wall_error(microseconds);
             }
@@ -84,6 +97,50 @@ impl World<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A bit turns in a block that a machine has decided.
+    fn rot_block(&mut self, seat: Seat) {
+        let top = self.tip(seat).unwrap_or_default().min(self.chain.top());
+        let height = Height(self.rng.below(top.0 + 1));
+        let Some(block) = self.chain.block(height).cloned() else {
+            return;
+        };
+        let platter = self.platter(seat);
+        let rotten = lock(&platter).rot_bytes(&block.to_bytes(), &mut self.rng);
+        self.machine_mut(seat).disk.spoiled |= rotten;
+        self.line(|| format!("{seat} has a rotten block at {height}: {rotten}"));
+    }
+
+    pub(super) fn power_fails(&mut self, seat: Seat, life: Life, down: Duration) -> Checked {
+        if self.machine(seat).life == life {
+            self.cut_power(seat)?;
+            self.schedule(down, Event::Start(seat));
+        }
+        Ok(())
+    }
+
+    /// Whether an ambush keeps a binding message from leaving. It springs once the last one has left that may.
+    pub(super) fn is_ambushed(&mut self, seat: Seat, message: &Message) -> bool {
+        let binding = matches!(
+            message,
+            Message::Prepare { .. }
+                | Message::Promise { .. }
+                | Message::Accept(_)
+                | Message::Accepted { .. }
+        );
+        let life = self.machine(seat).life;
+        let ambush = &mut self.machine_mut(seat).disk.ambush;
+        let Some((Moment::Said(left), down)) = ambush.as_mut().filter(|_| binding) else {
+            return false;
+        };
+        if *left == 0 {
+            let down = *down;
+            self.schedule(Duration::ZERO, Event::PowerFails(seat, life, down));
+            return true;
+        }
+        *left -= 1;
+        false
     }
 
     fn block_ways(&mut self, ways: &[Way]) {
@@ -148,6 +205,7 @@ impl World<'_> {
             let machine = self.machine_mut(seat);
             machine.disk.slow = false;
             machine.disk.fail_next = false;
+            machine.disk.ambush = None;
             machine.clock.set_wall_error(0);
             if machine.paused {
                 self.resume(seat)?;

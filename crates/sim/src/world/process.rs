@@ -55,12 +55,23 @@ impl World<'_> {
             Err(error) => {
                 machine.broken = true;
                 let excused = machine.disk.spoiled;
+                self.stats.meet("disk refused at start");
                 self.line(|| format!("{seat} cannot start: {error}"));
                 return ensure(excused, "check_disk_opens", || {
                     format!("{seat} cannot start on a disk that never failed: {error}")
                 });
             }
         };
+        let found = replica.found();
+        for (what, seen) in [
+            ("rotten copy repaired", !found.repaired.is_empty()),
+            ("torn end cut off", !found.cut.is_empty()),
+            ("lost page cache made up for", !found.superseded.is_empty()),
+        ] {
+            if seen {
+                self.stats.meet(what);
+            }
+        }
         let status = replica.status(reading.instant);
         self.line(|| format!("{seat} starts: tip {} {:?}", status.tip, status.me));
         self.chain
@@ -221,7 +232,9 @@ impl World<'_> {
             self.limbo.push(packet);
             return Ok(());
         }
-        self.dispatch_packet(packet);
+        if !self.is_ambushed(from, message) {
+            self.dispatch_packet(packet);
+        }
         Ok(())
     }
 
@@ -339,6 +352,7 @@ impl World<'_> {
         machine.disk.told_full = false;
         machine.disk.lazy_due = false;
         machine.disk.fail_next = false;
+        machine.disk.ambush = None;
         machine.life = Life(machine.life.0 + 1);
         self.durability.forget(seat);
         self.connections_lost(seat);

@@ -1,0 +1,75 @@
+//! Bits that turn on a platter, in places where it matters.
+
+use std::ops::Range;
+
+use super::Platter;
+use crate::rng::Rng;
+
+/// With which every head of a record begins.
+const MAGIC: &[u8] = b"STRL";
+/// Between the copies.
+const FILLER: u8 = 0xff;
+/// Room for each copy of a doubled head.
+const ROOM: usize = 256;
+/// The second copy is in another sector of this size.
+const SECTOR: usize = 4096;
+
+impl Platter {
+    /// Turns a bit in one of the two copies of a head that is written twice and intact in both; false if there is none.
+    ///
+    /// A record is never hit a second time, since its copies differ from then on.
+    pub(crate) fn rot_doubled(&mut self, rng: &mut Rng) -> bool {
+        let mut found = Vec::new();
+        for (name, file) in &self.files {
+            let bytes = file.settled_bytes();
+            found.extend(doubled(bytes).map(|copies| (name.clone(), copies)));
+        }
+        let Some((name, copies)) = rng.pick(&found).cloned() else {
+            return false;
+        };
+        let copy = rng.pick(&copies).cloned().unwrap_or_default();
+        self.rot_within(&name, copy, rng);
+        true
+    }
+
+    /// Turns a bit in these bytes, wherever they are durable; false if they are not.
+    pub(crate) fn rot_bytes(&mut self, needle: &[u8], rng: &mut Rng) -> bool {
+        let found = self.files.iter().find_map(|(name, file)| {
+            let at = position(file.settled_bytes(), needle)?;
+            Some((name.clone(), at..at + needle.len()))
+        });
+        let Some((name, range)) = found else {
+            return false;
+        };
+        self.rot_within(&name, range, rng);
+        true
+    }
+
+    fn rot_within(&mut self, name: &str, range: Range<usize>, rng: &mut Rng) {
+        let at = range.start + rng.index(range.len());
+        let bit = u32::try_from(rng.below(8)).unwrap_or(0);
+        if let Some(file) = self.files.get_mut(name) {
+            file.rot(at, bit);
+        }
+    }
+}
+
+/// The two places of every head that stands in `bytes` twice, and whole in both.
+fn doubled(bytes: &[u8]) -> impl Iterator<Item = [Range<usize>; 2]> + '_ {
+    let heads = bytes.windows(MAGIC.len()).enumerate();
+    let heads = heads.filter(|(_, window)| *window == MAGIC);
+    heads.filter_map(|(first, _)| {
+        let room = bytes.get(first..first + ROOM)?;
+        let length = room.iter().rposition(|byte| *byte != FILLER)? + 1;
+        let second = (first + ROOM).next_multiple_of(SECTOR);
+        let equal = room.get(..length) == bytes.get(second..second + length);
+        equal.then(|| [first..first + length, second..second + length])
+    })
+}
+
+fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    let head = needle.first()?;
+    haystack
+        .windows(needle.len())
+        .position(|window| window.first() == Some(head) && window == needle)
+}
