@@ -7,6 +7,7 @@
 pub(crate) mod answers;
 pub(crate) mod chain;
 pub(crate) mod durability;
+pub(crate) mod rights;
 pub(crate) mod votes;
 
 use std::fmt;

@@ -175,6 +175,17 @@ impl Platter {
         }
     }
 
+    /// Whether anything that this incarnation wrote is durable.
+    pub(crate) fn has_started(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// As if the record of a start had been flushed.
+    #[cfg(test)]
+    pub(crate) fn start_for_test(&mut self) {
+        self.first = Some(Vec::new());
+    }
+
     /// Whether a flush has failed in this incarnation.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed

@@ -24,6 +24,7 @@ use model::{
 use crate::checks::answers::Answers;
 use crate::checks::chain::Chain;
 use crate::checks::durability::Durability;
+use crate::checks::rights::Rights;
 use crate::checks::votes::Votes;
 use crate::checks::{Checked, ensure};
 use crate::clock::{Clock, EPOCH};
@@ -143,6 +144,7 @@ pub struct World<'a> {
     chain: Chain,
     answers: Answers,
     durability: Durability,
+    rights: Rights,
     trace: Trace<'a>,
     stats: Stats,
     /// The faults that are felt just now, and until when.
@@ -193,6 +195,7 @@ impl<'a> World<'a> {
             chain,
             answers: Answers::default(),
             durability: Durability::default(),
+            rights: Rights::default(),
             trace: Trace::new(&membership, sink),
             stats: Stats::default(),
             standing: BTreeMap::new(),

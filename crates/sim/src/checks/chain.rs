@@ -92,6 +92,20 @@ impl Chain {
         Some(block.header().hint)
     }
 
+    /// How far a node has reported.
+    pub(crate) fn tip(&self, seat: Seat) -> Height {
+        self.tips.get(&seat).copied().unwrap_or_default()
+    }
+
+    /// What a node hands to others as decided is, byte for byte, whatever its disk has done to it.
+    pub(crate) fn check_served_blocks_are_decided(&self, seat: Seat, served: &Block) -> Checked {
+        let known = self.block(served.height());
+        let right = known.is_some_and(|known| **known == *served);
+        ensure(right, "check_served_blocks_are_decided", || {
+            format!("{seat} serves {served:?}, decided is {known:?}")
+        })
+    }
+
     fn decision(&self, height: Height) -> Option<&Decision> {
         self.decisions.get(usize::try_from(height.0).ok()?)
     }

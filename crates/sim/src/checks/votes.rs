@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::{Accept, Message};
-use model::{Ballot, BlockHash, Height, Membership, Turn};
+use model::{Ballot, BlockHash, Height, Membership};
 
 use super::{Checked, ensure};
 use crate::seat::Seat;
@@ -40,20 +40,18 @@ impl Book {
 pub(crate) struct Votes {
     books: BTreeMap<(Seat, Height), Book>,
     proposals: BTreeMap<(Height, Ballot), BlockHash>,
-    promised_by: BTreeMap<(Height, Ballot), BTreeSet<Seat>>,
     accepted_by: BTreeMap<(Height, Ballot), BTreeSet<Seat>>,
     chosen: BTreeMap<Height, (Ballot, BlockHash)>,
     durable_tips: BTreeMap<Seat, Height>,
 }
 
 impl Votes {
-    /// Takes a message that has just left `seat`. `turn` tells who has the turn of a height, if that is known.
+    /// Takes a message that has just left `seat`.
     pub(crate) fn said(
         &mut self,
         seat: Seat,
         message: &Message,
         membership: &Membership,
-        turn: impl Fn(Height) -> Option<Option<Turn>>,
     ) -> Checked {
         match message {
             Message::Promise {
@@ -67,10 +65,6 @@ impl Votes {
                 self.check_promises_never_lowered(seat, *height, *ballot, accepted)?;
                 let book = self.books.entry((seat, *height)).or_default();
                 book.promises.insert(*ballot, accepted);
-                self.promised_by
-                    .entry((*height, *ballot))
-                    .or_default()
-                    .insert(seat);
             }
             Message::Accepted {
                 height,
@@ -87,12 +81,7 @@ impl Votes {
                     self.check_one_choice(*height, *ballot, *hash)?;
                 }
             }
-            Message::Accept(accept) => {
-                self.check_one_value_per_ballot(accept)?;
-                if accept.ballot.node == seat.id(membership) {
-                    self.check_right_to_propose(accept, membership, &turn)?;
-                }
-            }
+            Message::Accept(accept) => self.check_one_value_per_ballot(accept)?,
             Message::Beacon(beacon) => {
                 let told = self.durable_tips.entry(seat).or_default();
                 *told = beacon.durable_tip.max(*told);
@@ -119,11 +108,9 @@ impl Votes {
         self.chosen.get(&height).map(|(_, hash)| *hash)
     }
 
-    /// How many have promised a ballot.
-    pub(crate) fn promises(&self, height: Height, ballot: Ballot) -> usize {
-        self.promised_by
-            .get(&(height, ballot))
-            .map_or(0, BTreeSet::len)
+    /// What was proposed, at every ballot.
+    pub(crate) fn proposals(&self) -> &BTreeMap<(Height, Ballot), BlockHash> {
+        &self.proposals
     }
 
     /// Whether `seat` has said that it accepted at a ballot.
@@ -219,28 +206,6 @@ impl Votes {
         })
     }
 
-    /// Ballot 1 is the turn's; every other ballot needs a quorum's promises, the owner's own among them.
-    fn check_right_to_propose(
-        &self,
-        accept: &Accept,
-        membership: &Membership,
-        turn: impl Fn(Height) -> Option<Option<Turn>>,
-    ) -> Checked {
-        const CHECK: &str = "check_right_to_propose";
-        let height = accept.block.height();
-        let ballot = accept.ballot;
-        if ballot.k == 1 {
-            let holder = turn(height).flatten();
-            return ensure(holder.map(Ballot::of_turn) == Some(ballot), CHECK, || {
-                format!("{ballot:?} proposes at {height} without a prepare; the turn is {holder:?}")
-            });
-        }
-        let promises = self.promises(height, ballot);
-        ensure(promises + 1 >= membership.quorum(), CHECK, || {
-            format!("{ballot:?} proposes at {height} after {promises} promises of others")
-        })
-    }
-
     fn check_one_choice(&mut self, height: Height, ballot: Ballot, hash: BlockHash) -> Checked {
         let first = *self.chosen.entry(height).or_insert((ballot, hash));
         ensure(first.1 == hash, "check_agreement", || {
@@ -292,7 +257,7 @@ mod tests {
         let membership = Membership::new(voters.collect()).unwrap();
         let mut votes = Votes::default();
         said.iter()
-            .try_for_each(|(seat, message)| votes.said(Seat(*seat), message, &membership, |_| None))
+            .try_for_each(|(seat, message)| votes.said(Seat(*seat), message, &membership))
     }
 
     #[test]

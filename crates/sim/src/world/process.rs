@@ -9,6 +9,7 @@ use replica::{AppliedBlock, Config, Input, Output, Replica};
 
 use super::{Event, Season, World};
 use crate::checks::durability::check_votes_survive;
+use crate::checks::rights::Saying;
 use crate::checks::{Checked, Violation, ensure};
 use crate::clock::Clock;
 use crate::disk::{SimDisk, Writeback, lock};
@@ -32,10 +33,12 @@ impl World<'_> {
         let wall_error = self.machine(seat).clock.wall_error();
         let mut clock = Clock::new(offset, i32::try_from(drift).unwrap_or(0));
         clock.set_wall_error(wall_error);
+        let nonce = Nonce(self.rng.bytes());
+        self.rights.begin(seat, nonce);
         let config = Config {
             me: self.machine(seat).id,
             signatures: Arc::clone(&self.machine(seat).signatures),
-            nonce: Nonce(self.rng.bytes()),
+            nonce,
             seed: self.rng.bits(),
         };
         let disk = SimDisk::new(self.platter(seat));
@@ -130,6 +133,7 @@ impl World<'_> {
         self.line(|| format!("{seat} decides {block:?} of {:?}", block.header().proposer));
         self.trace.mix_bytes(&block.hash().0);
         self.chain.decided(seat, applied)?;
+        self.rights.decided(seat, block.height());
         let chosen = self.votes.chosen(block.height());
         ensure(
             chosen.is_none_or(|hash| hash == block.hash()),
@@ -203,24 +207,7 @@ impl World<'_> {
     }
 
     fn send(&mut self, from: Seat, to: Seat, message: &Message) -> Checked {
-        let chain = &self.chain;
-        self.votes
-            .said(from, message, &self.membership, |height| chain.turn(height))?;
-        let platter = self.platter(from);
-        self.durability
-            .check_persist_before_send(from, message, &lock(&platter))?;
-        if let Message::Accept(accept) = message
-            && accept.ballot.node == self.machine(from).id
-        {
-            let promises = self.votes.promises(accept.block.height(), accept.ballot);
-            let counts = (promises, self.membership.quorum());
-            self.durability.check_own_promise_counts_when_durable(
-                from,
-                accept,
-                counts,
-                &lock(&platter),
-            )?;
-        }
+        self.check_saying(from, message)?;
         let packet = Packet {
             from,
             to,
@@ -236,6 +223,41 @@ impl World<'_> {
             self.dispatch_packet(packet);
         }
         Ok(())
+    }
+
+    /// Everything that must hold of a message that leaves.
+    fn check_saying(&mut self, seat: Seat, message: &Message) -> Checked {
+        self.votes.said(seat, message, &self.membership)?;
+        let platter = self.platter(seat);
+        let platter = lock(&platter);
+        let turn = match message {
+            Message::Accept(accept) => self.chain.turn(accept.block.height()),
+            _ => None,
+        };
+        let saying = Saying {
+            seat,
+            message,
+            membership: &self.membership,
+            tip: self.chain.tip(seat),
+            turn,
+        };
+        self.rights
+            .says(&saying, self.votes.proposals(), &platter)?;
+        self.durability
+            .check_persist_before_send(seat, message, &platter)?;
+        match message {
+            Message::Accept(accept) if accept.ballot.node == self.machine(seat).id => {
+                let (height, ballot) = (accept.block.height(), accept.ballot);
+                let promises = self.rights.promises(seat, height, ballot);
+                let counts = (promises, self.membership.quorum());
+                self.durability
+                    .check_own_promise_counts_when_durable(seat, accept, counts, &platter)
+            }
+            Message::Decide { block, .. } => {
+                self.chain.check_served_blocks_are_decided(seat, block)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_held(&self, packet: &Packet, message: &Message) -> bool {
@@ -280,6 +302,9 @@ impl World<'_> {
             let lost = if runs { "" } else { " (nobody there)" };
             format!("{from} -> {to} {message:?}{lost}")
         });
+        if runs {
+            self.rights.hears(to, from, &message);
+        }
         let from = self.machine(from).id;
         self.feed(to, Input::Receive { from, message })
     }
