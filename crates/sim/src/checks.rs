@@ -4,9 +4,9 @@
 //! The checks see what an outsider could see: messages that leave, blocks that are reported decided, answers to
 //! clients, and what the disks would hold after a power cut. They know nothing of a replica's inside.
 
-pub(crate) mod answers;
 pub(crate) mod chain;
 pub(crate) mod durability;
+pub(crate) mod history;
 pub(crate) mod rights;
 pub(crate) mod votes;
 

@@ -18,6 +18,7 @@
 
 mod checks;
 mod clock;
+mod commands;
 mod disk;
 mod keys;
 mod machine;
@@ -27,6 +28,7 @@ mod plan;
 mod rng;
 mod run;
 mod seat;
+mod shelf;
 mod shrink;
 mod stats;
 mod trace;
@@ -34,6 +36,7 @@ mod workload;
 mod world;
 
 pub use checks::Violation;
+pub use commands::Kinds;
 pub use disk::SimDisk;
 pub use keys::Scheme;
 pub use plan::{DiskPlan, Fault, NetworkPlan, Order, Plan, WorkloadPlan};

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::disk::{Shared, SimDisk};
 use crate::nemesis::Moment;
 use crate::seat::Seat;
+use crate::shelf::Shelf;
 use crate::world::Event;
 
 /// Counts a machine's process starts, so that events of an ended one are recognised.
@@ -20,6 +21,8 @@ pub(crate) struct Life(pub(crate) u64);
 /// What a running process consists of.
 pub(crate) struct Process {
     pub(crate) replica: Replica<SimDisk>,
+    /// What it would tell of files.
+    pub(crate) shelf: Shelf,
     /// When its next wake event comes.
     pub(crate) wake_at: Option<Instant>,
     pub(crate) voting: bool,

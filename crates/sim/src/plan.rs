@@ -9,6 +9,9 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use model::limits;
+
+use crate::commands::Kinds;
 use crate::keys::Scheme;
 use crate::rng::{Chance, Rng};
 
@@ -183,8 +186,20 @@ pub struct WorkloadPlan {
     pub body: Range<u64>,
     /// A write carries a request key.
     pub keyed: Chance,
+    /// Which kinds of commands are written.
+    pub kinds: Kinds,
+    /// A write is longer than any command may be.
+    pub too_long: Chance,
     /// An operation is a read.
     pub reads: Chance,
+    /// A read is content with a height that its client has seen, or with anything.
+    pub lax: Chance,
+    /// A burst goes to the first node, whatever the others do.
+    pub hot: Chance,
+    /// A burst comes to every node at the same instant.
+    pub rush: Chance,
+    /// After a burst all clients are silent for seconds.
+    pub lull: Chance,
     /// A client takes a long rest after a burst.
     pub rest: Chance,
     /// After which a client gives up on a node.
@@ -257,7 +272,13 @@ impl Plan {
                 burst: 1,
                 body: 16..64,
                 keyed: Chance::HALF,
+                kinds: Kinds::Records,
+                too_long: Chance::NEVER,
                 reads: Chance::NEVER,
+                lax: Chance::NEVER,
+                hot: Chance::NEVER,
+                rush: Chance::NEVER,
+                lull: Chance::NEVER,
                 rest: Chance::NEVER,
                 patience: secs(5)..secs(6),
             },
@@ -411,28 +432,49 @@ impl DiskPlan {
 }
 
 impl WorkloadPlan {
+    /// How many operations come at once, and how long they are. Now and then so many, or so long ones, that a block
+    /// cannot hold them.
+    fn draw_sizes(rng: &mut Rng) -> (u64, Range<u64>) {
+        if rng.chance(Chance::percent(4)) {
+            let floods = [
+                (7_000, 16..24),
+                (60, 50_000..limits::RECORD_BYTES_MAX as u64 + 1),
+            ];
+            return rng.pick(&floods).cloned().unwrap_or((60, 16..64));
+        }
+        let burst = rng.pick(&[1, 1, 1, 4, 30]).copied().unwrap_or(1);
+        let bodies = [16..64, 16..64, 16..64, 16..600, 100..5_000];
+        (burst, rng.pick(&bodies).cloned().unwrap_or(16..64))
+    }
+
     fn draw(rng: &mut Rng) -> Self {
         let pauses = [
             millis(1)..millis(10),
             millis(10)..millis(200),
             millis(100)..secs(3),
         ];
+        let (burst, body) = Self::draw_sizes(rng);
         Self {
             clients: 1 + rng.index(8),
             pause: rng
                 .pick(&pauses)
                 .cloned()
                 .unwrap_or(millis(10)..millis(200)),
-            burst: rng.pick(&[1, 1, 1, 4, 30]).copied().unwrap_or(1),
-            body: rng
-                .pick(&[16..64, 16..64, 16..64, 16..600, 100..5_000])
-                .cloned()
-                .unwrap_or(16..64),
+            burst,
+            body,
             keyed: rng
                 .pick(&[Chance::NEVER, Chance::HALF, Chance::percent(100)])
                 .copied()
                 .unwrap_or(Chance::HALF),
+            kinds: *rng
+                .pick(&[Kinds::Records, Kinds::All])
+                .unwrap_or(&Kinds::All),
+            too_long: sometimes(rng, 1),
             reads: sometimes(rng, 80),
+            lax: sometimes(rng, 80),
+            hot: sometimes(rng, 100),
+            rush: sometimes(rng, 100),
+            lull: sometimes(rng, 20),
             rest: sometimes(rng, 10),
             patience: rng
                 .pick(&[millis(200)..secs(1), secs(2)..secs(4), secs(5)..secs(15)])

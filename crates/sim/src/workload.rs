@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use consensus::ReadId;
 use model::{
-    Command, Digest, Height, LeafHash, LibraryId, Payload, Position, RequestKey, SealedCommand,
-    TokenId,
+    BlobId, Command, Digest, Encode as _, Height, LeafHash, LibraryId, Payload, Position,
+    RequestKey, SealedCommand, TokenId, limits,
 };
 use replica::{AppliedBlock, CoreState, Disposition};
 
+use crate::commands::{self, Files, Kinds};
 use crate::plan::WorkloadPlan;
-use crate::rng::Rng;
+use crate::rng::{Chance, Rng};
 use crate::seat::Seat;
+use crate::shelf;
 
 /// A client with more open operations than this waits, as it would if nodes told it that they are busy.
 const OPEN_MAX: usize = 100;
@@ -26,13 +28,24 @@ const OPEN_MAX: usize = 100;
 pub struct OpId(pub u64);
 
 /// What an operation asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ask {
     Write {
-        body: Vec<u8>,
+        payload: Payload,
         key: Option<RequestKey>,
     },
-    Read,
+    Read(Level),
+}
+
+/// How new what a read sees must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// As new as anything that anybody was told before.
+    Linearizable,
+    /// From this height or above.
+    AtLeast(Height),
+    /// Whatever the node has.
+    Local,
 }
 
 /// How far an operation is.
@@ -42,13 +55,19 @@ pub(crate) enum State {
     Waiting,
     /// It was answered: the height of the write or of the read.
     Answered(Height),
+    /// No node will ever take it.
+    Refused,
     /// The client has given up on a write that may or may not have been decided.
     Unknown,
 }
 
 #[derive(Clone)]
 pub(crate) struct Op {
+    /// Whose it is.
+    client: usize,
     pub(crate) ask: Ask,
+    /// The file that a read looks at.
+    pub(crate) file: BlobId,
     pub(crate) state: State,
     /// Counts the tries, so that a late time-out is told from a timely one.
     pub(crate) attempt: u32,
@@ -61,7 +80,9 @@ pub(crate) struct Op {
 impl fmt::Debug for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.ask {
-            Ask::Read => "read",
+            Ask::Read(Level::Linearizable) => "read",
+            Ask::Read(Level::AtLeast(_)) => "read at a height",
+            Ask::Read(Level::Local) => "local read",
             Ask::Write { key: Some(_), .. } => "write under a key",
             Ask::Write { key: None, .. } => "write",
         };
@@ -84,8 +105,20 @@ impl fmt::Debug for Op {
 pub(crate) enum Placed {
     Submit(SealedCommand),
     Read(ReadId),
+    /// The read waits until the node is high enough, which it may be already.
+    Wait,
     /// The node remembers the request and answers at once.
     Remembered(Digest, Position),
+}
+
+/// Operations that come at the same instant.
+#[derive(Debug, Default)]
+pub(crate) struct Burst {
+    pub(crate) ops: Vec<OpId>,
+    /// They are spread over all nodes.
+    pub(crate) rush: bool,
+    /// They go to the first node if it answers.
+    pub(crate) hot: bool,
 }
 
 /// What a decided block says to a waiting client.
@@ -106,6 +139,14 @@ pub(crate) enum Fate {
     Stolen(Position),
 }
 
+/// What a client has learnt from its answers.
+#[derive(Debug, Clone, Default)]
+struct Session {
+    /// The highest height.
+    seen: Height,
+    versions: BTreeMap<BlobId, u64>,
+}
+
 /// All clients and their operations.
 #[derive(Debug)]
 pub(crate) struct Workload {
@@ -115,14 +156,25 @@ pub(crate) struct Workload {
     waiting: BTreeSet<OpId>,
     commands: BTreeMap<(Seat, LeafHash), (OpId, Digest)>,
     reads: BTreeMap<ReadId, (Seat, OpId, u32)>,
+    /// Reads that wait for a height, by node.
+    parked: BTreeSet<(Seat, Height, OpId, u32)>,
     next_read: u64,
     actors: Vec<TokenId>,
+    files: Files,
+    sessions: Vec<Session>,
+    /// Every command that ever was handed to a node.
+    asked: BTreeMap<LeafHash, OpId>,
 }
 
 impl Workload {
     pub(crate) fn new(plan: WorkloadPlan, mut rng: Rng) -> Self {
         let actors = (0..3).map(|_| TokenId(rng.bytes())).collect();
+        let files = Files::draw(&mut rng);
         Self {
+            files,
+            sessions: vec![Session::default(); plan.clients.max(1)],
+            asked: BTreeMap::new(),
+            parked: BTreeSet::new(),
             plan,
             rng,
             ops: BTreeMap::new(),
@@ -139,14 +191,29 @@ impl Workload {
         self.plan.clients
     }
 
-    /// A client's next burst of new operations.
-    pub(crate) fn burst(&mut self) -> Vec<OpId> {
+    /// A client's next burst of new operations: with each the node that the whole of it, or this one, goes to.
+    pub(crate) fn burst(&mut self, client: usize, nodes: usize) -> Burst {
         let open = self.waiting.len().max(self.commands.len());
         if open >= self.plan.clients * OPEN_MAX {
-            return Vec::new();
+            return Burst::default();
         }
+        let rush = self.rng.chance(self.plan.rush);
+        let hot = self.rng.chance(self.plan.hot);
+        let copies = if rush { nodes } else { 1 };
         let count = 1 + self.rng.below(self.plan.burst);
-        (0..count).map(|_| self.new_op()).collect()
+        let ops = (0..count * copies as u64)
+            .map(|_| self.new_op(client))
+            .collect();
+        Burst { ops, rush, hot }
+    }
+
+    /// How long all clients are silent from here on, if they are.
+    pub(crate) fn lull(&mut self) -> Option<Duration> {
+        let silent = self.rng.chance(self.plan.lull);
+        silent.then(|| {
+            self.rng
+                .duration(Duration::from_secs(1)..Duration::from_secs(8))
+        })
     }
 
     /// How long a client rests after a burst.
@@ -167,39 +234,70 @@ impl Workload {
         self.rng.duration(self.plan.patience.clone())
     }
 
-    fn new_op(&mut self) -> OpId {
+    fn new_op(&mut self, client: usize) -> OpId {
         if self.rng.chance(self.plan.reads) {
-            return self.add(Ask::Read);
+            let level = self.level(client);
+            return self.add(client, Ask::Read(level));
         }
+        let id = self.ops.len() as u64;
+        let payload = if self.rng.chance(self.plan.too_long) {
+            commands::too_long(id)
+        } else if self.plan.kinds == Kinds::Records || self.rng.below(5) < 2 {
+            let length = self.rng.range(self.plan.body.clone());
+            commands::record(id, length)
+        } else {
+            let file = self.files.pick(&mut self.rng);
+            let known = self.session(client).versions.get(&file).copied();
+            commands::other(id, file, known.unwrap_or_default(), &mut self.rng)
+        };
         let keyed = self.rng.chance(self.plan.keyed);
-        self.new_write(keyed.then_some(()))
+        self.add_write(client, payload, keyed.then_some(()))
     }
 
-    /// A write of a body that no other write has, with a request key if asked for.
-    pub(crate) fn new_write(&mut self, key: Option<()>) -> OpId {
+    fn level(&mut self, client: usize) -> Level {
+        if !self.rng.chance(self.plan.lax) {
+            return Level::Linearizable;
+        }
+        if self.rng.chance(Chance::HALF) {
+            return Level::Local;
+        }
+        Level::AtLeast(self.session(client).seen)
+    }
+
+    /// A write of a record that no other write has, under a request key.
+    pub(crate) fn new_write(&mut self) -> OpId {
         let id = self.ops.len() as u64;
         let length = self.rng.range(self.plan.body.clone());
-        let mut body = id.to_be_bytes().to_vec();
-        body.resize(usize::try_from(length).unwrap_or(0).max(8), 0x2a);
+        self.add_write(0, commands::record(id, length), Some(()))
+    }
+
+    fn add_write(&mut self, client: usize, payload: Payload, key: Option<()>) -> OpId {
         let key = key.map(|()| RequestKey {
-            key: format!("key-{id}"),
-            request: Digest::of(&[&body]),
+            key: format!("key-{}", self.ops.len()),
+            request: Digest::of(&[&payload.to_bytes()]),
         });
-        self.add(Ask::Write { body, key })
+        self.add(client, Ask::Write { payload, key })
     }
 
     /// A linearizable read.
     pub(crate) fn new_read(&mut self) -> OpId {
-        self.add(Ask::Read)
+        self.add(0, Ask::Read(Level::Linearizable))
     }
 
-    fn add(&mut self, ask: Ask) -> OpId {
+    fn add(&mut self, client: usize, ask: Ask) -> OpId {
         let id = OpId(self.ops.len() as u64);
+        let file = match &ask {
+            Ask::Write { payload, .. } => shelf::edit(payload).map(|(file, _)| file),
+            Ask::Read(_) => None,
+        };
+        let file = file.unwrap_or_else(|| self.files.pick(&mut self.rng));
         self.waiting.insert(id);
         self.ops.insert(
             id,
             Op {
+                client,
                 ask,
+                file,
                 state: State::Waiting,
                 attempt: 0,
                 placed: false,
@@ -207,6 +305,17 @@ impl Workload {
             },
         );
         id
+    }
+
+    fn session(&mut self, client: usize) -> &mut Session {
+        self.sessions
+            .get_mut(client)
+            .expect("a session for each client")
+    }
+
+    /// Every command that was ever handed to a node, and the operation it is of.
+    pub(crate) fn asked(&self) -> &BTreeMap<LeafHash, OpId> {
+        &self.asked
     }
 
     /// An operation.
@@ -245,11 +354,9 @@ impl Workload {
         op.placed = true;
         op.floor = floor;
         let attempt = op.attempt;
-        let Ask::Write { body, key } = op.ask.clone() else {
-            self.next_read += 1;
-            let read = ReadId(self.next_read);
-            self.reads.insert(read, (seat, id, attempt));
-            return Placed::Read(read);
+        let (payload, key) = match op.ask.clone() {
+            Ask::Write { payload, key } => (payload, key),
+            Ask::Read(level) => return self.place_read(id, seat, attempt, level),
         };
         let actor = self.actor(id);
         let command = Command {
@@ -257,7 +364,7 @@ impl Workload {
             actor,
             valid_until: core.valid_until(key.is_some()),
             key,
-            payload: Payload::Record(body),
+            payload,
         };
         let sealed = command.seal(self.rng.bytes());
         let request = command.request_id(sealed.leaf());
@@ -265,7 +372,39 @@ impl Workload {
             return Placed::Remembered(request, remembered.position);
         }
         self.commands.insert((seat, sealed.leaf()), (id, request));
+        self.asked.insert(sealed.leaf(), id);
         Placed::Submit(sealed)
+    }
+
+    fn place_read(&mut self, id: OpId, seat: Seat, attempt: u32, level: Level) -> Placed {
+        let height = match level {
+            Level::Linearizable => {
+                self.next_read += 1;
+                let read = ReadId(self.next_read);
+                self.reads.insert(read, (seat, id, attempt));
+                return Placed::Read(read);
+            }
+            Level::AtLeast(height) => height,
+            Level::Local => Height::GENESIS,
+        };
+        self.op_mut(id).floor = height;
+        self.parked.insert((seat, height, id, attempt));
+        Placed::Wait
+    }
+
+    /// The parked reads that a node at `tip` can answer.
+    pub(crate) fn unpark(&mut self, seat: Seat, tip: Height) -> Vec<OpId> {
+        let first = (seat, Height::GENESIS, OpId(0), 0);
+        let last = (seat, tip, OpId(u64::MAX), u32::MAX);
+        let due: Vec<_> = self.parked.range(first..=last).copied().collect();
+        due.into_iter()
+            .filter(|parked| {
+                self.parked.remove(parked);
+                let op = self.op(parked.2);
+                op.state == State::Waiting && op.attempt == parked.3
+            })
+            .map(|(_, _, id, _)| id)
+            .collect()
     }
 
     fn actor(&self, id: OpId) -> TokenId {
@@ -320,7 +459,14 @@ impl Workload {
         let mut ops: Vec<OpId> = commands
             .map(|(_, (op, _))| *op)
             .chain(reads.map(|(_, op, _)| *op))
+            .chain(
+                self.parked
+                    .iter()
+                    .filter(|parked| parked.0 == seat)
+                    .map(|parked| parked.2),
+            )
             .collect();
+        self.parked.retain(|(at, ..)| *at != seat);
         self.commands.retain(|(at, _), _| *at != seat);
         self.reads.retain(|_, (at, ..)| *at != seat);
         ops.sort_unstable();
@@ -328,10 +474,31 @@ impl Workload {
         ops
     }
 
-    /// The client has its answer.
-    pub(crate) fn answered(&mut self, id: OpId, height: Height) {
+    /// The client has its answer, and knows the version of the operation's file if it was told.
+    pub(crate) fn answered(&mut self, id: OpId, height: Height, version: Option<u64>) {
         self.waiting.remove(&id);
-        self.op_mut(id).state = State::Answered(height);
+        let op = self.op_mut(id);
+        op.state = State::Answered(height);
+        let (client, file) = (op.client, op.file);
+        let session = self.session(client);
+        session.seen = session.seen.max(height);
+        if let Some(version) = version {
+            session.versions.insert(file, version);
+        }
+    }
+
+    /// A node does not take the operation because no node ever will. False if it should have been taken.
+    pub(crate) fn refused(&mut self, id: OpId) -> bool {
+        let op = self.op_mut(id);
+        let Ask::Write { payload, .. } = &op.ask else {
+            return false;
+        };
+        let hopeless = payload.to_bytes().len() >= limits::COMMAND_BYTES_MAX;
+        if hopeless {
+            op.state = State::Refused;
+            self.waiting.remove(&id);
+        }
+        hopeless
     }
 
     /// The client hears nothing, or that it should try again: whether it does. `certain`: the try has left no trace.
@@ -341,7 +508,7 @@ impl Workload {
             return false;
         }
         let repeatable = match &op.ask {
-            Ask::Read => true,
+            Ask::Read(_) => true,
             Ask::Write { key, .. } => {
                 key.is_some() || certain == Certainty::NotDecided || !op.placed
             }

@@ -21,9 +21,9 @@ use model::{
     Signatures, TokenId,
 };
 
-use crate::checks::answers::Answers;
 use crate::checks::chain::Chain;
 use crate::checks::durability::Durability;
+use crate::checks::history::History;
 use crate::checks::rights::Rights;
 use crate::checks::votes::Votes;
 use crate::checks::{Checked, ensure};
@@ -142,7 +142,9 @@ pub struct World<'a> {
     season: Season,
     votes: Votes,
     chain: Chain,
-    answers: Answers,
+    history: History,
+    /// No client calls before.
+    quiet_until: Instant,
     durability: Durability,
     rights: Rights,
     trace: Trace<'a>,
@@ -193,7 +195,8 @@ impl<'a> World<'a> {
             season: Season::Storm,
             votes: Votes::default(),
             chain,
-            answers: Answers::default(),
+            history: History::default(),
+            quiet_until: Instant::default(),
             durability: Durability::default(),
             rights: Rights::default(),
             trace: Trace::new(&membership, sink),

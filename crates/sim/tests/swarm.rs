@@ -25,12 +25,12 @@ fn sweep(seeds: impl Iterator<Item = u64>) {
 
 #[test]
 fn even_seeds_pass_and_repeat_themselves() {
-    sweep((0..120).step_by(2));
+    sweep((0..300).step_by(2));
 }
 
 #[test]
 fn odd_seeds_pass_and_repeat_themselves() {
-    sweep((1..120).step_by(2));
+    sweep((1..300).step_by(2));
 }
 
 /// Each file names a case in its first line and tells below what went wrong.

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
-    Ballot, Block, BlockHash, ChainId, Command, Digest, Entry, Height, LeafHash, Membership,
-    Payload, Position, Signatures, Turn,
+    Ballot, BlobId, Block, BlockHash, ChainId, Digest, Entry, Height, LeafHash, Membership,
+    Position, Signatures, Turn,
 };
 use replica::{AppliedBlock, CoreState, Disposition};
 
 use super::{Checked, ensure};
 use crate::seat::Seat;
+use crate::shelf::{Edited, Shelf};
+use crate::workload::OpId;
 
 /// Core states are kept at multiples of this height, to compare restarted nodes with.
 const SNAPSHOT_EVERY: u64 = 256;
@@ -36,8 +38,11 @@ pub(crate) struct Chain {
     snapshots: BTreeMap<Height, CoreState>,
     /// How far each node has reported.
     tips: BTreeMap<Seat, Height>,
-    /// Where each record body was applied.
-    applied: BTreeMap<Vec<u8>, Position>,
+    /// Where each operation was applied.
+    applied: BTreeMap<OpId, Position>,
+    shelf: Shelf,
+    /// The version of each file from each height on at which it was edited.
+    versions: BTreeMap<BlobId, BTreeMap<Height, u64>>,
     /// The request at each position that was applied.
     requests: BTreeMap<Position, Digest>,
     /// Where each command was applied.
@@ -65,6 +70,8 @@ impl Chain {
             core,
             tips: BTreeMap::new(),
             applied: BTreeMap::new(),
+            shelf: Shelf::default(),
+            versions: BTreeMap::new(),
             requests: BTreeMap::new(),
             leaves: BTreeMap::new(),
             dropped: BTreeSet::new(),
@@ -115,8 +122,13 @@ impl Chain {
         genesis.block.header().chain
     }
 
-    /// A node reports the next block.
-    pub(crate) fn decided(&mut self, seat: Seat, applied: &AppliedBlock) -> Checked {
+    /// A node reports the next block. `asked` are the commands that nodes were ever given.
+    pub(crate) fn decided(
+        &mut self,
+        seat: Seat,
+        applied: &AppliedBlock,
+        asked: &BTreeMap<LeafHash, OpId>,
+    ) -> Checked {
         let height = applied.block.height();
         self.check_heights_without_gaps(seat, height)?;
         self.check_certificates(seat, applied)?;
@@ -126,7 +138,7 @@ impl Chain {
                 .certificate
                 .as_ref()
                 .map(|certificate| certificate.ballot);
-            self.extend(&applied.block, ballot)?;
+            self.extend(&applied.block, ballot, asked)?;
         }
         self.check_agreement(seat, &applied.block)?;
         self.check_core_state_equal(seat, height, &applied.dispositions)
@@ -202,7 +214,42 @@ impl Chain {
         )
     }
 
-    fn extend(&mut self, block: &Arc<Block>, ballot: Option<Ballot>) -> Checked {
+    /// What a client is told of an edit is what the versions at its position say.
+    pub(crate) fn check_conditional_edits(
+        &self,
+        seat: Seat,
+        position: Position,
+        told: Option<Edited>,
+    ) -> Checked {
+        let expected = self.shelf.edited(position);
+        ensure(told == expected, "check_conditional_edits", || {
+            format!("{seat} tells {told:?} of the edit at {position:?}, which is {expected:?}")
+        })
+    }
+
+    /// What a client reads is a state of the one chain, at the height it is told.
+    pub(crate) fn check_reads_see_the_chain(
+        &self,
+        seat: Seat,
+        height: Height,
+        file: BlobId,
+        version: u64,
+    ) -> Checked {
+        let versions = self.versions.get(&file);
+        let last = versions.and_then(|versions| versions.range(..=height).next_back());
+        let expected = last.map_or(0, |(_, version)| *version);
+        let right = version == expected && height <= self.top();
+        ensure(right, "check_reads_see_the_chain", || {
+            format!("{seat} shows version {version} of {file:?} at {height}, it was {expected}")
+        })
+    }
+
+    fn extend(
+        &mut self,
+        block: &Arc<Block>,
+        ballot: Option<Ballot>,
+        asked: &BTreeMap<LeafHash, OpId>,
+    ) -> Checked {
         let dispositions = self.core.apply(block);
         let height = block.height();
         if height.0.is_multiple_of(SNAPSHOT_EVERY) {
@@ -210,7 +257,11 @@ impl Chain {
         }
         for ((index, entry), disposition) in (0..).zip(block.entries()).zip(&dispositions) {
             let position = Position { height, index };
-            self.check_applied_once(position, entry, disposition)?;
+            self.check_applied_once(position, entry, disposition, asked)?;
+        }
+        for file in self.shelf.apply(height, &dispositions) {
+            let versions = self.versions.entry(file).or_default();
+            versions.insert(height, self.shelf.version(file));
         }
         self.decisions.push(Decision {
             block: Arc::clone(block),
@@ -291,6 +342,7 @@ impl Chain {
         position: Position,
         entry: &Entry,
         disposition: &Disposition,
+        asked: &BTreeMap<LeafHash, OpId>,
     ) -> Checked {
         const CHECK: &str = "check_applied_once";
         let leaf = entry.leaf();
@@ -301,12 +353,17 @@ impl Chain {
                     "check_dropped_are_never_applied",
                     || format!("{leaf:?} was dropped and is applied at {position:?}"),
                 )?;
-                if let Some(body) = record_body(command) {
-                    let first = *self.applied.entry(body.to_vec()).or_insert(position);
-                    ensure(first == position, CHECK, || {
-                        format!("one record is applied at {first:?} and at {position:?}")
-                    })?;
-                }
+                let op = asked.get(&leaf).copied();
+                ensure(op.is_some(), "check_only_asked_is_decided", || {
+                    format!("{leaf:?} at {position:?} was never given to a node")
+                })?;
+                let first = *self
+                    .applied
+                    .entry(op.unwrap_or(OpId(0)))
+                    .or_insert(position);
+                ensure(first == position, CHECK, || {
+                    format!("{op:?} is applied at {first:?} and at {position:?}")
+                })?;
                 self.leaves.insert(leaf, position);
                 self.requests.insert(position, command.request_id(leaf));
                 Ok(())
@@ -321,12 +378,5 @@ impl Chain {
                 ensure(false, CHECK, || format!("{position:?} is {disposition:?}"))
             }
         }
-    }
-}
-
-fn record_body(command: &Command) -> Option<&[u8]> {
-    match &command.payload {
-        Payload::Record(body) => Some(body),
-        _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::{Message, StopReason};
-use model::{Decode as _, Encode as _, Instant, Nonce};
+use model::{Block, Decode as _, Encode as _, Entry, Instant, Nonce, SealedCommand, limits};
 use replica::{AppliedBlock, Config, Input, Output, Replica};
 
 use super::{Event, Season, World};
@@ -18,6 +18,7 @@ use crate::network::{Packet, Shape};
 use crate::plan::Fault;
 use crate::rng::Chance;
 use crate::seat::Seat;
+use crate::shelf::Shelf;
 
 impl World<'_> {
     /// A machine's process starts, unless it runs already or never will again.
@@ -45,7 +46,10 @@ impl World<'_> {
         let reading = clock.read(self.now);
         let cuts = self.cuts_before_power_fails();
         lock(&self.platter(seat)).limit_cuts(cuts);
-        let opened = Replica::open(disk, config, reading);
+        let mut shelf = Shelf::default();
+        let opened = Replica::open_replaying(disk, config, reading, |applied| {
+            shelf.apply(applied.block.height(), &applied.dispositions);
+        });
         if opened.is_err() && lock(&self.platter(seat)).is_out_of_cuts() {
             self.schedule(Duration::from_millis(100), Event::Start(seat));
             return self.cut_power(seat);
@@ -81,6 +85,7 @@ impl World<'_> {
             .opened(seat, (status.tip, status.head), replica.core())?;
         self.machine_mut(seat).process = Some(Process {
             replica,
+            shelf,
             wake_at: None,
             voting: false,
             stopped: None,
@@ -132,7 +137,14 @@ impl World<'_> {
         let block = &applied.block;
         self.line(|| format!("{seat} decides {block:?} of {:?}", block.header().proposer));
         self.trace.mix_bytes(&block.hash().0);
-        self.chain.decided(seat, applied)?;
+        let top = self.chain.top();
+        self.chain.decided(seat, applied, self.workload.asked())?;
+        if self.chain.top() > top {
+            self.note_bounds(block);
+        }
+        if let Some(process) = &mut self.machine_mut(seat).process {
+            process.shelf.apply(block.height(), &applied.dispositions);
+        }
         self.rights.decided(seat, block.height());
         let chosen = self.votes.chosen(block.height());
         ensure(
@@ -150,6 +162,18 @@ impl World<'_> {
             &self.votes,
             &lock(&platter),
         )
+    }
+
+    /// A block that could not hold what waited next has met a bound.
+    fn note_bounds(&mut self, block: &Block) {
+        let sealed = block.entries().iter().filter_map(Entry::sealed);
+        let bytes: usize = sealed.map(SealedCommand::block_bytes).sum();
+        if block.entries().len() == limits::BLOCK_COMMANDS_MAX {
+            self.stats.meet("block full of commands");
+        }
+        if bytes + limits::RECORD_BYTES_MAX > limits::BLOCK_BYTES_MAX {
+            self.stats.meet("block full of bytes");
+        }
     }
 
     fn carry_out(&mut self, seat: Seat, output: Output) -> Checked {

@@ -121,12 +121,12 @@ impl World<'_> {
     fn check_final_state(&mut self) -> Checked {
         let top = self.chain.top();
         ensure(
-            top >= self.answers.written(),
+            top >= self.history.written(),
             "check_acknowledged_survive",
             || {
                 format!(
                     "the chain ends at {top}, {} was acknowledged",
-                    self.answers.written()
+                    self.history.written()
                 )
             },
         )?;
@@ -146,7 +146,7 @@ impl World<'_> {
 
     /// A client writes a record under a request key through this node.
     pub fn write(&mut self, seat: Seat) -> OpId {
-        let op = self.workload.new_write(Some(()));
+        let op = self.workload.new_write();
         self.send_op(seat, op, AT_ONCE);
         op
     }
@@ -162,7 +162,7 @@ impl World<'_> {
     pub fn answer(&self, op: OpId) -> Option<Height> {
         match self.workload.op(op).state {
             State::Answered(height) => Some(height),
-            State::Waiting | State::Unknown => None,
+            State::Waiting | State::Refused | State::Unknown => None,
         }
     }
 
