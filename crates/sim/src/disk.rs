@@ -21,6 +21,7 @@ use model::LogSeq;
 
 use crate::rng::{Chance, Rng};
 use file::File;
+pub(crate) use rot::Harm;
 
 /// Durable writes kept as evidence for what may be said, before those of the latest flush.
 const EVIDENCE_BYTES: usize = 512 << 10;

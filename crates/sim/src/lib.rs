@@ -2,19 +2,23 @@
 //!
 //! The real [`replica::Replica`] runs here, on simulated disks, clocks and links, any number of them on one thread.
 //! A seed gives a [`Plan`]: how many nodes, how fast or bad their links and disks are, what clients do, and which
-//! faults the nemesis may use. Then the [`World`] runs from event to event. First comes the **storm**, in which
-//! everything may break and safety must hold; then everything is mended, and in the **calm** every client must get
-//! its answer and all heads become equal.
+//! faults the nemesis may use. Then the [`World`] runs from event to event:
+//!
+//! 1. in the **storm** everything may break, and safety must hold;
+//! 2. then everything is mended, sometimes but for a minority that stays down, and in the **calm** every client must get
+//!    its answer within a bounded time, and all heads become equal;
+//! 3. in some runs an **ordeal** follows: a disk loses what was flushed, and that must be found before its node takes
+//!    part again.
 //!
 //! After every event the [checks](Violation) that it concerns are made: agreement, promises kept across restarts,
-//! nothing said before it is durable, certificates, exactly once, linearizable reads, equal core states, and that what
-//! a client was told stays true. A violation names its check and the case; `starling-sim replay` shows the run that
-//! led to it, one event a line.
+//! nothing said before it is durable or by whom it must not be, certificates, exactly once, an order of all operations
+//! that explains every answer, equal core states, and that what a client was told stays true. A violation names its
+//! check and the [`Case`]. [`shrink`] makes the case smaller; `starling-sim replay` shows the run, one event a line.
 //!
 //! The same case is the same run, bit for bit: ordered maps only, no clock, one generator of chance.
 //!
-//! Not simulated: membership changes, damage to bytes that were flushed, and more failed flushes than a minority of
-//! disks can have.
+//! Not simulated: blobs, segments and the catalogue (a register per file stands for what it decides), membership
+//! changes, and disks of more than a minority that lose what was flushed or cannot be read.
 
 mod checks;
 mod clock;

@@ -227,6 +227,10 @@ pub struct Plan {
     pub aim: Chance,
     /// From which it draws the time between two deeds.
     pub fault_pause: Range<Duration>,
+    /// While the cluster comes to rest a minority stays down.
+    pub bereft: Chance,
+    /// In the end a disk loses what was flushed.
+    pub ordeal: Chance,
     /// How wrong monotonic clocks run, in millionths.
     pub drift_ppm: i32,
     /// The faulty phase ends after this much simulated time.
@@ -285,6 +289,8 @@ impl Plan {
             faults: BTreeSet::new(),
             aim: Chance::NEVER,
             fault_pause: secs(1)..secs(2),
+            bereft: Chance::NEVER,
+            ordeal: Chance::NEVER,
             drift_ppm: 0,
             length: secs(10),
         }
@@ -330,6 +336,8 @@ impl Plan {
             faults,
             aim,
             fault_pause,
+            bereft: Chance::HALF,
+            ordeal: Chance::HALF,
             drift_ppm,
             length: rng.duration(secs(10)..secs(120)),
         }

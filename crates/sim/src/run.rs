@@ -141,7 +141,8 @@ pub fn run(case: &Case, sink: Option<Sink<'_>>) -> Outcome {
     let mut world = World::new(case.plan(), sink);
     let result = catch_unwind(AssertUnwindSafe(|| {
         world.storm(case.events)?;
-        world.settle(CALM).map(drop)
+        world.settle(CALM)?;
+        world.ordeal()
     }));
     let violation = match result {
         Ok(result) => result.err(),

@@ -14,6 +14,8 @@ pub struct Stats {
     pub events: u64,
     /// Simulated time.
     pub time: Duration,
+    /// The longest time that a cluster took to come to rest once it was mended.
+    pub calm: Duration,
     /// Operations of clients.
     pub ops: u64,
     /// How often each fault was done.
@@ -33,6 +35,7 @@ impl Stats {
         self.events += other.events;
         self.time += other.time;
         self.ops += other.ops;
+        self.calm = self.calm.max(other.calm);
         add(&mut self.faults, &other.faults);
         add(&mut self.pairs, &other.pairs);
         add(&mut self.refused, &other.refused);

@@ -23,6 +23,10 @@ use crate::shelf;
 /// A client with more open operations than this waits, as it would if nodes told it that they are busy.
 const OPEN_MAX: usize = 100;
 
+/// At most so many operations come at once: more than a block holds, fewer than a node may take for being busy with
+/// itself.
+const BURST_MAX: u64 = 8_000;
+
 /// An operation of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpId(pub u64);
@@ -199,9 +203,9 @@ impl Workload {
         }
         let rush = self.rng.chance(self.plan.rush);
         let hot = self.rng.chance(self.plan.hot);
-        let copies = if rush { nodes } else { 1 };
+        let copies = if rush { nodes as u64 } else { 1 };
         let count = 1 + self.rng.below(self.plan.burst);
-        let ops = (0..count * copies as u64)
+        let ops = (0..(count * copies).min(BURST_MAX.max(copies)))
             .map(|_| self.new_op(client))
             .collect();
         Burst { ops, rush, hot }

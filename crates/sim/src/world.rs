@@ -2,16 +2,17 @@
 //!
 //! Time jumps from event to event. Everything that happens is drawn from the plan's seed, in one order, so a seed is
 //! a run. The parts: `process` drives replicas, `disks` their disks, `clients` the operations, `faults` the nemesis;
-//! `script` is what scenarios steer a world with.
+//! `ordeal` harms a disk at the end; `script` is what scenarios steer a world with.
 
 mod clients;
 mod disks;
 mod faults;
+mod ordeal;
 mod process;
 pub(crate) mod script;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -145,6 +146,8 @@ pub struct World<'a> {
     history: History,
     /// No client calls before.
     quiet_until: Instant,
+    /// Machines that stay down while the others come to rest.
+    absent: BTreeSet<Seat>,
     durability: Durability,
     rights: Rights,
     trace: Trace<'a>,
@@ -197,6 +200,7 @@ impl<'a> World<'a> {
             chain,
             history: History::default(),
             quiet_until: Instant::default(),
+            absent: BTreeSet::new(),
             durability: Durability::default(),
             rights: Rights::default(),
             trace: Trace::new(&membership, sink),

@@ -138,6 +138,11 @@ impl File {
         }
     }
 
+    /// Other bytes, for whoever reads from now on.
+    pub(super) fn replace(&mut self, bytes: Vec<u8>) {
+        *self = Self::durable(bytes);
+    }
+
     /// What is durable and just as the cache has it, up to the first difference.
     pub(super) fn settled_bytes(&self) -> &[u8] {
         let durable = self.durable_bytes().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Platter;
+use super::{File, Platter};
 use crate::rng::Rng;
 
 /// With which every head of a record begins.
@@ -14,7 +14,83 @@ const ROOM: usize = 256;
 /// The second copy is in another sector of this size.
 const SECTOR: usize = 4096;
 
+/// What can happen to what was flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Harm {
+    /// All of it is as it was some time ago.
+    RollBack,
+    /// Only the genesis file is left.
+    Wipe,
+    /// Sectors read as if they had never been written.
+    LostWrite,
+    /// A sector was written over another one.
+    MisdirectedWrite,
+    /// A bit turns anywhere.
+    Rot,
+    /// A file is shorter.
+    Truncation,
+    /// The newest file is gone.
+    LostFile,
+}
+
+impl Harm {
+    /// All of them.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::RollBack,
+        Self::Wipe,
+        Self::LostWrite,
+        Self::MisdirectedWrite,
+        Self::Rot,
+        Self::Truncation,
+        Self::LostFile,
+    ];
+}
+
 impl Platter {
+    /// Suffers a harm that needs no older state. The machine is down.
+    pub(crate) fn suffer(&mut self, harm: Harm, rng: &mut Rng) {
+        let names: Vec<String> = self.files.keys().skip(1).cloned().collect();
+        let Some(name) = rng.pick(&names).cloned() else {
+            return;
+        };
+        let other = self.a_sector(rng.pick(&names).unwrap_or(&name), rng);
+        let file = self.files.get_mut(&name).expect("its name was listed");
+        let mut bytes = file.settled_bytes().to_vec();
+        let sector = rng.index(bytes.len() / SECTOR + 1) * SECTOR;
+        match harm {
+            Harm::RollBack => {}
+            Harm::Wipe => self.files.retain(|name, _| !names.contains(name)),
+            Harm::LostFile => {
+                self.files.pop_last();
+            }
+            Harm::LostWrite => {
+                let length = SECTOR * (1 + rng.index(4));
+                bytes
+                    .iter_mut()
+                    .skip(sector)
+                    .take(length)
+                    .for_each(|byte| *byte = 0);
+                file.replace(bytes);
+            }
+            Harm::MisdirectedWrite => {
+                let place = bytes.iter_mut().skip(sector);
+                place.zip(other).for_each(|(byte, wrong)| *byte = wrong);
+                file.replace(bytes);
+            }
+            Harm::Rot => self.rot_within(&name, 0..bytes.len(), rng),
+            Harm::Truncation => {
+                bytes.truncate(rng.index(bytes.len() + 1));
+                file.replace(bytes);
+            }
+        }
+    }
+
+    fn a_sector(&self, name: &str, rng: &mut Rng) -> Vec<u8> {
+        let bytes = self.files.get(name).map_or(&[][..], File::settled_bytes);
+        let start = rng.index(bytes.len() / SECTOR + 1) * SECTOR;
+        bytes.iter().skip(start).take(SECTOR).copied().collect()
+    }
+
     /// Turns a bit in one of the two copies of a head that is written twice and intact in both; false if there is none.
     ///
     /// A record is never hit a second time, since its copies differ from then on.

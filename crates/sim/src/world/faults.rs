@@ -194,7 +194,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Ends every fault and starts what is down, or what stopped voting. Nothing new happens from here on.
+    /// Ends every fault and starts what is down, or what stopped voting; only who is absent goes down, or stays so.
+    /// Nothing new happens from here on.
     pub(crate) fn heal(&mut self) -> Checked {
         self.line(|| "everything is mended".to_owned());
         self.season = Season::Calm;
@@ -211,7 +212,9 @@ impl World<'_> {
                 self.resume(seat)?;
             }
             let stopped = |process: &crate::machine::Process| process.stopped.is_some();
-            if self.machine(seat).process.as_ref().is_some_and(stopped) {
+            let away = self.absent.contains(&seat);
+            let process = self.machine(seat).process.as_ref();
+            if process.is_some_and(|process| away || stopped(process)) {
                 self.kill(seat);
             }
             self.schedule(Duration::ZERO, Event::Start(seat));

@@ -23,7 +23,8 @@ use crate::shelf::Shelf;
 impl World<'_> {
     /// A machine's process starts, unless it runs already or never will again.
     pub(super) fn start(&mut self, seat: Seat) -> Checked {
-        if self.machine(seat).process.is_some() || self.machine(seat).broken {
+        let machine = self.machine(seat);
+        if machine.process.is_some() || machine.broken || self.absent.contains(&seat) {
             return Ok(());
         }
         let drift = i64::from(self.plan.drift_ppm);

@@ -56,24 +56,32 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Mends everything, and waits until every client has its answer and all heads are equal; then asks every node
-    /// for one more write, and waits again. The time it took.
+    /// Mends everything, perhaps but for a minority that stays down, and waits until every client has its answer and
+    /// all heads are equal; then brings everybody back, asks every node for one more write, and waits again. The time
+    /// it took.
     ///
     /// # Errors
     /// `check_liveness` if it takes longer than `limit`, or the first other violation.
     pub fn settle(&mut self, limit: Duration) -> Result<Duration, Violation> {
         let began = self.now;
+        self.absent = self.draw_absent();
         self.heal()?;
+        self.converge(limit)?;
+        for seat in std::mem::take(&mut self.absent) {
+            self.start_now(seat);
+        }
         self.converge(limit)?;
         for seat in self.living().collect::<Vec<_>>() {
             self.write(seat);
         }
         self.converge(limit)?;
         self.check_final_state()?;
-        Ok(self.now.since(began))
+        let took = self.now.since(began);
+        self.stats.calm = self.stats.calm.max(took);
+        Ok(took)
     }
 
-    fn converge(&mut self, limit: Duration) -> Checked {
+    pub(super) fn converge(&mut self, limit: Duration) -> Checked {
         let reached = self.run_until(limit, |world| world.unfinished().is_none())?;
         ensure(reached, "check_liveness", || {
             format!(
@@ -83,11 +91,11 @@ impl World<'_> {
         })
     }
 
-    /// The machines whose disks are good.
+    /// The machines that take part: their disks are good, and they are not absent.
     fn living(&self) -> impl Iterator<Item = Seat> + '_ {
         self.machines
             .iter()
-            .filter(|machine| !machine.broken)
+            .filter(|machine| !machine.broken && !self.absent.contains(&machine.seat))
             .map(|machine| machine.seat)
     }
 

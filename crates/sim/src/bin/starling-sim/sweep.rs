@@ -138,6 +138,10 @@ fn summary(tally: &Tally, elapsed: Duration) {
         stats.events,
         stats.ops,
     );
+    println!(
+        "slowest to come to rest once mended: {:.1} s",
+        stats.calm.as_secs_f64()
+    );
     print_counts("faults", &stats.faults);
     print_counts("met", &stats.met);
     print_counts("refused", &stats.refused);

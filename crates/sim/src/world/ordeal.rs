@@ -1,0 +1,112 @@
+//! The end of some runs: a disk loses what was flushed, and that must be found.
+//!
+//! Losing a flushed vote without a trace is outside the fault model: no protocol survives it. What is promised is that
+//! it is noticed, by the ledger when it is opened or by the check after a start, before the node takes part again. So
+//! this happens to one node of a healthy cluster at rest, whose others have all seen what it had.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Event, World};
+use crate::checks::durability::check_votes_survive;
+use crate::checks::{Checked, ensure};
+use crate::disk::{Harm, lock};
+use crate::rng::Chance;
+use crate::run::CALM;
+use crate::seat::Seat;
+
+/// Everybody has said how far it is within this time.
+const BEACONS: Duration = Duration::from_secs(2);
+/// By then a node has passed its start-up check or failed it.
+const START: Duration = Duration::from_secs(20);
+
+impl World<'_> {
+    /// Harms a disk, if the plan says so and the cluster is whole.
+    pub(crate) fn ordeal(&mut self) -> Checked {
+        let whole = self
+            .machines
+            .iter()
+            .all(|machine| !machine.broken && !machine.disk.spoiled);
+        if !whole || self.plan.nodes < 2 || !self.rng.chance(self.plan.ordeal) {
+            return Ok(());
+        }
+        let victim = Seat(self.rng.index(self.plan.nodes));
+        let harm = *self.rng.pick(&Harm::ALL).unwrap_or(&Harm::RollBack);
+        self.line(|| format!("ordeal: {harm:?} of {victim}"));
+        let old = lock(&self.machine(victim).platter).durable_image();
+        self.write_through_others(victim, CALM)?;
+        self.run_for(BEACONS)?;
+        self.cut_power(victim)?;
+        let platter = self.platter(victim);
+        if harm == Harm::RollBack {
+            *lock(&platter) = old;
+        } else {
+            lock(&platter).suffer(harm, &mut self.rng);
+        }
+        self.machine_mut(victim).disk.spoiled = true;
+        let image = lock(&platter).durable_image();
+        let signatures = &*self.machine(victim).signatures;
+        let kept = check_votes_survive(victim, image, signatures, &self.votes).is_ok();
+        self.schedule(Duration::ZERO, Event::Start(victim));
+        self.run_until(START, |world| world.has_settled(victim))?;
+        self.check_damage_is_detected(victim, harm, kept)?;
+        self.stats.meet(match (kept, self.machine(victim).broken) {
+            (true, _) => "harmless damage",
+            (false, true) => "loss found by the ledger",
+            (false, false) => "loss found by the start-up check",
+        });
+        self.absent = BTreeSet::from([victim]);
+        if self.plan.nodes > 2 {
+            self.kill(victim);
+            self.write_through_others(victim, CALM)?;
+        }
+        Ok(())
+    }
+
+    /// A few writes, so that everybody has more than it had.
+    fn write_through_others(&mut self, victim: Seat, limit: Duration) -> Checked {
+        for _ in 0..3 {
+            for seat in Seat::all(self.plan.nodes).filter(|seat| *seat != victim) {
+                self.write(seat);
+            }
+            self.converge(limit)?;
+        }
+        Ok(())
+    }
+
+    fn has_settled(&self, seat: Seat) -> bool {
+        self.machine(seat).broken || self.is_voting(seat) || self.stop_reason(seat).is_some()
+    }
+
+    /// A node that has lost what it said does not take part again.
+    fn check_damage_is_detected(&self, victim: Seat, harm: Harm, kept: bool) -> Checked {
+        ensure(
+            kept || !self.is_voting(victim),
+            "check_damage_is_detected",
+            || format!("{victim} votes again after {harm:?}, and has lost what it had said"),
+        )
+    }
+
+    /// Who stays away while the others come to rest: fewer than would take the quorum.
+    pub(super) fn draw_absent(&mut self) -> BTreeSet<Seat> {
+        let doubtful = |world: &Self, seat| {
+            let machine = world.machine(seat);
+            machine.broken || machine.disk.spoiled
+        };
+        let sound: Vec<Seat> = Seat::all(self.plan.nodes)
+            .filter(|seat| !doubtful(self, *seat))
+            .collect();
+        let minority = (self.plan.nodes - 1) / 2;
+        let spare = minority.saturating_sub(self.plan.nodes - sound.len());
+        if !self.rng.chance(self.plan.bereft) {
+            return BTreeSet::new();
+        }
+        let mut absent = BTreeSet::new();
+        for _ in 0..spare {
+            if self.rng.chance(Chance::percent(70)) {
+                absent.extend(self.rng.pick(&sound));
+            }
+        }
+        absent
+    }
+}
