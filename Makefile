@@ -2,16 +2,18 @@
 #
 # Everything is built by cargo; CARGO_TARGET_DIR is respected, also when the programs built are run.
 
-TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
-STARLING := $(TARGET)/release/starling
+BUILT := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+STARLING := $(BUILT)/release/starling
 SEEDS ?= 200
 MINUTES ?= 5
 NODES ?= 3
 JOBS ?= $(shell nproc)
 ARGS ?=
+TARGET ?= all
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench sim torture needs
+.PHONY: help demo test check fix bench sim torture model fuzz needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -23,7 +25,7 @@ demo: ## three nodes on this machine, with sample photos (ARGS="--nodes 5 --json
 
 test: needs ## every test: crates, simulator, three-process clusters, the tour of the README
 	cargo test --locked --workspace --no-fail-fast
-	python3 tests/readme_tour.py --starling $(TARGET)/debug/starling
+	python3 tests/readme_tour.py --starling $(BUILT)/debug/starling
 
 check: ## formatting, lints, tidy rules, documentation warnings; never writes
 	cargo fmt --all --check
@@ -40,13 +42,16 @@ fix: ## formats, applies what lints suggest, regenerates generated files
 
 bench: ## the comparison with etcd (needs Debian's etcd-server; about ten minutes)
 	cargo build --locked --release --package cli --package bench
-	$(TARGET)/release/starling-bench all $(ARGS)
+	$(BUILT)/release/starling-bench all $(ARGS)
 
 sim: ## simulated clusters under faults (SEEDS=200)
-	cargo run --locked --release --package sim -- run --seeds $(SEEDS) --jobs $(JOBS) --traces $(TARGET)/sim $(ARGS)
+	cargo run --locked --release --package sim -- run --seeds $(SEEDS) --jobs $(JOBS) --traces $(BUILT)/sim $(ARGS)
 
 torture: ## random faults on real processes under load, the history checked (MINUTES=5 NODES=3)
 	TORTURE_MINUTES=$(MINUTES) TORTURE_NODES=$(NODES) cargo test --locked --package cli --test it -- --nocapture random_faults
+
+fuzz: ## parsers under coverage guidance (TARGET=all SECONDS=60; needs cargo-fuzz and a nightly compiler)
+	@fuzz/run.sh $(TARGET) $(SECONDS)
 
 needs: # what the tests call besides cargo; installed when that can be done without asking
 	@tests/needs.sh

@@ -39,6 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("explore", &["model", "consensus"]),
+    ("fuzzing", &["model", "consensus", "ledger", "media"]),
     ("bench", &["model"]),
     ("xtask", &[]),
 ];

@@ -1,0 +1,298 @@
+//! Real values of every kind that has an encoding.
+
+use std::sync::Arc;
+
+use consensus::{Accept, Beacon, Message, Seen};
+use model::command::{Payload, RequestKey};
+use model::file::{
+    Camera, Change, Exposure, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt,
+};
+use model::{
+    Ballot, BlobId, Block, Boot, Command, Decided, Digest, Domain, Encode, Entry, Height, Nonce,
+    Scope, Signature, Timestamp, TokenId,
+};
+
+use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
+
+type Named<T> = Vec<(&'static str, T)>;
+
+fn first_block() -> Arc<Block> {
+    child(
+        genesis().header(),
+        vec![record(b"first"), record(b"second")],
+    )
+}
+
+fn signature(domain: Domain, block: &Block, ballot: Ballot) -> Signature {
+    let signatures = signed(domain, block, ballot, 1);
+    let (_, signature) = signatures.first().expect("one was asked for");
+    *signature
+}
+
+/// One message of every kind, more where a field may be absent.
+pub(crate) fn messages() -> Named<Message> {
+    let mut messages = voting();
+    messages.extend(talking());
+    messages
+}
+
+fn voting() -> Named<Message> {
+    let block = first_block();
+    let (height, hash, ballot) = (block.height(), block.hash(), ballot(1));
+    let second = child(block.header(), vec![]);
+    let accept = |block: &Arc<Block>, parent| {
+        Message::Accept(Accept {
+            ballot,
+            block: block.clone(),
+            signature: signature(Domain::Propose, block, ballot),
+            parent,
+            workers: 0b101,
+        })
+    };
+    let promise = |accepted| Message::Promise {
+        height,
+        ballot,
+        accepted,
+    };
+    vec![
+        ("prepare", Message::Prepare { height, ballot }),
+        ("promise-free", promise(None)),
+        ("promise", promise(Some((ballot, block.clone())))),
+        (
+            "nack",
+            Message::Nack {
+                height,
+                ballot,
+                promised: crate::chain::ballot(7),
+            },
+        ),
+        ("accept", accept(&block, None)),
+        (
+            "accept-with-proof",
+            accept(&second, Some(certify(&block, ballot))),
+        ),
+        (
+            "accepted",
+            Message::Accepted {
+                height,
+                ballot,
+                hash,
+                signature: signature(Domain::Accepted, &block, ballot),
+            },
+        ),
+        (
+            "decide",
+            Message::Decide {
+                certificate: certify(&block, ballot),
+                block: block.clone(),
+            },
+        ),
+        ("fetch-accepted", Message::FetchAccepted { height, hash }),
+        ("body", Message::Body { block }),
+    ]
+}
+
+fn talking() -> Named<Message> {
+    let (boot, nonce, membership) = (Boot(3), Nonce([4; 16]), membership().hash());
+    let you_were = |seen| Message::YouWere { nonce, seen };
+    let seen = Seen {
+        boot,
+        nonce,
+        durable_tip: Height(8),
+        vote: (Height(9), ballot(2)),
+    };
+    let beacon = Beacon {
+        boot,
+        nonce,
+        tip: Height(9),
+        durable_tip: Height(8),
+        head: genesis().hash(),
+        membership,
+        clock: Timestamp(1_700_000_000_000_001),
+        has_work: true,
+        yielding: false,
+    };
+    let commands = vec![record(b"pushed"), record(&[0; 300])];
+    vec![
+        ("fetch", Message::Fetch { from: Height(1) }),
+        ("push", Message::Push { commands }),
+        ("beacon", Message::Beacon(beacon)),
+        ("ping", Message::Ping { sent: 5 }),
+        ("pong", Message::Pong { sent: 5 }),
+        ("what-was-i", Message::WhatWasI { boot, nonce }),
+        ("you-were", you_were(Some(seen))),
+        ("you-were-nobody", you_were(None)),
+        (
+            "ask-top",
+            Message::AskTop {
+                round: 1 << 32,
+                membership,
+            },
+        ),
+        (
+            "top",
+            Message::Top {
+                round: 1 << 32,
+                top: Height(9),
+            },
+        ),
+    ]
+}
+
+/// Encoded, because nobody but a decoder makes a block with an erased command.
+pub(crate) fn blocks() -> Named<Vec<u8>> {
+    let genesis = genesis();
+    let first = first_block();
+    let many = (0..20_u8).map(|n| record(&[n])).collect();
+    let mut erased = first.header().to_bytes();
+    model::codec::encode_length(first.entries().len(), &mut erased);
+    for entry in first.entries() {
+        Entry::Erased(entry.leaf()).encode(&mut erased);
+    }
+    vec![
+        ("genesis", genesis.to_bytes()),
+        ("empty", child(genesis.header(), vec![]).to_bytes()),
+        ("two", first.to_bytes()),
+        ("many", child(genesis.header(), many).to_bytes()),
+        ("erased", erased),
+    ]
+}
+
+fn place() -> Option<Place> {
+    let mut place = Place::new(-33.8568, 151.2153, Source::User)?;
+    place.altitude = Some(12.5);
+    place.name = Some("Sydney".to_owned());
+    Some(place)
+}
+
+fn taken_at() -> Option<TakenAt> {
+    Some(TakenAt {
+        local: LocalTime::from_micros(1_600_000_000_000_000)?,
+        offset_min: Some(-210),
+        source: Source::Exif,
+    })
+}
+
+fn facts() -> Facts {
+    Facts {
+        media_type: "image/jpeg".to_owned(),
+        kind: Kind::Photo,
+        width: Some(4032),
+        height: Some(3024),
+        orientation: Some(6),
+        duration_ms: Some(1),
+        taken_at: taken_at(),
+        place: place(),
+        camera: Some(Camera {
+            make: Some("Make".to_owned()),
+            model: None,
+            lens: Some("50mm".to_owned()),
+        }),
+        exposure: Some(Exposure {
+            seconds: Some(0.004),
+            aperture: Some(1.8),
+            iso: Some(100),
+            focal_mm: None,
+        }),
+        thumbhash: vec![0x5a; 25],
+        undecodable: false,
+        notes: vec!["a note".to_owned()],
+    }
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        title: Some("Title".to_owned()),
+        description: Some("Ünïcödé".to_owned()),
+        tags: vec!["a/b".to_owned(), String::new()],
+        rating: Some(5),
+        favourite: true,
+        taken_at: taken_at(),
+        place: place(),
+    }
+}
+
+fn changes() -> Vec<Change> {
+    vec![
+        Change::Name("IMG.jpg".to_owned()),
+        Change::Title(None),
+        Change::Description(Some("d".to_owned())),
+        Change::Tags(vec!["x".to_owned()]),
+        Change::Rating(Some(0)),
+        Change::Favourite(false),
+        Change::TakenAt(taken_at()),
+        Change::Place(place()),
+        Change::State(State::Archived),
+    ]
+}
+
+/// One command of every kind.
+pub(crate) fn commands() -> Vec<Command> {
+    let file = BlobId([0xf1; 32]);
+    let token = TokenId([2; 8]);
+    let founding = genesis();
+    let founding = founding.entries().first().and_then(Entry::sealed);
+    let founding = founding.and_then(|sealed| sealed.open().ok());
+    let payloads = vec![
+        Payload::Record(b"bytes of another program".to_vec()),
+        Payload::PutBlob {
+            blob: file,
+            size: 1 << 33,
+        },
+        Payload::AddFile {
+            file,
+            size: 77,
+            name: "IMG_0001.JPG".to_owned(),
+            facts: facts(),
+            metadata: metadata(),
+            restore: true,
+        },
+        Payload::EditFile {
+            file,
+            expected: Some(3),
+            changes: changes(),
+        },
+        Payload::SetState {
+            file,
+            expected: None,
+            state: State::Trashed,
+        },
+        Payload::CreateToken {
+            token,
+            secret: Digest([8; 32]),
+            name: "phone".to_owned(),
+            scope: Scope::Write,
+        },
+        Payload::RevokeToken { token },
+    ];
+    let key = RequestKey {
+        key: "retry-1".to_owned(),
+        request: Digest([6; 32]),
+    };
+    let commands = payloads.into_iter().map(|payload| Command {
+        key: Some(key.clone()),
+        ..command(payload)
+    });
+    founding.into_iter().chain(commands).collect()
+}
+
+/// What `codec::value` reads besides.
+pub(crate) fn others() -> Named<Vec<u8>> {
+    let block = first_block();
+    let decided = Decided {
+        certificate: Some(certify(&block, ballot(2))),
+        block: block.clone(),
+    };
+    vec![
+        ("header", block.header().to_bytes()),
+        ("certificate", certify(&block, ballot(1)).to_bytes()),
+        ("decided", decided.to_bytes()),
+        ("membership", membership().to_bytes()),
+        ("facts", facts().to_bytes()),
+        ("metadata", metadata().to_bytes()),
+        ("changes", changes().to_bytes()),
+        ("turn", Some(turn()).to_bytes()),
+        ("node", turn().node.to_string().into_bytes()),
+        ("library", b"holiday-2026".to_vec()),
+    ]
+}
