@@ -1,6 +1,6 @@
 //! A cluster of three whose keys everybody may know: real blocks, certificates and votes to start from.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::command::{Command, Payload, SealedCommand};
 use model::{
@@ -26,13 +26,31 @@ fn keys() -> impl Iterator<Item = Ed25519> {
     (1..=3).map(|n| Ed25519::new(&[n; 32]))
 }
 
-/// The voters n1, n2 and n3.
-pub fn membership() -> Membership {
+/// Made once: a fuzzer would spend its time on deriving keys.
+static MEMBERSHIP: LazyLock<Membership> = LazyLock::new(|| {
     let voters = (1..).zip(keys()).map(|(n, key)| Member {
         id: key.node(),
         name: format!("n{n}"),
     });
     Membership::new(voters.collect()).expect("three distinct voters")
+});
+
+static GENESIS: LazyLock<Arc<Block>> = LazyLock::new(|| {
+    let command = command(Payload::Genesis {
+        voters: MEMBERSHIP.voters().to_vec(),
+        admin: TokenId([1; 8]),
+        admin_secret: Digest::of(&[b"secret"]),
+        library: LibraryId::home(),
+    });
+    let chain = ChainId([0xc5; 16]);
+    let time = Timestamp(1_700_000_000_000_000);
+    let block = Block::genesis(chain, &MEMBERSHIP, time, command.seal([7; 16]));
+    Arc::new(block)
+});
+
+/// The voters n1, n2 and n3.
+pub fn membership() -> &'static Membership {
+    &MEMBERSHIP
 }
 
 /// Who put together every block here, and has the turn: n1 at its boot 1.
@@ -68,17 +86,7 @@ pub fn record(body: &[u8]) -> SealedCommand {
 
 /// The block at height 0.
 pub fn genesis() -> Arc<Block> {
-    let membership = membership();
-    let command = command(Payload::Genesis {
-        voters: membership.voters().to_vec(),
-        admin: TokenId([1; 8]),
-        admin_secret: Digest::of(&[b"secret"]),
-        library: LibraryId::home(),
-    });
-    let chain = ChainId([0xc5; 16]);
-    let time = Timestamp(1_700_000_000_000_000);
-    let block = Block::genesis(chain, &membership, time, command.seal([7; 16]));
-    Arc::new(block)
+    GENESIS.clone()
 }
 
 /// A block on top of another.
@@ -120,5 +128,5 @@ pub fn signed(
 pub fn certify(block: &Block, ballot: Ballot) -> Certificate {
     let subject = (block.height(), ballot, block.hash());
     let signatures = signed(Domain::Accepted, block, ballot, 2);
-    Certificate::collect(&membership(), subject, signatures)
+    Certificate::collect(membership(), subject, signatures)
 }

@@ -50,7 +50,7 @@ impl Listener {
             boot: Boot(1),
             nonce: Nonce([index; 16]),
             chain: genesis.header().chain,
-            membership: membership(),
+            membership: membership().clone(),
             signatures: Arc::new(Trusting),
             seed: 1,
         };
