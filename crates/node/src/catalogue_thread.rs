@@ -167,7 +167,7 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
     let worker = Worker {
         feeder,
         shared: Arc::clone(&shared),
-        stands_still: false,
+        stands_still: None,
     };
     let thread = std::thread::Builder::new()
         .name("catalogue".to_owned())
@@ -201,8 +201,8 @@ impl Running {
 struct Worker {
     feeder: Feeder,
     shared: Arc<Shared>,
-    /// Whether the last run could not be written.
-    stands_still: bool,
+    /// Why the last run could not be written, if it could not.
+    stands_still: Option<String>,
 }
 
 impl Worker {
@@ -229,19 +229,22 @@ impl Worker {
     fn goes_on(&mut self, step: Result<(), ApplyError>) -> bool {
         match step {
             Ok(()) => {
-                if std::mem::take(&mut self.stands_still) {
+                if self.stands_still.take().is_some() {
                     info!("the catalogue can be written again");
                 }
                 true
             }
             Err(error) if error.is_damage() => {
-                error!(%error, cause = cause(&error), "the catalogue is damaged: searches stand still until a restart rebuilds it");
+                let cause = cause(&error);
+                error!(%error, cause, "the catalogue is damaged: searches stand still until a restart rebuilds it");
                 false
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.stands_still, true) {
-                    error!(%error, cause = cause(&error), "the catalogue could not be written: searches stand still until it can");
+                let cause = cause(&error);
+                if self.stands_still.as_ref() != Some(&cause) {
+                    error!(%error, cause, "the catalogue could not be written: searches stand still until it can");
                 }
+                self.stands_still = Some(cause);
                 true
             }
         }

@@ -345,7 +345,7 @@ async fn strangers_on_the_peers_port_are_refused() {
         api.append("on", None).await.ok()
     })
     .await;
-    let log = std::fs::read_to_string(cluster.node(0).folder().join("node.log")).expect("a log");
+    let log = std::fs::read_to_string(cluster.node(0).log()).expect("a log");
     assert!(!log.contains("panicked"), "{log}");
     let warnings = log.lines().filter(|line| line.contains("WARN")).count();
     assert!(warnings < 25, "{warnings} warnings about 50 strangers");

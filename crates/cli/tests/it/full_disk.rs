@@ -18,7 +18,7 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     let full = cluster.api(0);
     let place = full.append("before", None).await.expect("appended");
     let before = full.upload("before.txt", b"before", &json!({})).await;
-    before.expect(201, "");
+    let before = before.expect(201, "");
     cluster.until_heads_equal().await;
 
     let ballast = fill(&cluster.node(0).folder());
@@ -38,6 +38,13 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     let during = cluster.api(1);
     let during = during.upload("during.txt", b"during", &json!({})).await;
     during.expect(201, "");
+    let path = format!("/files/{}", before.json()["id"].as_str().expect("an id"));
+    for number in 0..100 {
+        let edit = json!({ "description": format!("edit {number} ").repeat(100) });
+        let others = cluster.api(1 + number % 2);
+        let request = others.request(Method::PATCH, &path).header("if-match", "*");
+        others.send(request.json(&edit)).await.expect(200, "");
+    }
     let record = format!("/records/{}/{}", place.height, place.index);
     let answer = full.send(full.request(Method::GET, &record)).await;
     assert_eq!(answer.expect(200, "").bytes, b"before");

@@ -138,7 +138,7 @@ impl Cluster {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(node.folder().join("node.log"))
+            .open(node.log())
             .expect("a log file");
         let mut command = starling(["serve", "--config"]);
         command
@@ -348,6 +348,11 @@ impl Node {
         self.config.parent().expect("a file in a folder").to_owned()
     }
 
+    /// What it says; beside its folder, whose disk may be full.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder().with_extension("log")
+    }
+
     /// Where its peers call it.
     pub(crate) fn peer_address(&self) -> &str {
         &self.peer_address
@@ -403,7 +408,7 @@ impl Drop for Node {
             let _ = process.wait();
         }
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.folder().join("node.log")).unwrap_or_default();
+            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             let end = &lines[lines.len().saturating_sub(40)..];
             eprintln!("--- the end of {}'s log ---\n{}", self.name, end.join("\n"));
