@@ -13,7 +13,7 @@ TARGET ?= all
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench sim torture model fuzz needs
+.PHONY: help demo test check fix bench sim model torture fuzz mutants experiments needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -52,6 +52,9 @@ torture: ## random faults on real processes under load, the history checked (MIN
 
 fuzz: ## parsers under coverage guidance (TARGET=all SECONDS=60; needs cargo-fuzz and a nightly compiler)
 	@fuzz/run.sh $(TARGET) $(SECONDS)
+
+model: ## exhaustive searches of the engine's states (ARGS="--case crash" for one)
+	cargo run --locked --release --package explore -- check --deep $(ARGS)
 
 needs: # what the tests call besides cargo; installed when that can be done without asking
 	@tests/needs.sh

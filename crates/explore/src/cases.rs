@@ -88,8 +88,8 @@ const PLAIN: Case = Case {
     nacks: false,
     workers: false,
     beginning: &[],
-    short: 300_000,
-    long: 10_000_000,
+    short: 100_000,
+    long: 4_000_000,
 };
 
 /// All of them, the quickest first.
@@ -99,6 +99,7 @@ pub const CASES: &[Case] = &[
         about: "n=3, one height: the turn and two takeovers, each with a command of its own",
         takeovers: 2,
         beginning: &[Move::Submit(1), Move::Submit(2)],
+        short: 300_000,
         ..PLAIN
     },
     Case {
@@ -122,6 +123,7 @@ pub const CASES: &[Case] = &[
         commands: &[2, 1, 0],
         crashes: 1,
         beginning: &[Move::Submit(1)],
+        short: 300_000,
         ..PLAIN
     },
     Case {
@@ -189,6 +191,7 @@ pub const CASES: &[Case] = &[
         reads: &[0; 4],
         disks: Disks::Prompt,
         beginning: &[Move::Submit(1), Move::Submit(2)],
+        short: 300_000,
         ..PLAIN
     },
     Case {

@@ -35,6 +35,7 @@ mod network;
 mod node;
 mod search;
 mod stage;
+mod table;
 mod trace;
 
 pub use cases::{CASES, Case};

@@ -4,15 +4,16 @@
 //! repetition in one. Sets only grow, and the same few sets occur again and again, so each is kept once and has a
 //! number.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use consensus::Message;
 use model::Ballot;
 
 use crate::checks::{Checked, check_one_value_per_ballot};
 use crate::disk::Voted;
-use crate::fingerprint::{Fingerprinter, Fingerprints};
+use crate::fingerprint::Fingerprinter;
 use crate::node::Letter;
+use crate::table::{Memo, Table};
 
 /// The number of a letter.
 pub(crate) type LetterId = u32;
@@ -35,43 +36,37 @@ struct Network {
 
 /// All letters and all sets of them.
 pub(crate) struct Post {
-    letters: Vec<Letter>,
-    known: HashMap<u128, LetterId, Fingerprints>,
-    networks: Vec<Network>,
-    facts: Vec<(Facts, Checked)>,
-    known_facts: HashMap<u128, u32, Fingerprints>,
-    sets: HashMap<u128, NetworkId, Fingerprints>,
-    unions: HashMap<(NetworkId, u64), NetworkId, Fingerprints>,
+    letters: Table<Letter>,
+    networks: Table<Network>,
+    facts: Table<(Facts, Checked)>,
+    unions: Memo,
 }
 
 impl Post {
     /// With the empty network as number 0.
     pub(crate) fn new() -> Self {
         let mut post = Self {
-            letters: Vec::new(),
-            known: HashMap::default(),
-            networks: Vec::new(),
-            facts: Vec::new(),
-            known_facts: HashMap::default(),
-            sets: HashMap::default(),
-            unions: HashMap::default(),
+            letters: Table::new(),
+            networks: Table::new(),
+            facts: Table::new(),
+            unions: Memo::default(),
         };
         post.intern(Vec::new());
         post
     }
 
     pub(crate) fn letter(&self, id: LetterId) -> &Letter {
-        &self.letters[id as usize]
+        self.letters.get(id)
     }
 
     /// The letters of a network, by number.
     pub(crate) fn letters(&self, id: NetworkId) -> &[LetterId] {
-        &self.networks[id as usize].letters
+        &self.networks.get(id).letters
     }
 
     /// What the checks need of a network, and what they say of it alone.
     pub(crate) fn facts(&self, id: NetworkId) -> &(Facts, Checked) {
-        &self.facts[self.networks[id as usize].facts as usize]
+        self.facts.get(self.networks.get(id).facts)
     }
 
     /// How many sets there are.
@@ -81,19 +76,14 @@ impl Post {
 
     /// The number of a letter with this fingerprint, if it was ever sent.
     pub(crate) fn find(&self, fingerprint: u128) -> Option<LetterId> {
-        self.known.get(&fingerprint).copied()
+        self.letters.find(fingerprint)
     }
 
     /// The number of a letter.
     pub(crate) fn post(&mut self, letter: Letter) -> LetterId {
         let fingerprint = letter.fingerprint();
-        if let Some(id) = self.known.get(&fingerprint) {
-            return *id;
-        }
-        let id = number(self.letters.len());
-        self.known.insert(fingerprint, id);
-        self.letters.push(letter);
-        id
+        let known = self.letters.find(fingerprint);
+        known.unwrap_or_else(|| self.letters.add(fingerprint, letter))
     }
 
     /// The network with more letters in it; `batch` names them for ever.
@@ -101,29 +91,26 @@ impl Post {
         if more.is_empty() {
             return network;
         }
-        if let Some(known) = self.unions.get(&(network, batch)) {
-            return *known;
+        if let Some(known) = self.unions.get(network, batch) {
+            return known;
         }
         let mut letters = self.letters(network).to_vec();
         letters.extend(more);
         letters.sort_unstable();
         letters.dedup();
         let union = self.intern(letters);
-        self.unions.insert((network, batch), union);
+        self.unions.note(network, batch, union);
         union
     }
 
     fn intern(&mut self, letters: Vec<LetterId>) -> NetworkId {
         let fingerprint = Fingerprinter::of(&letters);
-        if let Some(id) = self.sets.get(&fingerprint) {
-            return *id;
+        if let Some(known) = self.networks.find(fingerprint) {
+            return known;
         }
         let facts = self.intern_facts(&letters);
-        let id = number(self.networks.len());
-        self.sets.insert(fingerprint, id);
         let letters = letters.into_boxed_slice();
-        self.networks.push(Network { letters, facts });
-        id
+        self.networks.add(fingerprint, Network { letters, facts })
     }
 
     fn intern_facts(&mut self, letters: &[LetterId]) -> u32 {
@@ -141,23 +128,13 @@ impl Post {
                 _ => {}
             }
         }
+        let checked = check_one_value_per_ballot(&proposals);
         let facts = Facts {
             proposals,
             takeovers,
         };
         let fingerprint = Fingerprinter::of(&facts);
-        if let Some(id) = self.known_facts.get(&fingerprint) {
-            return *id;
-        }
-        let checked = check_one_value_per_ballot(&facts.proposals);
-        let id = number(self.facts.len());
-        self.known_facts.insert(fingerprint, id);
-        self.facts.push((facts, checked));
-        id
+        let known = self.facts.find(fingerprint);
+        known.unwrap_or_else(|| self.facts.add(fingerprint, (facts, checked)))
     }
-}
-
-/// The number of the next of `count` things.
-pub(crate) fn number(count: usize) -> u32 {
-    u32::try_from(count).expect("memory ends long before numbers do")
 }

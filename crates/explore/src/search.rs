@@ -6,18 +6,19 @@
 //!
 //! Two nodes are one if their fingerprints agree (`consensus::fingerprint`): the first one met stands for all.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use consensus::{Message, Phase};
-use model::{Certificate, Decided, Height};
+use model::{BlockHash, Certificate, Decided, Height};
 
 use crate::cases::{Case, Move};
 use crate::checks::{self, Checked, Violation};
 use crate::disk::Disk;
-use crate::fingerprint::{Fingerprinter, Fingerprints};
-use crate::network::{LetterId, NetworkId, Post, number};
+use crate::fingerprint::Fingerprinter;
+use crate::network::{LetterId, NetworkId, Post};
 use crate::node::{Event, Letter, Node, Proof, Step};
 use crate::stage::Stage;
+use crate::table::{Memo, Seen, Table, number};
 
 /// The largest cluster.
 const NODES_MAX: usize = 5;
@@ -96,15 +97,14 @@ pub struct Met {
 pub(crate) struct Search {
     pub(crate) stage: Stage,
     pub(crate) post: Post,
-    nodes: Vec<Node>,
-    known_nodes: HashMap<u128, NodeNumber, Fingerprints>,
+    nodes: Table<Node>,
     /// Nodes that differ in time alone are one; not when a trace is run again.
     merge: bool,
-    outcomes: Vec<Outcome>,
-    by_event: HashMap<(NodeNumber, u64), OutcomeNumber, Fingerprints>,
-    blocks: HashMap<u128, u16, Fingerprints>,
+    outcomes: Table<Outcome>,
+    by_event: Memo,
+    blocks: Table<BlockHash>,
     pub(crate) states: Vec<(State, u32, Action)>,
-    seen: HashSet<u128, Fingerprints>,
+    seen: Seen,
     pub(crate) met: Met,
 }
 
@@ -121,20 +121,19 @@ impl Search {
         Self {
             stage: Stage::new(case),
             post: Post::new(),
-            nodes: Vec::new(),
-            known_nodes: HashMap::default(),
+            nodes: Table::new(),
             merge,
-            outcomes: Vec::new(),
-            by_event: HashMap::default(),
-            blocks: HashMap::default(),
+            outcomes: Table::new(),
+            by_event: Memo::default(),
+            blocks: Table::new(),
             states: Vec::new(),
-            seen: HashSet::default(),
+            seen: Seen::default(),
             met: Met::default(),
         }
     }
 
     pub(crate) fn node(&self, state: &State, seat: usize) -> &Node {
-        &self.nodes[state.nodes[seat] as usize]
+        self.nodes.get(*seated(&state.nodes, seat))
     }
 
     pub(crate) fn network_of(&self, state: &State) -> NetworkId {
@@ -156,7 +155,8 @@ impl Search {
         for seat in self.seats() {
             let first = Node::first(&self.stage, seat);
             let flushed = first.node.step(&self.stage, &Event::Flush(1));
-            state.nodes[seat] = self.intern(flushed.node);
+            let node = self.intern(flushed.node);
+            *seat_of(&mut state.nodes, seat) = node;
         }
         for seat in self.seats() {
             for other in self.stage.others(seat) {
@@ -231,10 +231,10 @@ impl Search {
                 out.extend([Action::Wake(seat), Action::Learn(seat)]);
             }
             let voting = node.engine.phase() == Phase::Voting;
-            if voting && node.submitted < case.commands[at] {
+            if voting && node.submitted < *seated(case.commands, at) {
                 out.push(Action::Submit(seat));
             }
-            if voting && node.reads < case.reads[at] {
+            if voting && node.reads < *seated(case.reads, at) {
                 out.push(Action::Read(seat));
             }
             if node.question().is_some() {
@@ -268,7 +268,7 @@ impl Search {
                 let code = 5 | u64::from(kept) << 8;
                 let mut next =
                     self.happen(state, seat.into(), code, |_| Event::Crash(kept.into()))?;
-                next.floors[usize::from(seat)] = NO_READ;
+                *seat_of(&mut next.floors, seat.into()) = NO_READ;
                 Ok(next)
             }
             Action::Learn(seat) => self.learn(state, seat.into()),
@@ -281,7 +281,7 @@ impl Search {
         let mut begun = *state;
         let decided = state.decided.iter().rposition(|block| *block != 0);
         let floor = decided.map_or(0, |place| place + 1);
-        begun.floors[seat] = u8::try_from(floor).expect("few heights");
+        *seat_of(&mut begun.floors, seat) = u8::try_from(floor).expect("few heights");
         self.happen(&begun, seat, 4, |_| Event::Read)
     }
 
@@ -316,8 +316,10 @@ impl Search {
         });
         let mut next = self.apply(&state, Action::Deliver(asked))?;
         let code = u64::from(asked) << 8;
-        let outcome = self.by_event[&(state.nodes[other], code)];
-        for reply in self.outcomes[outcome as usize].replies.clone() {
+        let answerer = *seated(&state.nodes, other);
+        let outcome = self.by_event.get(answerer, code);
+        let outcome = outcome.expect("the question was just delivered");
+        for reply in self.outcomes.get(outcome).replies.clone() {
             next = self.apply(&next, Action::Deliver(reply))?;
         }
         next = self.apply(&next, Action::Wake(u8::try_from(seat).expect("few nodes")))?;
@@ -336,14 +338,14 @@ impl Search {
         code: u64,
         event: impl Fn(&Self) -> Event,
     ) -> Next {
-        let number = state.nodes[seat];
-        let outcome = match self.by_event.get(&(number, code)) {
-            Some(known) => *known,
+        let number = *seated(&state.nodes, seat);
+        let outcome = match self.by_event.get(number, code) {
+            Some(known) => known,
             None => {
                 let event = event(self);
-                let step = self.nodes[number as usize].step(&self.stage, &event);
+                let step = self.nodes.get(number).step(&self.stage, &event);
                 let outcome = self.note(number, step);
-                self.by_event.insert((number, code), outcome);
+                self.by_event.note(number, code, outcome);
                 outcome
             }
         };
@@ -356,7 +358,7 @@ impl Search {
         let (replies, sent): (Vec<_>, Vec<_>) = step.sent.into_iter().partition(is_reply);
         let proposes = |letter: &Letter| matches!(letter.message, Message::Accept(_));
         let proposed = sent.iter().any(proposes);
-        let old = Fingerprinter::of(&self.nodes[before as usize].disk);
+        let old = Fingerprinter::of(&self.nodes.get(before).disk);
         let weighty = proposed || old != Fingerprinter::of(&step.node.disk);
         let sent = sent
             .into_iter()
@@ -375,21 +377,15 @@ impl Search {
             checked: step.checked,
             weighty,
         };
-        self.outcomes.push(outcome);
-        number(self.outcomes.len() - 1)
+        // An outcome is found by what led to it, never by what it is.
+        let unique = self.outcomes.len() as u128;
+        self.outcomes.add(unique, outcome)
     }
 
     fn intern(&mut self, node: Node) -> NodeNumber {
         let fingerprint = node.fingerprint();
-        if self.merge
-            && let Some(known) = self.known_nodes.get(&fingerprint)
-        {
-            return *known;
-        }
-        let id = number(self.nodes.len());
-        self.known_nodes.insert(fingerprint, id);
-        self.nodes.push(node);
-        id
+        let known = self.nodes.find(fingerprint).filter(|_| self.merge);
+        known.unwrap_or_else(|| self.nodes.add(fingerprint, node))
     }
 
     /// Puts a node's outcome into the state of the cluster and checks what concerns more than one node.
@@ -403,13 +399,13 @@ impl Search {
             checked,
             weighty,
             ..
-        } = &self.outcomes[outcome as usize];
+        } = self.outcomes.get(outcome);
         checked.clone()?;
-        next.nodes[seat] = *node;
+        *seat_of(&mut next.nodes, seat) = *node;
         next.network = self.post.with(state.network, outcome.into(), sent);
         self.post.facts(next.network).1.clone()?;
         for height in answered {
-            let floor = std::mem::replace(&mut next.floors[seat], NO_READ);
+            let floor = std::mem::replace(seat_of(&mut next.floors, seat), NO_READ);
             if floor != NO_READ {
                 self.met.reads += 1;
                 checks::check_read(*height, Height(floor.into()))?;
@@ -436,9 +432,7 @@ impl Search {
         if height > self.stage.last() {
             return Ok(());
         }
-        let fingerprint = Fingerprinter::of(&decided.block.hash());
-        let count = u16::try_from(self.blocks.len() + 1).expect("few blocks");
-        let block = *self.blocks.entry(fingerprint).or_insert(count);
+        let block = self.number_of(decided.block.hash());
         let certificate = decided.certificate.as_ref().expect("not genesis");
         self.met.blocks = self.blocks.len();
         self.met.ballots.insert(certificate.ballot.k);
@@ -446,11 +440,19 @@ impl Search {
             self.check_certificate(state, certificate)?;
         }
         let place = usize::try_from(height.0).expect("few heights") - 1;
-        let first = std::mem::replace(&mut state.decided[place], block);
+        let first = std::mem::replace(seat_of(&mut state.decided, place), block);
         if first == 0 {
             return Ok(());
         }
         checks::check_agreement(height, first.into(), block.into())
+    }
+
+    /// Blocks count from 1.
+    fn number_of(&mut self, block: BlockHash) -> u16 {
+        let fingerprint = Fingerprinter::of(&block);
+        let known = self.blocks.find(fingerprint);
+        let number = known.unwrap_or_else(|| self.blocks.add(fingerprint, block));
+        u16::try_from(number + 1).expect("few blocks")
     }
 
     fn check_certificate(&self, state: &State, certificate: &Certificate) -> Checked {
@@ -479,7 +481,7 @@ impl Search {
         let mut at = 0;
         let mut level_ends = self.states.len();
         let mut actions = Vec::new();
-        while at < self.states.len() {
+        while let Some((state, ..)) = self.states.get(at).copied() {
             if at == level_ends {
                 depth += 1;
                 level_ends = self.states.len();
@@ -487,7 +489,6 @@ impl Search {
             if self.states.len() >= states_max {
                 return Ended::Bound { depth };
             }
-            let state = self.states[at].0;
             self.actions(&state, &mut actions);
             for action in &actions {
                 match self.apply(&state, *action) {
@@ -508,17 +509,16 @@ impl Search {
     }
 
     fn meet(&mut self, state: State, parent: u32, action: Action) {
-        if self.seen.insert(Fingerprinter::of(&state)) {
+        if self.seen.is_new(Fingerprinter::of(&state)) {
             self.states.push((state, parent, action));
         }
     }
 
     fn trace_to(&self, mut at: usize) -> Vec<Action> {
         let mut trace = Vec::new();
-        while at != 0 {
-            let (_, parent, action) = self.states[at];
-            trace.push(action);
-            at = parent as usize;
+        while let Some((_, parent, action)) = self.states.get(at).filter(|_| at != 0) {
+            trace.push(*action);
+            at = *parent as usize;
         }
         trace.reverse();
         trace
@@ -545,6 +545,15 @@ pub(crate) enum Ended {
         violation: Violation,
         trace: Vec<Action>,
     },
+}
+
+/// What belongs to a seat, or to a height.
+fn seated<T>(all: &[T], seat: usize) -> &T {
+    all.get(seat).expect("a case is no larger than a state")
+}
+
+fn seat_of<T>(all: &mut [T], seat: usize) -> &mut T {
+    all.get_mut(seat).expect("a case is no larger than a state")
 }
 
 /// More than half of the voters: written here once more, so that the checks do not lean on what they check.
