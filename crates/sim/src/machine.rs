@@ -10,7 +10,6 @@ use replica::Replica;
 use crate::clock::Clock;
 use crate::disk::{Shared, SimDisk};
 use crate::nemesis::Moment;
-use crate::seat::Seat;
 use crate::shelf::Shelf;
 use crate::world::Event;
 
@@ -49,7 +48,6 @@ pub(crate) struct DiskHealth {
 
 /// One machine.
 pub(crate) struct Machine {
-    pub(crate) seat: Seat,
     pub(crate) id: NodeId,
     pub(crate) signatures: Arc<dyn Signatures>,
     pub(crate) platter: Shared,

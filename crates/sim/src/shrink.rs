@@ -10,21 +10,29 @@ const LUCKS: u64 = 4;
 
 /// The smallest failing outcome found in at most `runs` runs, and how many were made. A passed one is given back.
 pub fn shrink(outcome: Outcome, runs: u32) -> (Outcome, u32) {
+    shrink_by(outcome, runs, |case| run(case, None))
+}
+
+fn shrink_by(outcome: Outcome, runs: u32, run: impl Fn(&Case) -> Outcome) -> (Outcome, u32) {
     let mut shrinker = Shrinker {
         best: outcome,
         left: runs,
+        run,
     };
-    shrinker.cut_off();
-    while shrinker.round() && shrinker.left > 0 {}
+    if shrinker.best.violation.is_some() {
+        shrinker.cut_off();
+        while shrinker.round() && shrinker.left > 0 {}
+    }
     (shrinker.best, runs - shrinker.left)
 }
 
-struct Shrinker {
+struct Shrinker<R> {
     best: Outcome,
     left: u32,
+    run: R,
 }
 
-impl Shrinker {
+impl<R: Fn(&Case) -> Outcome> Shrinker<R> {
     /// Tries everything once; whether anything helped.
     fn round(&mut self) -> bool {
         let mut helped = false;
@@ -67,7 +75,7 @@ impl Shrinker {
             return false;
         }
         self.left -= 1;
-        let outcome = run(case, None);
+        let outcome = (self.run)(case);
         let check = |outcome: &Outcome| outcome.violation.as_ref().map(|violation| violation.check);
         let fails = check(&outcome).is_some() && check(&outcome) == check(&self.best);
         if fails {
@@ -81,5 +89,61 @@ impl Shrinker {
     fn cut_off(&mut self) {
         let happened = self.best.stats.events;
         self.best.case.events = self.best.case.events.min(happened);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Violation;
+    use crate::plan::Fault;
+    use crate::stats::Stats;
+
+    /// Fails by event 40 if two nodes lose messages, whatever else happens.
+    fn pretend(case: &Case) -> Outcome {
+        let plan = case.plan();
+        let loses = plan.classes().contains(&Fault::Loss);
+        let fails = loses && plan.nodes > 1 && case.events >= 40;
+        Outcome {
+            case: case.clone(),
+            trace_hash: 0,
+            stats: Stats {
+                events: if fails { 40 } else { case.events + 500 },
+                ..Stats::default()
+            },
+            violation: fails.then(|| Violation {
+                check: "check_nothing",
+                detail: String::new(),
+            }),
+        }
+    }
+
+    fn failing() -> Outcome {
+        let cases = (0..).map(|seed| Case::new(seed, 1_000));
+        let mut outcomes = cases.map(|case| pretend(&case));
+        let big = |outcome: &Outcome| outcome.case.plan().nodes > 4;
+        outcomes
+            .find(|outcome| outcome.violation.is_some() && big(outcome))
+            .unwrap()
+    }
+
+    #[test]
+    fn what_the_failure_does_not_need_is_taken_out() {
+        let (shrunk, runs) = shrink_by(failing(), 1_000, pretend);
+        let plan = shrunk.case.plan();
+        assert_eq!((plan.nodes, plan.workload.clients), (2, 1));
+        assert_eq!(
+            plan.classes().into_iter().collect::<Vec<_>>(),
+            [Fault::Loss]
+        );
+        assert_eq!(shrunk.case.events, 40);
+        assert!(shrunk.violation.is_some() && runs < 200, "{runs}");
+    }
+
+    #[test]
+    fn shrinking_ends_with_its_runs() {
+        assert_eq!(shrink_by(failing(), 3, pretend).1, 3);
+        let passed = pretend(&Case::new(0, 1));
+        assert_eq!(shrink_by(passed, 3, pretend).1, 0);
     }
 }

@@ -181,10 +181,7 @@ impl<'a> World<'a> {
         );
         let machines = identities
             .into_iter()
-            .zip(Seat::all(plan.nodes))
-            .map(|((id, signatures), seat)| {
-                machine(seat, id, signatures, &genesis, &plan, &mut rng)
-            })
+            .map(|(id, signatures)| machine(id, signatures, &genesis, &plan, &mut rng))
             .collect();
         let mut world = Self {
             now: Instant::default(),
@@ -405,7 +402,6 @@ fn genesis(membership: &Membership, rng: &mut Rng) -> Block {
 }
 
 fn machine(
-    seat: Seat,
     id: model::NodeId,
     signatures: Arc<dyn Signatures>,
     genesis: &Block,
@@ -414,7 +410,6 @@ fn machine(
 ) -> Machine {
     let file = ledger::GenesisFile::new(genesis);
     Machine {
-        seat,
         id,
         signatures,
         platter: Arc::new(Mutex::new(Platter::holding([(file.name, file.bytes)]))),

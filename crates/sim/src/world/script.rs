@@ -1,5 +1,6 @@
 //! What scenarios steer a world with, and the end of every run.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,12 +92,13 @@ impl World<'_> {
         })
     }
 
-    /// The machines that take part: their disks are good, and they are not absent.
+    /// The machines that take part: they are not absent, and no disk of theirs was found to be damaged.
     fn living(&self) -> impl Iterator<Item = Seat> + '_ {
-        self.machines
-            .iter()
-            .filter(|machine| !machine.broken && !self.absent.contains(&machine.seat))
-            .map(|machine| machine.seat)
+        Seat::all(self.plan.nodes).filter(|seat| {
+            let machine = self.machine(*seat);
+            let found = machine.broken || self.stop_reason(*seat) == Some(StopReason::RolledBack);
+            !found && !self.absent.contains(seat)
+        })
     }
 
     /// What is still to be done before the cluster is at rest.
@@ -108,13 +110,15 @@ impl World<'_> {
                 self.workload.op(*op)
             ));
         }
-        if let Some((seat, leaf)) = self.workload.pending().next() {
+        let living: BTreeSet<Seat> = self.living().collect();
+        let mut pending = self.workload.pending();
+        if let Some((seat, leaf)) = pending.find(|(seat, _)| living.contains(seat)) {
             return Some(format!(
                 "{seat} has taken {leaf:?}, which is neither decided nor dropped"
             ));
         }
         let top = self.chain.top();
-        self.living().find_map(|seat| {
+        living.into_iter().find_map(|seat| {
             let tip = self.tip(seat);
             let voting = self.is_voting(seat);
             (tip != Some(top) || !voting).then(|| {
