@@ -55,7 +55,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Whether the file is damaged, so that only [`Catalogue::rebuild`] helps.
+    /// Whether the file seems damaged. If it still does after [`Catalogue::reconnect`], only [`Catalogue::rebuild`] helps.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Database { source, .. } if schema::is_damage(source))
     }
@@ -103,6 +103,21 @@ impl Catalogue {
             set_aside: Some(aside),
             ..empty
         })
+    }
+
+    /// Connects to the file anew: after a failure on a full disk a connection may be wrong about a file that is right.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file cannot be read now; the old connection stays.
+    pub fn reconnect(&mut self) -> Result<(), OpenError> {
+        let connected = schema::connect(&self.path)
+            .and_then(|db| row::applied_height(&db).map(|height| (db, height)));
+        let (db, height) = connected.map_err(|source| OpenError::Database {
+            path: self.path.clone(),
+            source,
+        })?;
+        (self.db, self.height) = (db, height);
+        Ok(())
     }
 
     /// The height last applied; none if genesis is still to come.

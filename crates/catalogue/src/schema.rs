@@ -206,7 +206,14 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     }
 }
 
-fn prepare(db: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
+/// Connects the writer to the file as it is.
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    configure(&db)?;
+    Ok(db)
+}
+
+fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     // The ledger is the truth: after a power cut the catalogue may be some blocks behind, but never torn.
@@ -214,7 +221,11 @@ fn prepare(db: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;
          PRAGMA temp_store = MEMORY;",
-    )?;
+    )
+}
+
+fn prepare(db: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
+    configure(db)?;
     let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let found = pragma("user_version")?;

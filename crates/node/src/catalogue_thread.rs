@@ -28,6 +28,10 @@ const RUN_COMMANDS: usize = 2_000;
 const IDLE_FLUSH: Duration = Duration::from_millis(500);
 /// Outcomes kept for the requests that wait for them.
 const OUTCOMES_KEPT: usize = 16_384;
+/// Between a run that could not be written and the next try. Blocks wait in their channel meanwhile.
+const RETRY: Duration = Duration::from_millis(500);
+/// A file that seems damaged is looked at anew so often, since a full disk makes a good one seem so.
+const DAMAGED_MAX: u32 = 20;
 /// Readers open at one time: more would only queue for the same two cores.
 const READERS: usize = 4;
 
@@ -168,6 +172,7 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
         feeder,
         shared: Arc::clone(&shared),
         stands_still: None,
+        damaged: 0,
     };
     let thread = std::thread::Builder::new()
         .name("catalogue".to_owned())
@@ -203,6 +208,8 @@ struct Worker {
     shared: Arc<Shared>,
     /// Why the last run could not be written, if it could not.
     stands_still: Option<String>,
+    /// How often in a row the file seemed damaged.
+    damaged: u32,
 }
 
 impl Worker {
@@ -227,27 +234,34 @@ impl Worker {
 
     /// Says when writing begins to fail and when it works again; false if only a new start can help.
     fn goes_on(&mut self, step: Result<(), ApplyError>) -> bool {
-        match step {
-            Ok(()) => {
-                if self.stands_still.take().is_some() {
-                    info!("the catalogue can be written again");
-                }
-                true
+        let Err(error) = step else {
+            self.damaged = 0;
+            if self.stands_still.take().is_some() {
+                info!("the catalogue can be written again");
             }
-            Err(error) if error.is_damage() => {
-                let cause = cause(&error);
-                error!(%error, cause, "the catalogue is damaged: searches stand still until a restart rebuilds it");
-                false
-            }
-            Err(error) => {
-                let cause = cause(&error);
-                if self.stands_still.as_ref() != Some(&cause) {
-                    error!(%error, cause, "the catalogue could not be written: searches stand still until it can");
-                }
-                self.stands_still = Some(cause);
-                true
-            }
+            return true;
+        };
+        let cause = cause(&error);
+        if self.stands_still.as_ref() != Some(&cause) {
+            error!(%error, cause, "the catalogue could not be written: searches stand still until it can");
         }
+        self.stands_still = Some(cause);
+        self.damaged = if error.is_damage() {
+            self.damaged + 1
+        } else {
+            0
+        };
+        if self.damaged > DAMAGED_MAX {
+            error!("the catalogue is damaged: searches stand still until a restart rebuilds it");
+            return false;
+        }
+        if self.damaged > 0
+            && let Err(error) = self.feeder.catalogue.reconnect()
+        {
+            error!(%error, "the catalogue could not be opened again");
+        }
+        std::thread::sleep(RETRY);
+        true
     }
 
     fn apply_run(
