@@ -248,6 +248,15 @@ impl Platter {
             .any(|write| needles.iter().all(|needle| contains(write, needle)))
     }
 
+    /// Whether they stand in one of the writes twice, so far apart that no sector holds both.
+    pub(crate) fn proves_twice(&self, needles: &[&[u8]]) -> bool {
+        self.evidence
+            .iter()
+            .rev()
+            .chain(&self.first)
+            .any(|write| needles.iter().all(|needle| stands_apart(write, needle)))
+    }
+
     fn tear_queue(&mut self, rng: &mut Rng) {
         let whole = rng.index(self.queue.len() + 1);
         let queue = std::mem::take(&mut self.queue);
@@ -294,11 +303,9 @@ impl Platter {
     }
 
     fn keep_evidence(&mut self, mut bytes: Vec<u8>) {
-        let length = bytes
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last + 1);
-        bytes.truncate(length);
+        // Without the zeros ahead of the next record; a few of them may be this one's.
+        let last = bytes.iter().rposition(|byte| *byte != 0);
+        bytes.truncate(last.map_or(0, |last| last + 1 + ZEROS_KEPT));
         bytes.shrink_to_fit();
         if self.first.is_none() {
             self.first = Some(bytes);
@@ -324,6 +331,20 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack
         .windows(needle.len())
         .any(|window| window.last() == Some(last) && window == needle)
+}
+
+/// No number or hash in a record is longer.
+const ZEROS_KEPT: usize = 32;
+/// Copies of what is written twice are at least so many bytes apart.
+const APART: usize = 256;
+
+fn stands_apart(haystack: &[u8], needle: &[u8]) -> bool {
+    let found = |window: &[u8]| window == needle;
+    let first = haystack.windows(needle.len()).position(found);
+    let last = haystack.windows(needle.len()).rposition(found);
+    first
+        .zip(last)
+        .is_some_and(|(first, last)| last - first >= APART)
 }
 
 /// The handle that a replica owns.

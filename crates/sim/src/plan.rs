@@ -229,6 +229,8 @@ pub struct Plan {
     pub fault_pause: Range<Duration>,
     /// While the cluster comes to rest a minority stays down.
     pub bereft: Chance,
+    /// Clocks that are wrong stay so when everything is mended.
+    pub skewed: Chance,
     /// In the end a disk loses what was flushed.
     pub ordeal: Chance,
     /// How wrong monotonic clocks run, in millionths.
@@ -290,6 +292,7 @@ impl Plan {
             aim: Chance::NEVER,
             fault_pause: secs(1)..secs(2),
             bereft: Chance::NEVER,
+            skewed: Chance::NEVER,
             ordeal: Chance::NEVER,
             drift_ppm: 0,
             length: secs(10),
@@ -337,6 +340,7 @@ impl Plan {
             aim,
             fault_pause,
             bereft: Chance::HALF,
+            skewed: Chance::HALF,
             ordeal: Chance::HALF,
             drift_ppm,
             length: rng.duration(secs(10)..secs(120)),

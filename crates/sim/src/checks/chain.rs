@@ -12,6 +12,7 @@ use model::{
 };
 use replica::{AppliedBlock, CoreState, Disposition};
 
+use super::rules::{self, Requests};
 use super::{Checked, ensure};
 use crate::seat::Seat;
 use crate::shelf::{Edited, Shelf};
@@ -40,6 +41,7 @@ pub(crate) struct Chain {
     tips: BTreeMap<Seat, Height>,
     /// Where each operation was applied.
     applied: BTreeMap<OpId, Position>,
+    rules: Requests,
     shelf: Shelf,
     /// The version of each file from each height on at which it was edited.
     versions: BTreeMap<BlobId, BTreeMap<Height, u64>>,
@@ -70,6 +72,7 @@ impl Chain {
             core,
             tips: BTreeMap::new(),
             applied: BTreeMap::new(),
+            rules: Requests::default(),
             shelf: Shelf::default(),
             versions: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -251,6 +254,7 @@ impl Chain {
         asked: &BTreeMap<LeafHash, OpId>,
     ) -> Checked {
         let dispositions = self.core.apply(block);
+        self.rules.check_commands_count_once(block, &dispositions)?;
         let height = block.height();
         if height.0.is_multiple_of(SNAPSHOT_EVERY) {
             self.snapshots.insert(height, self.core.clone());
@@ -283,6 +287,7 @@ impl Chain {
     fn check_chain_unbroken(&self, block: &Block) -> Checked {
         let top = self.decisions.last().expect("genesis is always there");
         let parent = top.block.header();
+        rules::check_block_keeps_the_rules(block, (parent, top.block.hash()), &self.membership)?;
         let extends = block.check_extends(parent, top.block.hash(), &self.membership);
         ensure(extends.is_ok(), "check_chain_unbroken", || {
             format!("{block:?}: {extends:?}")
@@ -313,6 +318,12 @@ impl Chain {
         ensure(fits, CHECK, || {
             format!("{seat} decides {block:?} by the proof of another")
         })?;
+        let voters = certificate.voters.count_ones() as usize;
+        ensure(
+            voters >= rules::quorum(self.membership.len()),
+            CHECK,
+            || format!("{seat} decides {block:?} by {voters} voters"),
+        )?;
         let verified =
             certificate.verify(self.chain_id(), &self.membership, self.signatures.as_ref());
         ensure(verified.is_ok(), CHECK, || {

@@ -72,6 +72,11 @@ impl Durability {
             platter.proves(&needles),
             "check_persist_before_send",
             || format!("{seat} says {message:?}, and no durable record of this start does"),
+        )?;
+        ensure(
+            platter.proves_twice(&needles),
+            "check_votes_are_written_twice",
+            || format!("{seat} says {message:?}, and one damaged sector could lose it"),
         )
     }
 

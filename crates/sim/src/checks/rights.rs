@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::{Accept, Message};
-use model::{Ballot, BlockHash, Height, Membership, Nonce, Turn};
+use model::{Ballot, BlockHash, Boot, Height, Membership, Nonce, Turn};
 
+use super::rules::quorum;
 use super::{Checked, ensure};
 use crate::disk::Platter;
 use crate::seat::Seat;
@@ -19,6 +20,8 @@ type Reported = Option<(Ballot, BlockHash)>;
 #[derive(Debug)]
 struct Heard {
     nonce: Nonce,
+    /// Unknown while the disk is read, and of no account if it has lost something.
+    boot: Option<Boot>,
     /// Who has told it what it was.
     answered: BTreeSet<Seat>,
     /// What was promised to it, and by whom.
@@ -42,6 +45,8 @@ pub(crate) struct Saying<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Rights {
     heard: BTreeMap<Seat, Heard>,
+    /// Which start has spoken under each boot.
+    boots: BTreeMap<(Seat, Boot), Nonce>,
 }
 
 impl Rights {
@@ -49,11 +54,19 @@ impl Rights {
     pub(crate) fn begin(&mut self, seat: Seat, nonce: Nonce) {
         let heard = Heard {
             nonce,
+            boot: None,
             answered: BTreeSet::new(),
             promises: BTreeMap::new(),
             proposed: None,
         };
         self.heard.insert(seat, heard);
+    }
+
+    /// The start has read its disk, which has lost nothing, and knows its boot.
+    pub(crate) fn opened(&mut self, seat: Seat, boot: Boot) {
+        if let Some(heard) = self.heard.get_mut(&seat) {
+            heard.boot = Some(boot);
+        }
     }
 
     /// A message arrives at a running process.
@@ -112,6 +125,7 @@ impl Rights {
         platter: &Platter,
     ) -> Checked {
         check_boot_durable_before_first_message(saying, platter)?;
+        self.check_boot_is_of_one_start(saying.seat)?;
         let Some(height) = bound_height(saying) else {
             return Ok(());
         };
@@ -124,6 +138,18 @@ impl Rights {
             }
             _ => Ok(()),
         }
+    }
+
+    /// P7: no two starts that have said anything share a boot.
+    fn check_boot_is_of_one_start(&mut self, seat: Seat) -> Checked {
+        let heard = self.heard.get(&seat);
+        let Some((boot, nonce)) = heard.and_then(|heard| Some((heard.boot?, heard.nonce))) else {
+            return Ok(());
+        };
+        let first = *self.boots.entry((seat, boot)).or_insert(nonce);
+        ensure(first == nonce, "check_boot_is_of_one_start", || {
+            format!("{seat} speaks as {boot:?} again")
+        })
     }
 
     /// Whether this ballot has not proposed before.
@@ -140,7 +166,7 @@ impl Rights {
             .heard
             .get(&seat)
             .map_or(0, |heard| heard.answered.len());
-        let passed = answers + 1 >= saying.membership.quorum();
+        let passed = answers + 1 >= quorum(saying.membership.len());
         ensure(passed, "check_start_up_check_comes_first", || {
             format!(
                 "{seat} says {:?} after {answers} answers to its start",
@@ -160,7 +186,7 @@ impl Rights {
             });
         }
         let promises = self.promises(saying.seat, height, ballot);
-        let enough = promises + 1 >= saying.membership.quorum();
+        let enough = promises + 1 >= quorum(saying.membership.len());
         ensure(enough, CHECK, || {
             format!("{ballot:?} proposes at {height} after {promises} promises of others")
         })
@@ -229,7 +255,7 @@ fn check_votes_above_own_tip_only(saying: &Saying<'_>, height: Height) -> Checke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Boot, Member, NodeId};
+    use model::{Member, NodeId};
 
     const A: Seat = Seat(0);
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use consensus::{Accept, Message};
 use model::{Ballot, BlockHash, Height, Membership};
 
+use super::rules::quorum;
 use super::{Checked, ensure};
 use crate::seat::Seat;
 
@@ -77,7 +78,7 @@ impl Votes {
                 book.accepted.insert(*ballot, *hash);
                 let voters = self.accepted_by.entry((*height, *ballot)).or_default();
                 voters.insert(seat);
-                if voters.len() >= membership.quorum() {
+                if voters.len() >= quorum(membership.len()) {
                     self.check_one_choice(*height, *ballot, *hash)?;
                 }
             }

@@ -194,20 +194,24 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Ends every fault and starts what is down, or what stopped voting; only who is absent goes down, or stays so.
+    /// Ends every fault, but perhaps wrong clocks, and starts what is down, or what stopped voting; only who is absent goes down, or stays so.
     /// Nothing new happens from here on.
     pub(crate) fn heal(&mut self) -> Checked {
         self.line(|| "everything is mended".to_owned());
         self.season = Season::Calm;
         self.network.heal();
         self.plan.disk.stall = crate::rng::Chance::NEVER;
+        // No clock, however wrong, may keep a cluster from deciding.
+        let keep_clocks = self.rng.chance(self.plan.skewed);
         for seat in Seat::all(self.plan.nodes) {
             self.free_room(seat)?;
             let machine = self.machine_mut(seat);
             machine.disk.slow = false;
             machine.disk.fail_next = false;
             machine.disk.ambush = None;
-            machine.clock.set_wall_error(0);
+            if !keep_clocks {
+                machine.clock.set_wall_error(0);
+            }
             if machine.paused {
                 self.resume(seat)?;
             }

@@ -10,6 +10,7 @@ use replica::{AppliedBlock, Config, Input, Output, Replica};
 use super::{Event, Season, World};
 use crate::checks::durability::check_votes_survive;
 use crate::checks::rights::Saying;
+use crate::checks::rules::quorum;
 use crate::checks::{Checked, Violation, ensure};
 use crate::clock::Clock;
 use crate::disk::{SimDisk, Writeback, lock};
@@ -81,6 +82,9 @@ impl World<'_> {
             }
         }
         let status = replica.status(reading.instant);
+        if !self.machine(seat).disk.spoiled {
+            self.rights.opened(seat, status.me.boot);
+        }
         self.line(|| format!("{seat} starts: tip {} {:?}", status.tip, status.me));
         self.chain
             .opened(seat, (status.tip, status.head), replica.core())?;
@@ -274,7 +278,7 @@ impl World<'_> {
             Message::Accept(accept) if accept.ballot.node == self.machine(seat).id => {
                 let (height, ballot) = (accept.block.height(), accept.ballot);
                 let promises = self.rights.promises(seat, height, ballot);
-                let counts = (promises, self.membership.quorum());
+                let counts = (promises, quorum(self.membership.len()));
                 self.durability
                     .check_own_promise_counts_when_durable(seat, accept, counts, &platter)
             }
