@@ -71,16 +71,7 @@ impl World<'_> {
                 });
             }
         };
-        let found = replica.found();
-        for (what, seen) in [
-            ("rotten copy repaired", !found.repaired.is_empty()),
-            ("torn end cut off", !found.cut.is_empty()),
-            ("lost page cache made up for", !found.superseded.is_empty()),
-        ] {
-            if seen {
-                self.stats.meet(what);
-            }
-        }
+        self.note_found(replica.found());
         let status = replica.status(reading.instant);
         if !self.machine(seat).disk.spoiled {
             self.rights.opened(seat, status.me.boot);
@@ -96,6 +87,19 @@ impl World<'_> {
             stopped: None,
         });
         self.drain(seat)
+    }
+
+    /// What opening a disk has met.
+    fn note_found(&mut self, found: &ledger::Report) {
+        for (what, seen) in [
+            ("rotten copy repaired", !found.repaired.is_empty()),
+            ("torn end cut off", !found.cut.is_empty()),
+            ("lost page cache made up for", !found.superseded.is_empty()),
+        ] {
+            if seen {
+                self.stats.meet(what);
+            }
+        }
     }
 
     /// Now and then power fails while a damaged end of the log is being cut off.

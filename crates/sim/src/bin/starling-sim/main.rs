@@ -86,14 +86,21 @@ fn speed(nodes: usize, heights: u64) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let took = began.elapsed().as_secs_f64();
+    let core = processor_time().unwrap_or(began.elapsed()).as_secs_f64();
     let stats = world.stats();
     println!(
-        "{} heights, {} events, {:.1} s simulated in {took:.1} s: {:.0} heights a second",
+        "{} heights, {} events, {:.1} s simulated in {core:.1} s of a core: {:.0} heights a core-second",
         stats.heights,
         stats.events,
         stats.time.as_secs_f64(),
-        stats.heights as f64 / took
+        stats.heights as f64 / core
     );
     ExitCode::SUCCESS
+}
+
+/// What this thread has used of a core so far, where the system tells.
+fn processor_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+    let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
