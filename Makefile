@@ -56,5 +56,8 @@ fuzz: ## parsers under coverage guidance (TARGET=all SECONDS=60; needs cargo-fuz
 model: ## exhaustive searches of the engine's states (ARGS="--case crash" for one)
 	cargo run --locked --release --package explore -- check --deep $(ARGS)
 
+mutants: ## deliberate bugs, one per rule and more, that simulator and model must find (ARGS="--only NAME")
+	cargo xtask mutants $(ARGS)
+
 needs: # what the tests call besides cargo; installed when that can be done without asking
 	@tests/needs.sh

@@ -1,10 +1,12 @@
-//! Project chores: `cargo xtask tidy | proto | openapi`.
+//! Project chores: `cargo xtask tidy | proto | openapi | mutants`.
 //!
 //! `tidy` reads the tracked files and says what breaks a rule that no compiler or linter checks. `proto` and
-//! `openapi` write the generated files that are checked in; with `--check` they only compare.
+//! `openapi` write the generated files that are checked in; with `--check` they only compare. `mutants` puts deliberate
+//! bugs into copies of the protocol's crates and lets the simulator and the model find them.
 //!
 //! What this crate must never know: any other crate of the workspace. It sees them as text and as `cargo metadata`.
 
+mod mutants;
 mod openapi;
 mod proto;
 mod repository;
@@ -12,11 +14,12 @@ mod tidy;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::repository::Repository;
 
-const USAGE: &str = "usage: cargo xtask tidy | proto [--check] | openapi [--check]";
+const USAGE: &str = "usage: cargo xtask tidy | proto [--check] | openapi [--check] | \
+     mutants [--only NAME] [--seeds N] [--by SEARCHER] [--json]";
 
 /// What to do about a generated file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,10 @@ fn run(arguments: &[String]) -> Result<()> {
         ["proto", "--check"] => proto::run(&repository, Mode::Check),
         ["openapi"] => openapi::run(&repository, Mode::Write),
         ["openapi", "--check"] => openapi::run(&repository, Mode::Check),
+        ["mutants", options @ ..] => {
+            let options = mutants::Options::parse(options).context(USAGE)?;
+            mutants::run(&repository, &options)
+        }
         _ => bail!("{USAGE}"),
     }
 }

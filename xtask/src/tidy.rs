@@ -52,6 +52,8 @@ pub(crate) fn run(repository: &Repository) -> Result<()> {
     let mut complaints = edges::check(&metadata);
     complaints.extend(text::check(&files));
     complaints.extend(documents::check(&files, &edges::crates(&metadata)));
+    let misfits = crate::mutants::faults(&files).into_iter();
+    complaints.extend(misfits.map(|(path, what)| Complaint::new(&path, what)));
     complaints.sort();
     for complaint in &complaints {
         eprintln!("{complaint}");

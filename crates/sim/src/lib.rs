@@ -13,7 +13,7 @@
 //! After every event the [checks](Violation) that it concerns are made: agreement, promises kept across restarts,
 //! nothing said before it is durable or by whom it must not be, certificates, exactly once, an order of all operations
 //! that explains every answer, equal core states, and that what a client was told stays true. A violation names its
-//! check and the [`Case`]. [`shrink`] makes the case smaller; `starling-sim replay` shows the run, one event a line.
+//! check and the [`Case`]. [`shrink()`] makes the case smaller; `starling-sim replay` shows the run, one event a line.
 //!
 //! The same case is the same run, bit for bit: ordered maps only, no clock, one generator of chance.
 //!
