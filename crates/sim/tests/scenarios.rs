@@ -378,3 +378,34 @@ fn stalled_disks_make_no_duel() -> Tested {
     }
     Ok(())
 }
+
+/// What the first regressions showed: waits after a failed ballot that count round trips alone are shorter than a slow
+/// disk's flush, so that two survivors end each other's ballots for ever.
+#[test]
+fn survivors_with_slow_disks_do_not_duel_for_ever() -> Tested {
+    for (seed, flush) in [(1, 10), (2, 40), (3, 100), (4, 400)] {
+        let mut plan = Plan::calm(seed, 3);
+        plan.disk.flush = millis(flush)..millis(flush * 3);
+        let mut world = World::new(plan, None);
+        let up = |world: &World<'_>| Seat::all(3).all(|seat| world.is_voting(seat));
+        assert!(world.run_until(millis(30_000), up)?, "all vote");
+        write_alone(&mut world, A, 2)?;
+        // Slow disks give the turn away, perhaps to nobody.
+        let holder = world.turn_holder().unwrap_or(A);
+        world.kill_now(holder);
+        let height = world.top();
+        let survivors: Vec<Seat> = Seat::all(3).filter(|seat| *seat != holder).collect();
+        for round in 1..=3 {
+            let ops: Vec<OpId> = survivors.iter().map(|seat| world.write(*seat)).collect();
+            for op in ops {
+                written(&mut world, op)?;
+            }
+            assert!(
+                world.top().0 > height.0,
+                "round {round}, flushes of {flush} ms"
+            );
+        }
+        settle(world)?;
+    }
+    Ok(())
+}
