@@ -409,3 +409,29 @@ fn survivors_with_slow_disks_do_not_duel_for_ever() -> Tested {
     }
     Ok(())
 }
+
+/// Rounds of reads are numbered from the boot: what was said to an earlier incarnation is older than the read.
+#[test]
+fn an_answer_to_an_earlier_incarnations_read_counts_for_nothing() -> Tested {
+    let mut world = cluster(3)?;
+    write_alone(&mut world, B, 2)?;
+    world.hold(B, A, |message| matches!(message, Message::Top { .. }));
+    world.hold(C, A, |message| matches!(message, Message::Top { .. }));
+    world.read(A);
+    assert!(world.run_until(millis(100), |world| world.held() == 2)?);
+    world.kill_now(A);
+    world.start_now(A);
+    assert!(world.run_until(millis(1_000), |world| world.is_voting(A))?);
+    world.cut_link(A, B);
+    world.cut_link(A, C);
+    write_alone(&mut world, B, 1)?;
+    let read = world.read(A);
+    world.mend_link(A, B);
+    world.mend_link(A, C);
+    world.release(Kept::Sent);
+    world.cut_link(A, B);
+    world.cut_link(A, C);
+    world.run_for(millis(50))?;
+    assert_eq!(world.answer(read), None, "nobody has answered this read");
+    settle(world)
+}
