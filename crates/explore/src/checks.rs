@@ -272,3 +272,93 @@ pub(crate) fn check_read(answered: Height, decided_before: Height) -> Checked {
     );
     Err(Violation::new("check_read", what))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Boot;
+
+    use crate::cases::Case;
+    use crate::node::Node;
+    use crate::stage::Stage;
+
+    fn ballot(k: u64, node: u8) -> Ballot {
+        Ballot {
+            k,
+            node: NodeId([node; 32]),
+            boot: Boot(1),
+        }
+    }
+
+    fn voted(k: u64, node: u8, block: u8) -> Voted {
+        (Height(1), ballot(k, node), BlockHash([block; 32]))
+    }
+
+    fn disks(accepts: &[&[Voted]]) -> Vec<Disk> {
+        let stage = Stage::new(Case::named("crash").unwrap());
+        let empty = Node::first(&stage, 0).node.disk;
+        let disk = |held: &&[Voted]| {
+            let mut disk = empty.clone();
+            disk.accepts = held.iter().copied().collect();
+            disk
+        };
+        accepts.iter().map(disk).collect()
+    }
+
+    fn stable(accepts: &[&[Voted]], proposals: &[Voted]) -> Result<(), &'static str> {
+        let disks = disks(accepts);
+        let disks: Vec<&Disk> = disks.iter().collect();
+        let proposals = proposals.iter().copied().collect();
+        check_chosen_is_stable(2, &disks, &proposals).map_err(|broken| broken.check)
+    }
+
+    const STABLE: Result<(), &str> = Err("check_chosen_is_stable");
+
+    #[test]
+    fn what_no_quorum_accepted_at_one_ballot_is_not_chosen() {
+        let (low, high) = (voted(1, 1, 7), voted(2, 2, 8));
+        assert_eq!(stable(&[&[low], &[high], &[]], &[low, high]), Ok(()));
+    }
+
+    #[test]
+    fn another_block_above_a_chosen_one_is_found_before_it_is_accepted() {
+        let (low, high) = (voted(1, 1, 7), voted(2, 2, 8));
+        assert_eq!(stable(&[&[low], &[low], &[]], &[low, high]), STABLE);
+        assert_eq!(stable(&[&[low], &[low, high], &[]], &[low]), STABLE);
+    }
+
+    #[test]
+    fn a_chosen_block_that_is_on_no_disk_any_more_is_missed() {
+        let low = voted(1, 1, 7);
+        assert_eq!(stable(&[&[low], &[low], &[]], &[low]), STABLE);
+    }
+
+    #[test]
+    fn two_blocks_at_one_ballot_are_found() {
+        let twice = BTreeSet::from([voted(2, 1, 7), voted(2, 1, 8)]);
+        assert!(check_one_value_per_ballot(&twice).is_err());
+        let once = BTreeSet::from([voted(2, 1, 7), voted(2, 2, 8), voted(3, 1, 8)]);
+        assert_eq!(check_one_value_per_ballot(&once), Ok(()));
+    }
+
+    #[test]
+    fn ballot_one_needs_the_turn_of_the_very_incarnation() {
+        let stage = Stage::new(Case::named("crash").unwrap());
+        let below = Some(&stage.genesis);
+        let later = Ballot {
+            boot: Boot(2),
+            ..ballot(1, 1)
+        };
+        assert_eq!(check_turn(ballot(1, 1), below), Ok(()));
+        assert!(check_turn(later, below).is_err());
+        assert!(check_turn(ballot(1, 2), below).is_err());
+        assert!(check_turn(ballot(1, 1), None).is_err());
+        assert_eq!(check_turn(ballot(2, 2), None), Ok(()));
+    }
+
+    #[test]
+    fn a_read_below_what_was_decided_is_found() {
+        assert!(check_read(Height(1), Height(2)).is_err());
+        assert_eq!(check_read(Height(2), Height(2)), Ok(()));
+    }
+}
