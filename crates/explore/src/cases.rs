@@ -111,6 +111,14 @@ pub const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "refused-turn",
+        about: "n=3, one height: a takeover under way, the turn refused, and more work for its holder",
+        commands: &[2, 1, 0],
+        nacks: true,
+        beginning: REFUSED_TURN,
+        ..PLAIN
+    },
+    Case {
         name: "three-takeovers",
         about: "n=3, one height: the turn and three takeovers",
         takeovers: 3,
@@ -233,4 +241,15 @@ const FIRST_HEIGHT: &[Move] = &[
     Move::Flush(1),
     Move::Learn(0),
     Move::Submit(1),
+];
+
+/// n3 has joined n2's takeover and refuses n1's turn.
+const REFUSED_TURN: &[Move] = &[
+    Move::Submit(0),
+    Move::Submit(1),
+    Move::Wake(1),
+    Move::Deliver(1, 2, "Prepare"),
+    Move::Flush(2),
+    Move::Deliver(0, 2, "Accept"),
+    Move::Deliver(2, 0, "Nack"),
 ];

@@ -45,6 +45,11 @@ fn three_voters_agree_although_refusals_arrive() {
 }
 
 #[test]
+fn a_holder_whose_turn_was_refused_proposes_nothing_else_at_ballot_one() {
+    assert!(search("refused-turn").exhausted);
+}
+
+#[test]
 fn three_voters_agree_although_one_crashes_and_loses_what_was_not_flushed() {
     let report = search("crash");
     assert!(report.exhausted, "{report:?}");
