@@ -46,11 +46,7 @@ impl Signatures for StandIn {
 }
 
 /// Draws the identities of a run's nodes.
-pub(crate) fn draw(
-    scheme: Scheme,
-    nodes: usize,
-    rng: &mut Rng,
-) -> Vec<(NodeId, Arc<dyn Signatures>)> {
+pub fn draw(scheme: Scheme, nodes: usize, rng: &mut Rng) -> Vec<(NodeId, Arc<dyn Signatures>)> {
     let secret = Digest(rng.bytes());
     let one = |rng: &mut Rng| -> (NodeId, Arc<dyn Signatures>) {
         match scheme {

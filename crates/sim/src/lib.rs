@@ -42,7 +42,7 @@ mod world;
 pub use checks::Violation;
 pub use commands::Kinds;
 pub use disk::SimDisk;
-pub use keys::Scheme;
+pub use keys::{Scheme, draw as draw_identities};
 pub use plan::{DiskPlan, Fault, NetworkPlan, Order, Plan, WorkloadPlan};
 pub use rng::{Chance, Rng};
 pub use run::{CALM, Case, EVENTS, Outcome, ParseCaseError, run};
