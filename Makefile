@@ -17,7 +17,7 @@ SECONDS ?= 60
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-7s %s\n' "$$name" "$$what"; done
+		printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 demo: ## three nodes on this machine, with sample photos (ARGS="--nodes 5 --json" and so on)
 	cargo build --locked --release --package cli
@@ -58,6 +58,9 @@ model: ## exhaustive searches of the engine's states (ARGS="--case crash" for on
 
 mutants: ## deliberate bugs, one per rule and more, that simulator and model must find (ARGS="--only NAME")
 	cargo xtask mutants $(ARGS)
+
+experiments: ## the tables and charts of docs/experiments.md (ARGS=lan for one part; about two minutes)
+	cargo run --locked --release --package experiments -- write $(ARGS)
 
 needs: # what the tests call besides cargo; installed when that can be done without asking
 	@tests/needs.sh

@@ -41,6 +41,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("explore", &["model", "consensus"]),
     ("fuzzing", &["model", "consensus", "ledger", "media"]),
     ("bench", &["model"]),
+    (
+        "experiments",
+        &["model", "consensus", "ledger", "replica", "sim"],
+    ),
     ("xtask", &[]),
 ];
 
