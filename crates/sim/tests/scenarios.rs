@@ -435,3 +435,72 @@ fn an_answer_to_an_earlier_incarnations_read_counts_for_nothing() -> Tested {
     assert_eq!(world.answer(read), None, "nobody has answered this read");
     settle(world)
 }
+
+#[test]
+fn a_node_that_was_suspected_gets_the_turn_again() -> Tested {
+    let mut world = cluster(3)?;
+    write_alone(&mut world, A, 3)?;
+    let holder = world.turn_holder().expect("somebody has the turn");
+    world.kill_now(holder);
+    let other = Seat((holder.0 + 1) % 3);
+    write_alone(&mut world, other, 3)?;
+    world.start_now(holder);
+    let back =
+        |world: &World<'_>| world.is_voting(holder) && world.tip_of(holder) == world.tip_of(other);
+    assert!(world.run_until(millis(3_000), back)?);
+    world.run_for(millis(1_000))?;
+    write_alone(&mut world, holder, 20)?;
+    assert_eq!(world.turn_holder(), Some(holder));
+    let ballot = world.decided_at(world.top()).expect("it is decided");
+    assert_eq!(ballot.k, 1, "no prepare at {}", world.top());
+    settle(world)
+}
+
+/// Rule P11, the second line of defence: a block that was read from the page cache and never reached the disk is lost
+/// with the power, the promise above it is not.
+#[test]
+fn a_promise_above_blocks_lost_with_the_page_cache_survives() -> Tested {
+    let mut met = 0;
+    for seed in 0..60 {
+        let mut world = World::new(Plan::calm(seed, 3), None);
+        let up = |world: &World<'_>| Seat::all(3).all(|seat| world.is_voting(seat));
+        assert!(world.run_until(millis(2_000), up)?, "all vote");
+        write_alone(&mut world, A, 2)?;
+        // The mark that the last block is decided waits for company: it fails together with the next vote.
+        world.run_for(millis(3))?;
+        world.fail_next_flush(C, millis(50));
+        write_alone(&mut world, A, 2)?;
+        world.run_for(millis(60))?;
+        let back = |world: &World<'_>| up(world) && world.tip_of(C) == Some(world.top());
+        assert!(world.run_until(millis(5_000), back)?, "C is back");
+        world.hold(B, C, |message| matches!(message, Message::Accept(_)));
+        world.kill_now(A);
+        world.write(B);
+        let promised = |world: &World<'_>| world.held() > 0;
+        assert!(world.run_until(millis(5_000), promised)?, "C has promised");
+        let (before, tip) = (world.vote(C).expect("C runs"), world.tip_of(C));
+        world.release(Kept::Lost);
+        world.cut_power_now(C)?;
+        // Who has seen how far C was says that the disk is too old: let nobody remember.
+        world.kill_now(B);
+        world.start_now(B);
+        world.start_now(C);
+        world.run_for(millis(1))?;
+        if world.tip_of(C) < tip && world.stop_reason(C).is_none() {
+            met += 1;
+            let again =
+                |world: &World<'_>| world.tip_of(C) >= tip || world.stop_reason(C).is_some();
+            assert!(
+                world.run_until(millis(5_000), again)?,
+                "C fetches what it lost"
+            );
+            let after = world.vote(C).expect("C runs");
+            assert!(
+                after.height > before.height || after.promised >= before.promised,
+                "{after:?} after {before:?}"
+            );
+        }
+    }
+    assert!(met > 0, "C has lost blocks in some runs");
+    Ok(())
+}

@@ -71,12 +71,17 @@ impl File {
         }
     }
 
-    /// Cuts the file and makes all that is left durable.
+    /// Cuts the file and flushes what is left. Sectors that a failed flush has marked clean are not among it.
     pub(super) fn cut(&mut self, length: u64) {
-        self.cache
-            .truncate(usize::try_from(length).unwrap_or(usize::MAX));
-        self.dirty.clear();
-        self.platter = Some(self.cache.clone());
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        self.cache.truncate(length);
+        for range in &mut self.dirty {
+            range.end = range.end.min(length);
+        }
+        self.dirty.retain(|range| !range.is_empty());
+        self.flush();
+        let length = self.cache.len();
+        self.platter.get_or_insert_default().resize(length, 0);
     }
 
     /// The kernel writes some dirty sectors back, in no particular order.

@@ -234,6 +234,13 @@ impl World<'_> {
         self.machine_mut(seat).disk.slow = pace == Pace::Slow;
     }
 
+    /// Makes a machine's next flush fail. Its process ends `down` later, and starts again after as long.
+    pub fn fail_next_flush(&mut self, seat: Seat, down: Duration) {
+        let disk = &mut self.machine_mut(seat).disk;
+        disk.fail_next = true;
+        disk.down = down;
+    }
+
     /// Copies what a machine's disk holds durably.
     pub fn copy_disk(&self, seat: Seat) -> DiskImage {
         DiskImage(lock(&self.machine(seat).platter).durable_image())
