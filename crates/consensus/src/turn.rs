@@ -154,23 +154,30 @@ impl Engine {
 
     /// The other voters that can hold a turn and were heard lately, in ring order after this one.
     fn candidates(&self) -> impl Iterator<Item = (Turn, &Peer)> {
+        self.voters_alive().filter(|(turn, _)| self.can_hold(*turn))
+    }
+
+    /// The other voters that were heard lately, in ring order after this one.
+    fn voters_alive(&self) -> impl Iterator<Item = (Turn, &Peer)> {
         self.membership.ring_after(self.me.node).filter_map(|node| {
             let peer = self.peers.get(node)?;
             let turn = Turn {
                 node,
                 boot: peer.boot()?,
             };
-            (self.can_hold(turn) && peer.is_alive(self.now.instant)).then_some((turn, peer))
+            peer.is_alive(self.now.instant).then_some((turn, peer))
         })
     }
 
     /// Who is to propose for a node that may not do it itself, because its clock is ahead: `turn` if that was heard
-    /// lately, else the next one that can.
+    /// lately, else the next one that can. If all the others decline, the next one that is there: a disk that was slow
+    /// when it was last used declines as long as it has nothing to do.
     fn stand_in(&self, turn: Option<Turn>) -> Option<Turn> {
         let others = || self.candidates().map(|(other, _)| other);
         others()
             .find(|other| turn == Some(*other))
             .or(others().next())
+            .or_else(|| self.voters_alive().map(|(other, _)| other).next())
     }
 
     /// Notes which voters had commands at a height.

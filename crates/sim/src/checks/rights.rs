@@ -98,7 +98,7 @@ impl Rights {
         if let Some(heard) = self.heard.get_mut(&seat)
             && !heard.promises.is_empty()
         {
-            heard.promises.retain(|(of, _), _| *of > height);
+            heard.promises.retain(|(of, _), _| *of >= height);
         }
     }
 
