@@ -11,12 +11,11 @@ use std::time::Duration;
 use consensus::Message;
 use ledger::{Completion, Disk, GenesisFile, Storage, Write};
 use model::{
-    Ballot, Block, ChainId, Command, Decode as _, Digest, Encode as _, Instant, LeafHash,
-    LibraryId, LogSeq, Member, Membership, NodeId, Nonce, Now, Payload, Signatures, Timestamp,
-    TokenId,
+    Ballot, Block, Command, Decode as _, Encode as _, Instant, LeafHash, LibraryId, LogSeq, Member,
+    Membership, NodeId, Nonce, Now, Payload, Signatures, TokenId,
 };
 use replica::{AppliedBlock, Config, Input, Output, Replica};
-use sim::{Rng, Scheme};
+use sim::{EPOCH, Rng, Scheme};
 
 use crate::clients::Clients;
 use crate::network::{Links, Place, Trouble};
@@ -24,8 +23,6 @@ use crate::record::{Name, Record, Verdict};
 use crate::timeline::Timeline;
 use crate::trace::{Trace, node_name};
 
-/// Noon of 1 January 2026, when every run starts.
-const EPOCH: Timestamp = Timestamp(1_767_268_800_000_000);
 /// Records that nobody waits for are flushed after this time at the latest.
 const LAZY_WAIT: Duration = Duration::from_millis(20);
 /// So long a cluster is left alone after its start, to measure its links and disks.
@@ -168,7 +165,7 @@ impl Cluster {
                 name: node_name(place),
             });
         let membership = Membership::new(voters.collect()).expect("identities are distinct");
-        let genesis = GenesisFile::new(&genesis(&membership, &mut rng));
+        let genesis = GenesisFile::new(&sim::draw_genesis(&membership, &mut rng));
         let seats = identities
             .into_iter()
             .map(|(id, signatures)| seat(id, signatures, &genesis, &mut rng));
@@ -518,23 +515,6 @@ fn kind(message: &Message) -> &'static str {
         Message::Pong { .. } => "pong",
         _ => "other",
     }
-}
-
-fn genesis(membership: &Membership, rng: &mut Rng) -> Block {
-    let command = Command {
-        library: LibraryId::home(),
-        actor: TokenId([0; 8]),
-        key: None,
-        valid_until: EPOCH,
-        payload: Payload::Genesis {
-            voters: membership.voters().to_vec(),
-            admin: TokenId(rng.bytes()),
-            admin_secret: Digest(rng.bytes()),
-            library: LibraryId::home(),
-        },
-    };
-    let sealed = command.seal(rng.bytes());
-    Block::genesis(ChainId(rng.bytes()), membership, EPOCH, sealed)
 }
 
 fn seat(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::{Instant, Now, Timestamp};
 
 /// Noon of 1 January 2026, when every run starts.
-pub(crate) const EPOCH: Timestamp = Timestamp(1_767_268_800_000_000);
+pub const EPOCH: Timestamp = Timestamp(1_767_268_800_000_000);
 
 const MILLION: i128 = 1_000_000;
 

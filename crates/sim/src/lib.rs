@@ -24,6 +24,7 @@ mod checks;
 mod clock;
 mod commands;
 mod disk;
+mod genesis;
 mod keys;
 mod machine;
 mod nemesis;
@@ -40,8 +41,10 @@ mod workload;
 mod world;
 
 pub use checks::Violation;
+pub use clock::EPOCH;
 pub use commands::Kinds;
 pub use disk::SimDisk;
+pub use genesis::draw_genesis;
 pub use keys::{Scheme, draw as draw_identities};
 pub use plan::{DiskPlan, Fault, NetworkPlan, Order, Plan, WorkloadPlan};
 pub use rng::{Chance, Rng};

@@ -17,10 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use consensus::Message;
-use model::{
-    Block, ChainId, Command, Digest, Height, Instant, LibraryId, Member, Membership, Payload,
-    Signatures, TokenId,
-};
+use model::{Block, Height, Instant, Member, Membership, Signatures};
 
 use crate::checks::chain::Chain;
 use crate::checks::durability::Durability;
@@ -28,8 +25,9 @@ use crate::checks::history::History;
 use crate::checks::rights::Rights;
 use crate::checks::votes::Votes;
 use crate::checks::{Checked, ensure};
-use crate::clock::{Clock, EPOCH};
+use crate::clock::Clock;
 use crate::disk::{Platter, Shared, lock};
+use crate::genesis::draw_genesis;
 use crate::keys;
 use crate::machine::{DiskHealth, Life, Machine};
 use crate::nemesis::{Nemesis, Way};
@@ -172,7 +170,7 @@ impl<'a> World<'a> {
             })
             .collect();
         let membership = Membership::new(voters).expect("identities are distinct");
-        let genesis = Arc::new(genesis(&membership, &mut rng));
+        let genesis = Arc::new(draw_genesis(&membership, &mut rng));
         let (_, verifier) = identities.first().expect("a cluster has a node");
         let chain = Chain::new(
             Arc::clone(&genesis),
@@ -382,23 +380,6 @@ fn held_for(event: &Event) -> Option<Seat> {
         | Event::End(seat, ..) => Some(*seat),
         _ => None,
     }
-}
-
-fn genesis(membership: &Membership, rng: &mut Rng) -> Block {
-    let command = Command {
-        library: LibraryId::home(),
-        actor: TokenId([0; 8]),
-        key: None,
-        valid_until: EPOCH,
-        payload: Payload::Genesis {
-            voters: membership.voters().to_vec(),
-            admin: TokenId(rng.bytes()),
-            admin_secret: Digest(rng.bytes()),
-            library: LibraryId::home(),
-        },
-    };
-    let sealed = command.seal(rng.bytes());
-    Block::genesis(ChainId(rng.bytes()), membership, EPOCH, sealed)
 }
 
 fn machine(

@@ -93,7 +93,8 @@ impl Rights {
         }
     }
 
-    /// What was promised at heights that are decided counts no more.
+    /// What was promised below the height just decided counts no more. At that height it still does: a proposal that
+    /// rests on it may leave in the same step.
     pub(crate) fn decided(&mut self, seat: Seat, height: Height) {
         if let Some(heard) = self.heard.get_mut(&seat)
             && !heard.promises.is_empty()
