@@ -253,7 +253,9 @@ impl Applier<'_> {
             return Ok(Verdict::refused(Refusal::LibraryNotFound, detail));
         }
         match &command.payload {
-            Payload::Genesis { .. } | Payload::Record(_) => Ok(Verdict::Recorded),
+            Payload::Genesis { .. } | Payload::Record(_) | Payload::Roster(_) => {
+                Ok(Verdict::Recorded)
+            }
             Payload::PutBlob { blob, size } => self.put_blob(*blob, *size),
             Payload::AddFile { .. } => self.add_file(),
             Payload::EditFile {

@@ -8,8 +8,9 @@ use model::file::{
     Camera, Change, Exposure, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt,
 };
 use model::{
-    Ballot, BlobId, Block, Boot, Command, Decided, Digest, Domain, Encode, Entry, Height, Nonce,
-    Scope, Signature, Timestamp, TokenId,
+    Addresses, Ballot, BlobId, Block, Boot, Command, Decided, Digest, Domain, Encode, Entry,
+    Height, Member, NodeId, Nonce, Reason, RosterChange, Scope, SeatChange, Signature, Timestamp,
+    TokenId,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -226,6 +227,54 @@ fn changes() -> Vec<Change> {
     ]
 }
 
+fn roster_changes() -> Vec<RosterChange> {
+    let node = turn().node;
+    let member = Member {
+        id: NodeId([0x4d; 32]),
+        name: "n4".to_owned(),
+    };
+    let addresses = Addresses {
+        peer: "nas:7800".to_owned(),
+        url: "https://nas:7700".to_owned(),
+    };
+    let invite = TokenId([0x1e; 8]);
+    let replace = SeatChange::Replace {
+        old: node,
+        new: member.clone(),
+    };
+    let remove = SeatChange::Remove {
+        node,
+        reason: Reason::Silent,
+    };
+    let seats =
+        [SeatChange::Add(member.clone()), remove, replace].map(|change| RosterChange::Seat {
+            epoch: Height(3),
+            change,
+        });
+    let others = [
+        RosterChange::Invite {
+            invite,
+            secret: Digest([5; 32]),
+            expires: Timestamp(u64::MAX),
+            votes: true,
+        },
+        RosterChange::Admit {
+            invite: Some(invite),
+            member,
+            addresses: addresses.clone(),
+        },
+        RosterChange::Dismiss { node },
+        RosterChange::Move { node, addresses },
+        RosterChange::Hearing {
+            witness: node,
+            about: NodeId([0x4d; 32]),
+            at: Height(4),
+            silent: true,
+        },
+    ];
+    seats.into_iter().chain(others).collect()
+}
+
 /// One command of every kind.
 pub(crate) fn commands() -> Vec<Command> {
     let file = BlobId([0xf1; 32]);
@@ -265,11 +314,14 @@ pub(crate) fn commands() -> Vec<Command> {
         },
         Payload::RevokeToken { token },
     ];
+    let payloads = payloads
+        .into_iter()
+        .chain(roster_changes().into_iter().map(Payload::Roster));
     let key = RequestKey {
         key: "retry-1".to_owned(),
         request: Digest([6; 32]),
     };
-    let commands = payloads.into_iter().map(|payload| Command {
+    let commands = payloads.map(|payload| Command {
         key: Some(key.clone()),
         ..command(payload)
     });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use model::{Block, BlockHash, ChainId, Decided, Height, Membership};
+use model::{Block, BlockHash, ChainId, Decided, Height, Roster};
 
 use crate::disk::Storage;
 
@@ -30,7 +30,7 @@ pub(crate) struct Entry {
 pub(crate) struct Foundation {
     pub(crate) chain: ChainId,
     pub(crate) genesis: Arc<Block>,
-    pub(crate) membership: Membership,
+    pub(crate) roster: Arc<Roster>,
 }
 
 impl Foundation {
@@ -38,9 +38,43 @@ impl Foundation {
     pub(crate) fn of(genesis: Arc<Block>) -> Option<Self> {
         Some(Self {
             chain: genesis.header().chain,
-            membership: genesis.founded_membership()?,
+            roster: Arc::new(Roster::founded(genesis.founded_membership()?)),
             genesis,
         })
+    }
+}
+
+/// Who belonged to the cluster, by the block that made it so. In force above that block.
+#[derive(Debug, Clone)]
+pub(crate) struct Rosters {
+    changes: Vec<(Height, Arc<Roster>)>,
+}
+
+impl Rosters {
+    /// Of a ledger that holds the genesis block alone.
+    pub(crate) fn founded(roster: Arc<Roster>) -> Self {
+        Self {
+            changes: vec![(Height::GENESIS, roster)],
+        }
+    }
+
+    /// Above the last block.
+    pub(crate) fn last(&self) -> &Arc<Roster> {
+        let last = self.changes.last();
+        &last.expect("genesis founds a roster").1
+    }
+
+    /// The one that decides `height`; for genesis the one that it founds.
+    pub(crate) fn deciding(&self, height: Height) -> &Arc<Roster> {
+        let later = |(at, _): &(Height, Arc<Roster>)| *at < height;
+        let count = self.changes.partition_point(later).max(1);
+        let found = count.checked_sub(1).and_then(|at| self.changes.get(at));
+        found.map_or_else(|| self.last(), |(_, roster)| roster)
+    }
+
+    /// The block at `height` has changed it.
+    pub(crate) fn change(&mut self, height: Height, roster: Roster) {
+        self.changes.push((height, Arc::new(roster)));
     }
 }
 
@@ -49,15 +83,17 @@ impl Foundation {
 pub(crate) struct Index {
     /// By height, from genesis.
     entries: Vec<Entry>,
+    rosters: Rosters,
     /// Blocks whose bytes may still be on their way to the disk.
     recent: BTreeMap<Height, Decided>,
 }
 
 impl Index {
     /// Of a log that holds these, the first being genesis.
-    pub(crate) fn new(entries: Vec<Entry>) -> Self {
+    pub(crate) fn new(entries: Vec<Entry>, rosters: Rosters) -> Self {
         Self {
             entries,
+            rosters,
             recent: BTreeMap::new(),
         }
     }
@@ -78,8 +114,16 @@ impl Index {
         self.recent.get(&height).cloned()
     }
 
+    /// Who belongs to the cluster, above every block.
+    pub(crate) fn rosters(&self) -> &Rosters {
+        &self.rosters
+    }
+
     /// Takes the next block.
     pub(crate) fn push(&mut self, entry: Entry, decided: Decided) {
+        if let Some(roster) = self.rosters.last().after(&decided.block) {
+            self.rosters.change(decided.block.height(), roster);
+        }
         self.recent.insert(decided.block.height(), decided);
         self.entries.push(entry);
     }

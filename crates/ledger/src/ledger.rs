@@ -72,10 +72,11 @@ impl<D: Disk> Ledger<D> {
         let tip = Reader::new(shared.clone())
             .block(height)?
             .expect("the tip is decided");
-        let membership = shared.foundation.membership.clone();
+        let roster = shared.index().rosters().last().clone();
         if let Some(certificate) = &tip.certificate {
+            let deciding = shared.index().rosters().deciding(height).clone();
             certificate
-                .verify(shared.foundation.chain, &membership, signatures)
+                .verify(shared.foundation.chain, deciding.voters(), signatures)
                 .map_err(|source| OpenError::Certificate { height, source })?;
         }
         for (file, length) in ends {
@@ -85,7 +86,7 @@ impl<D: Disk> Ledger<D> {
         let recovered = Recovered {
             chain: shared.foundation.chain,
             genesis: shared.foundation.genesis.clone(),
-            membership,
+            roster,
             boot,
             nonce,
             tip,

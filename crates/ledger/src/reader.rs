@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use model::{Block, BlockHash, Certificate, ChainId, Decided, Decode, Height, Membership};
+use model::{Block, BlockHash, Certificate, ChainId, Decided, Decode, Height, Roster};
 
 use crate::disk::Storage;
 use crate::format::{crc, file_name};
@@ -63,9 +63,14 @@ impl Reader {
         &self.shared.foundation.genesis
     }
 
-    /// The voters.
-    pub fn membership(&self) -> &Membership {
-        &self.shared.foundation.membership
+    /// Who belongs to the cluster, above the last decided block.
+    pub fn roster(&self) -> Arc<Roster> {
+        self.shared.index().rosters().last().clone()
+    }
+
+    /// Who belonged to the cluster when `height` was decided; for genesis, whom it founds.
+    pub fn roster_deciding(&self, height: Height) -> Arc<Roster> {
+        self.shared.index().rosters().deciding(height).clone()
     }
 
     /// Height and hash of the last decided block; its bytes may still be on their way to the disk.

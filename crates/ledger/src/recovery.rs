@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use model::{Block, Boot, CertificateError, ChainId, Decided, Height, Membership, Nonce, Vote};
+use model::{Block, Boot, CertificateError, ChainId, Decided, Height, Nonce, Roster, Vote};
 
 use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
@@ -140,8 +140,8 @@ pub struct Recovered {
     pub chain: ChainId,
     /// The block at height 0.
     pub genesis: Arc<Block>,
-    /// The voters above the tip.
-    pub membership: Membership,
+    /// Who belongs to the cluster above the tip.
+    pub roster: Arc<Roster>,
     /// The last start counter; 0 if the node never started.
     pub boot: Boot,
     /// What the last start drew.

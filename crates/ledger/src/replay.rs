@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{Ballot, Block, BlockHash, Boot, Header, Height, Nonce, Vote};
 
 use crate::disk::Storage;
-use crate::index::{Entry, Foundation, Index, Place};
+use crate::index::{Entry, Foundation, Index, Place, Rosters};
 use crate::reader::{ReadError, read_block};
 use crate::record::{Meta, StartMeta, VoteMeta};
 use crate::scan::{Body, Found};
@@ -15,6 +15,7 @@ use crate::scan::{Body, Found};
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) foundation: Foundation,
+    rosters: Rosters,
     entries: Vec<Entry>,
     tip: (Header, BlockHash),
     pub(crate) boot: Boot,
@@ -37,8 +38,10 @@ impl Replay {
             body,
             certificate: None,
         };
+        let foundation = Foundation::of(genesis)?;
         Some(Self {
-            foundation: Foundation::of(genesis)?,
+            rosters: Rosters::founded(foundation.roster.clone()),
+            foundation,
             entries: vec![entry],
             tip,
             boot: Boot(0),
@@ -123,7 +126,7 @@ impl Replay {
         if header.parent != Some(*tip_hash) || header.chain != tip.chain {
             return Err("the block does not name the block below as its parent");
         }
-        if header.membership != tip.membership {
+        if header.membership != self.rosters.last().voters().hash() {
             return Err("the block is of another membership");
         }
         if header.time <= tip.time {
@@ -134,6 +137,10 @@ impl Replay {
             body: body.place,
             certificate: Some(certificate),
         });
+        let changes = body.changes.iter().cloned();
+        if let Some(roster) = self.rosters.last().after_changes(header, changes) {
+            self.rosters.change(height, roster);
+        }
         self.tip = (header.clone(), hash);
         self.reach(height);
         Ok(())
@@ -183,7 +190,11 @@ impl Replay {
             .into_iter()
             .map(|(hash, body)| (hash, body.place))
             .collect();
-        (self.foundation, Index::new(self.entries), bodies)
+        (
+            self.foundation,
+            Index::new(self.entries, self.rosters),
+            bodies,
+        )
     }
 
     /// Start counter and nonce of the last incarnation.

@@ -1,6 +1,7 @@
 //! Reads the records of a log one after the other.
 
 use model::codec::Decode;
+use model::roster::{DatedChange, changes_in};
 use model::{BlockHash, ChainId, Header, Nonce, Reader as Bytes};
 
 use crate::damage::{Rest, Spot, Verdict};
@@ -19,6 +20,8 @@ pub(crate) struct Body {
     pub(crate) place: Place,
     pub(crate) header: Header,
     pub(crate) hash: BlockHash,
+    /// What stands in it about who belongs to the cluster.
+    pub(crate) changes: Vec<DatedChange>,
 }
 
 /// An intact record.
@@ -396,6 +399,7 @@ fn body(file: u32, offset: u64, bytes: &[u8], head: &Head) -> Option<Option<Body
         place,
         hash: header.hash(),
         header,
+        changes: changes_in(bytes).ok()?,
     }))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{BlockHash, Decided, Header, Height, Signatures};
+use model::{BlockHash, Decided, Header, Height, Roster, Signatures};
 
 use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
@@ -82,7 +82,8 @@ pub fn verify_storage(
         ..
     } = survey;
     let foundation = read_foundation(storage, &files, blocks.get(&Height::GENESIS))?;
-    let mut check = Check::new(storage, &foundation, signatures, Height::GENESIS);
+    let roster = foundation.roster.clone();
+    let mut check = Check::new(storage, &foundation, signatures, (Height::GENESIS, roster));
     check.report.faults = faults;
     check.report.notes = notes;
     let mut next = Height::GENESIS;
@@ -256,6 +257,8 @@ struct Check<'a> {
     storage: &'a dyn Storage,
     foundation: &'a Foundation,
     signatures: &'a dyn Signatures,
+    /// Who decides the next height; none if the block that says so is missing.
+    roster: Option<Arc<Roster>>,
     below: Option<(Header, BlockHash)>,
     report: VerifyReport,
 }
@@ -265,7 +268,7 @@ impl<'a> Check<'a> {
         storage: &'a dyn Storage,
         foundation: &'a Foundation,
         signatures: &'a dyn Signatures,
-        from: Height,
+        (from, roster): (Height, Arc<Roster>),
     ) -> Self {
         let report = VerifyReport {
             from,
@@ -280,6 +283,7 @@ impl<'a> Check<'a> {
             storage,
             foundation,
             signatures,
+            roster: Some(roster),
             below: None,
             report,
         }
@@ -325,7 +329,10 @@ impl<'a> Check<'a> {
         let block = &decided.block;
         let mut wrong = Vec::new();
         wrong.extend(self.link(block.header()).err().map(str::to_owned));
+        wrong.extend(self.voters(block.header()).err().map(str::to_owned));
         wrong.extend(self.certificate(height, decided).err());
+        let next = self.roster.as_ref().and_then(|roster| roster.after(block));
+        self.roster = next.map(Arc::new).or(self.roster.take());
         self.report.to = height;
         self.report.head = Some(block.hash());
         if wrong.is_empty() {
@@ -342,9 +349,6 @@ impl<'a> Check<'a> {
         if header.chain != self.foundation.chain {
             return Err("the block is of another chain");
         }
-        if header.membership != self.foundation.membership.hash() {
-            return Err("the block is of another membership");
-        }
         match &self.below {
             Some((_, below)) if header.parent != Some(*below) => {
                 Err("the block does not name the block below as its parent")
@@ -354,6 +358,22 @@ impl<'a> Check<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the block names the voters that the blocks below make. Said once: where a block is missing that changed
+    /// them, what follows cannot be held against them.
+    fn voters(&mut self, header: &Header) -> Result<(), &'static str> {
+        let known = self.roster.as_ref();
+        if known.is_none_or(|roster| roster.voters().hash() == header.membership) {
+            return Ok(());
+        }
+        if self.below.is_some() {
+            return Err("the block is of another membership");
+        }
+        self.roster = None;
+        Err(
+            "the voters changed in a block that is missing: certificates from here on are not checked",
+        )
     }
 
     fn certificate(&self, height: Height, decided: &Decided) -> Result<(), String> {
@@ -368,10 +388,10 @@ impl<'a> Check<'a> {
         if (certificate.height, certificate.hash) != (height, decided.block.hash()) {
             return Err("the certificate is of another block".to_owned());
         }
-        let Foundation {
-            chain, membership, ..
-        } = self.foundation;
-        let verified = certificate.verify(*chain, membership, self.signatures);
+        let Some(roster) = &self.roster else {
+            return Ok(());
+        };
+        let verified = certificate.verify(self.foundation.chain, roster.voters(), self.signatures);
         verified.map_err(|error| format!("the certificate is not valid: {error}"))
     }
 
@@ -386,7 +406,8 @@ impl Reader {
     /// Merkle roots and certificates. Blocks that are not yet on the disk are taken from memory.
     pub fn verify(&self, from: Height, to: Height, signatures: &dyn Signatures) -> VerifyReport {
         let foundation = self.foundation();
-        let mut check = Check::new(&**self.storage(), foundation, signatures, from);
+        let roster = self.roster_deciding(from);
+        let mut check = Check::new(&**self.storage(), foundation, signatures, (from, roster));
         if let Some(Ok(Some(below))) = from.previous().map(|below| self.block(below)) {
             check.below = Some((below.block.header().clone(), below.block.hash()));
         }

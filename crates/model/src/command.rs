@@ -8,6 +8,7 @@ use crate::file::{Change, Facts, Metadata, State};
 use crate::id::{BlobId, Digest, LeafHash, LibraryId, TokenId};
 use crate::limits;
 use crate::membership::Member;
+use crate::roster::RosterChange;
 use crate::time::Timestamp;
 use crate::{codec_enum, codec_struct};
 
@@ -119,6 +120,8 @@ pub enum Payload {
         /// The token.
         token: TokenId,
     },
+    /// Who belongs to the cluster changes, or a fact that such a change rests on is stated.
+    Roster(RosterChange),
 }
 
 codec_enum!(Payload, "payload" {
@@ -130,6 +133,7 @@ codec_enum!(Payload, "payload" {
     5 => SetState { file, expected, state },
     6 => CreateToken { token, secret, name, scope },
     7 => RevokeToken { token },
+    8 => Roster(change),
 });
 
 impl Payload {
@@ -144,14 +148,18 @@ impl Payload {
             Self::SetState { .. } => "setState",
             Self::CreateToken { .. } => "createToken",
             Self::RevokeToken { .. } => "revokeToken",
+            Self::Roster(change) => change.kind(),
         }
     }
 
-    /// Whether the catalogue has anything to do. Records are the ledger's alone.
+    /// Whether the catalogue has anything to do. Records and who belongs to the cluster are the ledger's alone.
     pub fn concerns_catalogue(&self) -> bool {
-        !matches!(self, Self::Record(_))
+        !matches!(self, Self::Record(_) | Self::Roster(_))
     }
 }
+
+/// The payload's tag of [`Payload::Roster`].
+const ROSTER: u8 = 8;
 
 /// What a token may do: each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,6 +238,41 @@ impl SealedCommand {
     pub fn open(&self) -> Result<Command, DecodeError> {
         Command::from_bytes(&self.bytes)
     }
+}
+
+impl SealedCommand {
+    /// The change of the roster that this command asks for, and the last block time at which it may be applied. Other
+    /// commands are told by their first bytes, without reading the rest.
+    pub fn roster_change(&self) -> Option<(Timestamp, RosterChange)> {
+        Self::roster_change_in(&self.bytes)
+    }
+
+    /// The same for a command's encoding.
+    pub(crate) fn roster_change_in(bytes: &[u8]) -> Option<(Timestamp, RosterChange)> {
+        if payload_tag(bytes) != Some(ROSTER) {
+            return None;
+        }
+        let command = Command::from_bytes(bytes).ok()?;
+        match command.payload {
+            Payload::Roster(change) => Some((command.valid_until, change)),
+            _ => None,
+        }
+    }
+}
+
+/// The tag of the payload in a command's encoding.
+fn payload_tag(bytes: &[u8]) -> Option<u8> {
+    let mut input = Reader::new(bytes);
+    let library = input.length().ok()?;
+    input.take(library).ok()?;
+    input.array::<8>().ok()?;
+    if bool::decode(&mut input).ok()? {
+        let key = input.length().ok()?;
+        input.take(key).ok()?;
+        input.array::<32>().ok()?;
+    }
+    input.array::<8>().ok()?;
+    u8::decode(&mut input).ok()
 }
 
 impl fmt::Debug for SealedCommand {

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod membership;
 pub mod merkle;
 pub mod record;
+pub mod roster;
 pub mod signature;
 pub mod time;
 
@@ -32,5 +33,6 @@ pub use id::{
 };
 pub use membership::{Member, Membership};
 pub use record::{Mark, Record, Vote};
+pub use roster::{Addresses, Reason, Roster, RosterChange, SeatChange};
 pub use signature::{Domain, Ed25519, Signature, Signatures, Statement};
 pub use time::{Instant, Now, Timestamp};

@@ -14,6 +14,16 @@ pub const RECORD_BYTES_MAX: usize = 64 << 10;
 pub const KEY_BYTES_MAX: usize = 128;
 /// Voters in a membership: the width of a certificate's bitmap, less one bit to spare.
 pub const VOTERS_MAX: usize = 15;
+/// Learners of a cluster.
+pub const LEARNERS_MAX: usize = 240;
+/// Invites that have not expired, used ones among them.
+pub const INVITES_MAX: usize = 256;
+/// How long an invite may be good, in block time.
+pub const INVITE_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A node's name.
+pub const NAME_BYTES_MAX: usize = 63;
+/// One address of a node.
+pub const ADDRESS_BYTES_MAX: usize = 255;
 /// How long a request's key is remembered, in block time.
 pub const KEYED_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// How long a command without a key may still be decided, in block time. Longer than any request may wait.

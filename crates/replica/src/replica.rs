@@ -115,7 +115,7 @@ impl<D: Disk> Replica<D> {
         mut replayed: impl FnMut(&Arc<AppliedBlock>),
     ) -> Result<Self, OpenError> {
         let (ledger, recovered) = Ledger::open(disk, &*config.signatures)?;
-        if !recovered.membership.contains(config.me) {
+        if !recovered.roster.voters().contains(config.me) {
             return Err(OpenError::NotAMember(config.me));
         }
         let mut core = CoreState::default();
@@ -129,7 +129,7 @@ impl<D: Disk> Replica<D> {
                 boot: recovered.boot.next(),
                 nonce: config.nonce,
                 chain: recovered.chain,
-                membership: recovered.membership,
+                membership: recovered.roster.voters().clone(),
                 signatures: config.signatures,
                 seed: config.seed,
             },

@@ -6,8 +6,9 @@ use ledger::{Flush, Ledger, OpenError, Recovered};
 use model::command::{Command, Payload, SealedCommand};
 use model::{
     Ballot, Block, Boot, Certificate, ChainId, Decided, Digest, Domain, Draft, Ed25519, Header,
-    Height, LibraryId, LogSeq, Mark, Member, Membership, NodeId, Nonce, Record, Signature,
-    Signatures, Statement, Timestamp, TokenId, Turn, Vote,
+    Height, LibraryId, LogSeq, Mark, Member, Membership, MembershipHash, NodeId, Nonce, Reason,
+    Record, RosterChange, SeatChange, Signature, Signatures, Statement, Timestamp, TokenId, Turn,
+    Vote,
 };
 
 use crate::memory_disk::MemoryDisk;
@@ -64,24 +65,46 @@ pub(crate) fn genesis() -> Arc<Block> {
 }
 
 pub(crate) fn record(body: &[u8]) -> SealedCommand {
+    sealed(Payload::Record(body.to_vec()))
+}
+
+/// Asks that a voter be removed, in the epoch of genesis.
+pub(crate) fn removal(node: NodeId) -> SealedCommand {
+    let reason = Reason::Asked;
+    sealed(Payload::Roster(RosterChange::Seat {
+        epoch: Height::GENESIS,
+        change: SeatChange::Remove { node, reason },
+    }))
+}
+
+fn sealed(payload: Payload) -> SealedCommand {
     let command = Command {
         library: LibraryId::home(),
         actor: TokenId([1; 8]),
         key: None,
         valid_until: Timestamp(u64::MAX),
-        payload: Payload::Record(body.to_vec()),
+        payload,
     };
     command.seal([9; 16])
 }
 
 /// A block on top of another.
 pub(crate) fn child(parent: &Header, commands: Vec<SealedCommand>) -> Arc<Block> {
+    child_of(parent, parent.membership, commands)
+}
+
+/// The same, decided by these voters.
+pub(crate) fn child_of(
+    parent: &Header,
+    membership_hash: MembershipHash,
+    commands: Vec<SealedCommand>,
+) -> Arc<Block> {
     let node = membership().voters()[0].id;
     Arc::new(Block::new(Draft {
         chain: parent.chain,
         height: parent.height.next(),
         parent: Some(parent.hash()),
-        membership: parent.membership,
+        membership: membership_hash,
         proposer: Turn {
             node,
             boot: Boot(1),
@@ -96,7 +119,11 @@ pub(crate) fn child(parent: &Header, commands: Vec<SealedCommand>) -> Arc<Block>
 }
 
 pub(crate) fn certify(block: &Block, ballot: Ballot) -> Certificate {
-    let membership = membership();
+    certify_by(&membership(), block, ballot)
+}
+
+/// Signed by the first two voters, who are a quorum of two or three.
+pub(crate) fn certify_by(membership: &Membership, block: &Block, ballot: Ballot) -> Certificate {
     let statement = Statement {
         domain: Domain::Accepted,
         chain: block.header().chain,
@@ -109,7 +136,7 @@ pub(crate) fn certify(block: &Block, ballot: Ballot) -> Certificate {
         .into_iter()
         .take(2)
         .map(|key| (key.node(), key.sign(&statement)));
-    Certificate::collect(&membership, (block.height(), ballot, block.hash()), signed)
+    Certificate::collect(membership, (block.height(), ballot, block.hash()), signed)
 }
 
 pub(crate) fn ballot(k: u64) -> Ballot {
@@ -264,7 +291,12 @@ impl Node {
     /// Learns a decided block without having voted.
     pub(crate) fn learn(&mut self, commands: Vec<SealedCommand>) {
         let block = child(self.memory.tip.block.header(), commands);
-        let certificate = certify(&block, ballot(1));
+        self.learn_block(block, &membership());
+    }
+
+    /// Learns a block that these voters decided.
+    pub(crate) fn learn_block(&mut self, block: Arc<Block>, voters: &Membership) {
+        let certificate = certify_by(voters, &block, ballot(1));
         self.append(&Record::Decided {
             block: block.clone(),
             certificate: certificate.clone(),

@@ -1,9 +1,11 @@
 //! What a ledger does on a disk that does what it is told.
 
 use ledger::{CreateError, Disk as _, Folder, Ledger, OpenError, Storage as _, create_in};
-use model::{BlockHash, Height, LogSeq, Record, Vote};
+use model::{BlockHash, Height, LogSeq, Membership, Record, Vote};
 
-use crate::chain::{Memory, Node, Trusting, ballot, child, genesis, keys, membership, record};
+use crate::chain::{
+    Memory, Node, Trusting, ballot, child, child_of, genesis, keys, membership, record, removal,
+};
 use crate::memory_disk::MemoryDisk;
 
 #[test]
@@ -14,7 +16,7 @@ fn what_was_appended_is_recovered() {
     node.flush();
     let recovered = Node::open(&node.disk).unwrap().recovered;
     assert_eq!(Memory::of(&recovered), node.memory);
-    assert_eq!(recovered.membership, membership());
+    assert_eq!(*recovered.roster.voters(), membership());
     assert_eq!(recovered.genesis, genesis());
     assert!(recovered.report.cut.is_empty() && recovered.report.repaired.is_empty());
 }
@@ -231,6 +233,56 @@ fn a_live_check_finds_nothing_wrong_with_a_good_ledger() {
         (report.from, report.to, report.blocks),
         (Height(2), Height(5), 4)
     );
+}
+
+/// A node that has learnt that n3 was removed, and the voters since.
+fn after_a_removal() -> (Node, Membership) {
+    let mut node = Node::started();
+    node.write_blocks(1);
+    let voters = membership().voters().to_vec();
+    node.learn(vec![record(b"before"), removal(voters[2].id)]);
+    (node, Membership::new(voters[..2].to_vec()).unwrap())
+}
+
+#[test]
+fn the_voters_change_above_the_block_that_says_so() {
+    let (mut node, two) = after_a_removal();
+    let third = child_of(node.memory.tip.block.header(), two.hash(), vec![]);
+    node.learn_block(third, &two);
+    node.flush();
+    let (ledger, recovered) = Ledger::open(node.disk.clone(), &keys()[0]).unwrap();
+    assert_eq!(*recovered.roster.voters(), two);
+    assert_eq!(recovered.roster.epoch(), Height(2));
+    let reader = ledger.reader();
+    assert_eq!(*reader.roster_deciding(Height(2)).voters(), membership());
+    assert_eq!(*reader.roster_deciding(Height(3)).voters(), two);
+    let live = node.ledger.reader();
+    assert_eq!(live.roster(), recovered.roster, "in use as when read back");
+    let checks = [
+        ledger::verify_storage(&*node.disk.storage(), &keys()[0]).unwrap(),
+        reader.verify(Height(0), Height(9), &keys()[0]),
+        reader.verify(Height(3), Height(9), &keys()[0]),
+    ];
+    for report in checks {
+        assert!(report.ok(), "{report:?}");
+    }
+}
+
+#[test]
+fn a_block_of_voters_who_were_replaced_is_refused() {
+    let (mut node, _) = after_a_removal();
+    node.learn(vec![]);
+    node.flush();
+    assert!(matches!(
+        Ledger::open(node.disk.clone(), &keys()[0]),
+        Err(OpenError::Inconsistent {
+            height: Height(3),
+            ..
+        })
+    ));
+    let report = ledger::verify_storage(&*node.disk.storage(), &keys()[0]).unwrap();
+    assert!(report.faults.iter().all(|fault| fault.height == Height(3)));
+    assert!(!report.ok());
 }
 
 #[test]
