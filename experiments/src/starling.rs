@@ -14,7 +14,7 @@ use model::{
     Ballot, Block, Command, Decode as _, Encode as _, Instant, LeafHash, LibraryId, LogSeq, Member,
     Membership, NodeId, Nonce, Now, Payload, Signatures, TokenId,
 };
-use replica::{AppliedBlock, Config, Input, Output, Replica};
+use replica::{AppliedBlock, Care, Config, Input, Output, Replica};
 use sim::{EPOCH, Rng, Scheme};
 
 use crate::clients::Clients;
@@ -532,6 +532,8 @@ fn seat(
         signatures,
         nonce: Nonce(rng.bytes()),
         seed: rng.bits(),
+        contacts: Vec::new(),
+        care: Care::default(),
     };
     let now = Now {
         instant: Instant::default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::{
     Ballot, Block, BlockHash, Certificate, Decided, Entry, Header, Height, Instant, LogSeq, Mark,
-    NodeId, Record, SealedCommand, Signature, Vote,
+    NodeId, Record, Roster, SealedCommand, Signature, Vote,
 };
 
 use crate::acceptor::Acceptor;
@@ -227,8 +227,15 @@ impl Engine {
         self.bodies_logged.clear();
         self.proposer = Proposer::new();
         self.learner = Learner::default();
-        self.effects
-            .push_back(Effect::Decided { block, certificate });
+        let roster = self.roster.after(&block).map(Arc::new);
+        if let Some(roster) = &roster {
+            self.enact(Arc::clone(roster), height);
+        }
+        self.effects.push_back(Effect::Decided {
+            block,
+            certificate,
+            roster,
+        });
         if let Some(vote) = self.held_vote.take_if(|vote| vote.height == height.next()) {
             self.install_vote(vote, LogSeq(1));
         } else if self
@@ -237,6 +244,20 @@ impl Engine {
             .is_some_and(|vote| vote.height <= height)
         {
             self.held_vote = None;
+        }
+    }
+
+    /// The block at `height` has changed who belongs to the cluster: in force from the next height on. Nobody acts
+    /// there before this block is decided, so every height has one membership.
+    fn enact(&mut self, roster: Arc<Roster>, height: Height) {
+        let voters_changed = roster.voters() != self.roster.voters();
+        self.peers.follow(&roster, self.me.node);
+        self.roster = roster;
+        if self.is_removed() {
+            self.stop(StopReason::Removed);
+        }
+        if voters_changed {
+            self.reads.start_again(height);
         }
     }
 
@@ -253,7 +274,7 @@ impl Engine {
 
     /// Decides if a quorum has accepted one block at one ballot and its body is here.
     pub(crate) fn decide_if_chosen(&mut self) {
-        let Some((ballot, hash)) = self.learner.chosen(self.membership.quorum()) else {
+        let Some((ballot, hash)) = self.learner.chosen(self.voters().quorum()) else {
             return;
         };
         let Some(block) = self.body(hash) else {
@@ -268,7 +289,7 @@ impl Engine {
         let votes: Vec<(NodeId, Signature)> =
             self.learner.votes(ballot, hash).into_iter().collect();
         let subject = (block.height(), ballot, hash);
-        let certificate = Certificate::collect(&self.membership, subject, votes);
+        let certificate = Certificate::collect(self.voters(), subject, votes);
         self.decide(block, certificate);
     }
 
@@ -293,7 +314,7 @@ impl Engine {
         }
         self.learner.wanted = Some((hash, now.plus(self.pace().resend())));
         let height = self.tip.height().next();
-        let Some((ballot, hash)) = self.learner.chosen(self.membership.quorum()) else {
+        let Some((ballot, hash)) = self.learner.chosen(self.voters().quorum()) else {
             return;
         };
         let voters = self.learner.votes(ballot, hash);
@@ -335,7 +356,7 @@ impl Engine {
     /// Whether a block may be decided at the next height.
     pub(crate) fn extends_tip(&self, block: &Block) -> bool {
         block
-            .check_extends(&self.tip.header, self.tip.hash, &self.membership)
+            .check_extends(&self.tip.header, self.tip.hash, self.voters())
             .is_ok()
     }
 
@@ -352,7 +373,7 @@ impl Engine {
         let proves = certificate.height == height
             && certificate.hash == block.hash()
             && certificate
-                .verify(self.chain, &self.membership, &*self.signatures)
+                .verify(self.chain, self.voters(), &*self.signatures)
                 .is_ok();
         if !is_news {
             if proves {
@@ -378,7 +399,7 @@ impl Engine {
             return;
         };
         if certificate
-            .verify(self.chain, &self.membership, &*self.signatures)
+            .verify(self.chain, self.voters(), &*self.signatures)
             .is_ok()
         {
             self.decide(block, certificate.clone());

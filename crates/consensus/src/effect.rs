@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{
-    Block, Certificate, Height, LeafHash, LogSeq, NodeId, Record, SealedCommand, Timestamp,
+    Block, Certificate, Height, LeafHash, LogSeq, NodeId, Record, Roster, SealedCommand, Timestamp,
 };
 
 use crate::message::Message;
@@ -86,6 +86,8 @@ pub enum Effect {
         block: Arc<Block>,
         /// The proof.
         certificate: Certificate,
+        /// Who belongs to the cluster from the next height on, if the block changes that.
+        roster: Option<Arc<Roster>>,
     },
     /// A linearizable read may be answered from any state at this height or above, which is decided here.
     ReadReady {
@@ -141,4 +143,7 @@ pub enum StopReason {
     /// A certificate proves another block at a height that is decided here.
     #[error("a certificate contradicts a block decided here")]
     Forked,
+    /// A decided block removed this node from the cluster.
+    #[error("the cluster has removed this node; it belongs to it no longer")]
+    Removed,
 }

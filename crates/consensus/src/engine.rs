@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{
     Ballot, BlockHash, Boot, ChainId, Decided, Height, Instant, LogSeq, Membership, NodeId, Nonce,
-    Now, Record, Signatures, Statement, Turn, Vote,
+    Now, Reason, Record, Roster, Signatures, Statement, Turn, Vote,
 };
 
 use crate::acceptor::Acceptor;
@@ -15,7 +15,7 @@ use crate::effect::{DiskRoom, Effect, Input, StopReason, Urgency};
 use crate::learner::Learner;
 use crate::message::{Beacon, Message};
 use crate::pace::{FlushClock, Pace};
-use crate::peers::Peers;
+use crate::peers::{Peers, Role};
 use crate::pending::Pending;
 use crate::proposer::Proposer;
 use crate::read::Reads;
@@ -33,7 +33,7 @@ const STASH_MAX: usize = 64;
 
 /// Who this node is, in this incarnation.
 pub struct Config {
-    /// Its identity; must be a voter.
+    /// Its identity.
     pub me: NodeId,
     /// This start's counter, one above the last.
     pub boot: Boot,
@@ -41,8 +41,8 @@ pub struct Config {
     pub nonce: Nonce,
     /// The chain.
     pub chain: ChainId,
-    /// Who votes.
-    pub membership: Membership,
+    /// Nodes that blocks may be asked of besides those that the recovered roster names: it may be long out of date.
+    pub contacts: Vec<NodeId>,
     /// Makes and checks signatures.
     pub signatures: Arc<dyn Signatures>,
     /// For back-off times only.
@@ -53,6 +53,8 @@ pub struct Config {
 pub struct Recovered {
     /// The last decided block.
     pub tip: Decided,
+    /// Who belongs to the cluster above it.
+    pub roster: Arc<Roster>,
     /// The vote above it.
     pub vote: Option<Vote>,
 }
@@ -75,8 +77,12 @@ pub enum Phase {
 pub struct PeerStatus {
     /// Who.
     pub node: NodeId,
+    /// What it is to the cluster.
+    pub role: Role,
     /// Heard within the last second.
     pub alive: bool,
+    /// When it was last heard, if ever in this incarnation.
+    pub heard: Option<Instant>,
     /// Its start counter, if it was ever heard.
     pub boot: Option<Boot>,
     /// The highest tip it reported.
@@ -89,7 +95,7 @@ pub struct PeerStatus {
     pub suspect: bool,
 }
 
-/// Agreement on one block per height, for one member of the cluster.
+/// Agreement on one block per height, for one node of the cluster: a voter, or a learner that only follows.
 ///
 /// Deterministic: a run is a function of `Config`, `Recovered` and the inputs with their times. Never blocks, never
 /// reads a clock, never fails on what a peer sends (a bad message is reported as [`Effect::Refused`] and dropped).
@@ -104,7 +110,7 @@ pub struct Engine {
     pub(crate) me: Turn,
     pub(crate) nonce: Nonce,
     pub(crate) chain: ChainId,
-    pub(crate) membership: Membership,
+    pub(crate) roster: Arc<Roster>,
     pub(crate) signatures: Arc<dyn Signatures>,
     pub(crate) rng: Rng,
     pub(crate) now: Now,
@@ -163,8 +169,8 @@ impl Engine {
             me,
             nonce: config.nonce,
             chain: config.chain,
-            peers: Peers::new(&config.membership, config.me),
-            membership: config.membership,
+            peers: Peers::new(&recovered.roster, &config.contacts, config.me),
+            roster: recovered.roster,
             signatures: config.signatures,
             rng: Rng::new(config.seed),
             now,
@@ -200,6 +206,9 @@ impl Engine {
         let seq = engine.append(record, Urgency::Now);
         if let Some(vote) = current {
             engine.install_vote(vote, seq);
+        }
+        if engine.is_removed() {
+            engine.stop(StopReason::Removed);
         }
         engine
     }
@@ -245,7 +254,12 @@ impl Engine {
 
     /// When [`Input::Wake`] is due, if no other input comes first.
     pub fn next_wake(&self) -> Option<Instant> {
-        let learning = [self.catch_up.wake(), self.body_due(), self.touch_wake()];
+        let learning = [
+            self.catch_up.wake(),
+            self.body_due(),
+            self.touch_wake(),
+            self.push_due(),
+        ];
         let taking_part = match self.phase {
             Phase::Opening => return None,
             Phase::Stopped(_) => return self.touch_wake(),
@@ -253,7 +267,10 @@ impl Engine {
             Phase::Voting => [
                 self.takeover_due(),
                 self.resend_due(),
-                self.reads.wake(),
+                [self.reads.wake(), self.finish_due()]
+                    .into_iter()
+                    .flatten()
+                    .min(),
                 self.linger_due(),
             ],
         };
@@ -323,10 +340,14 @@ impl Engine {
     fn receive_from_peer(&mut self, from: NodeId, message: Message) {
         let now = self.now.instant;
         let Some(peer) = self.peers.get_mut(from) else {
-            self.refuse(from, "not a voter");
+            self.refuse(from, "not a member");
             return;
         };
         peer.note_heard(now);
+        if !may_say(peer.role, &message) {
+            self.refuse(from, "it may not say that without a vote");
+            return;
+        }
         let backlogged = self.log.backlog_bytes() > LOG_BACKLOG_BYTES_MAX;
         if backlogged && height_of(&message).is_some() {
             return;
@@ -398,8 +419,9 @@ impl Engine {
             Message::Top { round, top } => {
                 self.note_tip_below(from, top);
                 self.reads
-                    .top(from, round, top, &self.membership, self.now.instant);
+                    .top(from, round, top, self.roster.voters(), self.now.instant);
             }
+            Message::Finish { height } => self.reads.nudge(height, self.now.instant),
         }
     }
 
@@ -434,9 +456,18 @@ impl Engine {
         self.effects.push_back(Effect::Send { after, to, message });
     }
 
-    /// Sends to every other voter.
+    /// Sends to every other voter and learner.
     pub(crate) fn broadcast(&mut self, after: LogSeq, message: &Message) {
-        for node in self.peers.ids() {
+        self.send_each(after, self.peers.audience(), message);
+    }
+
+    /// Sends to every other voter: what only they answer.
+    pub(crate) fn ask_voters(&mut self, message: &Message) {
+        self.send_each(LogSeq(0), self.peers.voter_ids(), message);
+    }
+
+    fn send_each(&mut self, after: LogSeq, nodes: Vec<NodeId>, message: &Message) {
+        for node in nodes {
             self.send(after, node, message.clone());
         }
     }
@@ -454,11 +485,22 @@ impl Engine {
 
     /// Whether this node may promise and accept now.
     pub(crate) fn may_vote(&self) -> bool {
-        self.phase == Phase::Voting && self.held_vote.is_none()
+        self.phase == Phase::Voting && self.role() == Role::Voter && self.held_vote.is_none()
+    }
+
+    /// Who votes at the next height.
+    pub(crate) fn voters(&self) -> &Membership {
+        self.roster.voters()
+    }
+
+    /// How many others complete a quorum.
+    pub(crate) fn others_in_quorum(&self) -> usize {
+        let own = usize::from(self.role() == Role::Voter);
+        self.voters().quorum() - own
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        let round_trip = self.peers.quorum_round_trip(self.membership.quorum());
+        let round_trip = self.peers.round_trip_to_nth(self.others_in_quorum());
         Pace {
             round_trip,
             flush: self.flushes.high(self.now.instant),
@@ -471,7 +513,7 @@ impl Engine {
         height: Height,
         (ballot, hash): (Ballot, BlockHash),
     ) -> Statement {
-        let membership = self.membership.hash();
+        let membership = self.voters().hash();
         Statement {
             domain,
             chain: self.chain,
@@ -494,10 +536,10 @@ impl Engine {
         if self.phase != Phase::Checking {
             return;
         }
-        let others = self.peers.ids();
-        let needed = self.membership.quorum() - 1;
+        let others = self.peers.voter_ids();
+        let needed = self.others_in_quorum();
         let now = self.now.instant;
-        match self.start.outcome(needed, others.len(), now) {
+        match self.start.outcome(needed, &others, now) {
             Outcome::Passed => {
                 self.phase = Phase::Voting;
                 self.effects.push_back(Effect::Voting);
@@ -531,7 +573,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(from) else {
             return;
         };
-        peer.note_beacon(beacon, wall);
+        peer.note_beacon(beacon, self.tip.height(), wall);
         if beacon.has_work {
             peer.worked = peer.worked.max(Some(next));
         }
@@ -540,6 +582,16 @@ impl Engine {
         }
         self.note_reported_tip(from, beacon.tip);
         self.catch_up.batch_ended(from, self.now.instant);
+        // Nobody tells an outsider what happens; from this it learns that there is more of the chain.
+        if self.is_outsider_behind(from) {
+            self.send_beacon(from);
+        }
+    }
+
+    fn is_outsider_behind(&self, node: NodeId) -> bool {
+        self.peers
+            .get(node)
+            .is_some_and(|peer| peer.role == Role::Outsider && peer.lag.is_some_and(|lag| lag > 0))
     }
 
     fn beacon(&self) -> Beacon {
@@ -549,9 +601,9 @@ impl Engine {
             tip: self.tip.height(),
             durable_tip: self.log.durable_tip(),
             head: self.tip.hash,
-            membership: self.membership.hash(),
+            membership: self.voters().hash(),
             clock: self.now.wall,
-            has_work: !self.pending.is_empty(),
+            has_work: self.has_work(),
             yielding: self.is_yielding(),
         }
     }
@@ -568,8 +620,20 @@ impl Engine {
         let now = self.now.instant;
         if self.touch_wake().is_some_and(|due| due <= now) {
             self.touched = Some(now);
-            self.beacon_all();
-            self.broadcast(LogSeq(0), &Message::Ping { sent: now.0 });
+            let beacon = Message::Beacon(self.beacon());
+            for node in self.in_touch() {
+                self.send(LogSeq(0), node, beacon.clone());
+                self.send(LogSeq(0), node, Message::Ping { sent: now.0 });
+            }
+        }
+    }
+
+    /// Who hears from this node whatever happens: everybody that it knows, while it belongs to nobody itself.
+    fn in_touch(&self) -> Vec<NodeId> {
+        if self.role() == Role::Outsider {
+            self.peers.iter().map(|(node, _)| node).collect()
+        } else {
+            self.peers.audience()
         }
     }
 
@@ -577,7 +641,7 @@ impl Engine {
         let due = self
             .touched
             .map_or(self.now.instant, |last| last.plus(BEACON_EVERY));
-        (self.membership.len() > 1).then_some(due)
+        self.peers.iter().next().map(|_| due)
     }
 
     /// This incarnation.
@@ -605,9 +669,27 @@ impl Engine {
         self.tip.header.hint
     }
 
-    /// Who votes.
-    pub fn membership(&self) -> &Membership {
-        &self.membership
+    /// Who belongs to the cluster above the last decided block.
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    /// Whether an administrator removed this node from the cluster.
+    pub(crate) fn is_removed(&self) -> bool {
+        let left = self.roster.former().get(&self.me.node);
+        left.is_some_and(|left| left.reason == Reason::Asked)
+    }
+
+    /// What this node is to the cluster above the last decided block.
+    pub fn role(&self) -> Role {
+        let me = self.me.node;
+        if self.roster.voters().contains(me) {
+            Role::Voter
+        } else if self.roster.learner(me).is_some() {
+            Role::Learner
+        } else {
+            Role::Outsider
+        }
     }
 
     /// The vote at the undecided height.
@@ -615,16 +697,18 @@ impl Engine {
         self.acceptor.vote(self.tip.height().next())
     }
 
-    /// Whether q - 1 other voters were heard within the last second.
+    /// Whether a quorum of voters, this node counted if it is one, was heard within the last second.
     pub fn has_quorum(&self, now: Instant) -> bool {
-        self.peers.alive(now) + 1 >= self.membership.quorum()
+        self.peers.alive(now) >= self.others_in_quorum()
     }
 
-    /// The other voters, in the order of their identities.
+    /// The other nodes, in the order of their identities.
     pub fn peer_status(&self, now: Instant) -> Vec<PeerStatus> {
         let status = |(node, peer): (NodeId, &crate::peers::Peer)| PeerStatus {
             node,
+            role: peer.role,
             alive: peer.is_alive(now),
+            heard: peer.heard,
             boot: peer.boot(),
             tip: peer.tip,
             head: peer.head,
@@ -632,6 +716,31 @@ impl Engine {
             suspect: peer.missed.is_some(),
         };
         self.peers.iter().map(status).collect()
+    }
+}
+
+/// Whether a node of this role is listened to. Votes are counted of voters alone; a learner has commands and reads of
+/// its own; an outsider may ask what happened and, if it was pruned, ask to be admitted again.
+fn may_say(role: Role, message: &Message) -> bool {
+    match message {
+        Message::Decide { .. }
+        | Message::Fetch { .. }
+        | Message::Beacon(_)
+        | Message::Ping { .. }
+        | Message::Pong { .. }
+        | Message::Push { .. }
+        | Message::WhatWasI { .. }
+        | Message::YouWere { .. } => true,
+        Message::FetchAccepted { .. }
+        | Message::Body { .. }
+        | Message::AskTop { .. }
+        | Message::Finish { .. } => role != Role::Outsider,
+        Message::Prepare { .. }
+        | Message::Promise { .. }
+        | Message::Nack { .. }
+        | Message::Accept(_)
+        | Message::Accepted { .. }
+        | Message::Top { .. } => role == Role::Voter,
     }
 }
 

@@ -22,6 +22,7 @@ impl Engine {
     pub fn hash_state(&self, hasher: &mut impl Hasher) {
         let now = self.now.instant;
         let durable = self.log.durable_through();
+        // Who belongs to the cluster follows from the tip.
         (self.me, self.nonce, self.phase, self.tip.hash).hash(hasher);
         (self.disk, self.leaving, self.is_yielding()).hash(hasher);
         if self.phase == Phase::Checking {

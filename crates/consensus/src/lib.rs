@@ -20,8 +20,8 @@
 //! * `start`: the check after a start; `read`: linearizable reads at any node.
 //! * [`fingerprint`]: what two engines must have in common to be taken for one state by a search.
 //!
-//! Deliberately absent: leaders, terms, leases, pipelining of heights, membership changes (the membership is fixed
-//! for the life of a chain), and the standing takeover of an idle suspect's turn.
+//! Deliberately absent: leaders, terms, leases, pipelining of heights, joint consensus (every height has one membership,
+//! named by the chain below it), and the standing takeover of an idle suspect's turn.
 
 mod acceptor;
 mod chain;
@@ -44,3 +44,4 @@ mod vote;
 pub use effect::{DiskRoom, Effect, Input, ReadId, StopReason, Urgency};
 pub use engine::{Config, Engine, PeerStatus, Phase, Recovered};
 pub use message::{Accept, Beacon, Message, Seen};
+pub use peers::Role;

@@ -120,6 +120,11 @@ pub enum Message {
         /// The highest height accepted or decided, durably.
         top: Height,
     },
+    /// A read at a learner waits for this height, which somebody has accepted: have it decided.
+    Finish {
+        /// The height.
+        height: Height,
+    },
 }
 
 /// Phase 2 request.
@@ -216,4 +221,5 @@ codec_enum!(Message, "message" {
     15 => AskTop { round, membership },
     16 => Top { round, top },
     17 => Body { block },
+    18 => Finish { height },
 });

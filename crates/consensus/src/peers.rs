@@ -1,10 +1,10 @@
-//! What is known of each other voter.
+//! What is known of each other node: voters, learners, and who may still ask for blocks.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher};
 use std::time::Duration;
 
-use model::{Ballot, BlockHash, Boot, Height, Instant, Membership, NodeId, Nonce, Timestamp};
+use model::{Ballot, BlockHash, Boot, Height, Instant, NodeId, Nonce, Roster, Timestamp};
 
 use crate::message::{Beacon, Seen};
 use crate::pace::Estimate;
@@ -12,9 +12,22 @@ use crate::pace::Estimate;
 /// A peer heard within this time is taken to be there.
 const ALIVE_FOR: Duration = Duration::from_secs(1);
 
-/// One other voter, seen from here.
+/// What a node is to the cluster, as the chain up to the tip says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It counts.
+    Voter,
+    /// It follows.
+    Learner,
+    /// It belonged to the cluster, or is said to by somebody's configuration: it may ask for blocks, and blocks may be
+    /// asked of it, since they prove themselves.
+    Outsider,
+}
+
+/// One other node, seen from here.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
+    pub(crate) role: Role,
     pub(crate) round_trip: Estimate,
     pub(crate) heard: Option<Instant>,
     /// Since when it has been heard without a long silence.
@@ -25,6 +38,8 @@ pub(crate) struct Peer {
     before: Option<Seen>,
     /// The highest tip it reported.
     pub(crate) tip: Height,
+    /// How far its tip was below ours when it last reported it.
+    pub(crate) lag: Option<u64>,
     pub(crate) head: Option<BlockHash>,
     /// How far its wall clock is ahead of ours, in microseconds.
     clock_ahead_us: Option<i64>,
@@ -36,20 +51,26 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    fn new() -> Self {
+    fn new(role: Role) -> Self {
         Self {
+            role,
             round_trip: Estimate::new(),
             heard: None,
             talking_since: Instant(0),
             seen: None,
             before: None,
             tip: Height::GENESIS,
+            lag: None,
             head: None,
             clock_ahead_us: None,
             yielding: false,
             worked: None,
             missed: None,
         }
+    }
+
+    pub(crate) fn votes(&self) -> bool {
+        self.role == Role::Voter
     }
 
     pub(crate) fn is_alive(&self, now: Instant) -> bool {
@@ -131,8 +152,9 @@ impl Peer {
         }
     }
 
-    pub(crate) fn note_beacon(&mut self, beacon: &Beacon, wall: Timestamp) {
+    pub(crate) fn note_beacon(&mut self, beacon: &Beacon, own_tip: Height, wall: Timestamp) {
         self.note_incarnation(beacon.boot, beacon.nonce);
+        self.lag = Some(own_tip.0.saturating_sub(beacon.tip.0));
         if let Some(seen) = &mut self.seen {
             seen.durable_tip = seen.durable_tip.max(beacon.durable_tip);
         }
@@ -155,17 +177,40 @@ impl Peer {
     }
 }
 
-/// All other voters, by identity.
+/// All other nodes, by identity.
 #[derive(Debug, Clone)]
 pub(crate) struct Peers {
     map: BTreeMap<NodeId, Peer>,
 }
 
 impl Peers {
-    pub(crate) fn new(membership: &Membership, me: NodeId) -> Self {
-        let others = membership.voters().iter().filter(|member| member.id != me);
-        Self {
-            map: others.map(|member| (member.id, Peer::new())).collect(),
+    /// Everybody in the roster but `me`, and `contacts`, who may know more of the chain than this node.
+    pub(crate) fn new(roster: &Roster, contacts: &[NodeId], me: NodeId) -> Self {
+        let mut peers = Self {
+            map: BTreeMap::new(),
+        };
+        for node in contacts.iter().filter(|node| **node != me) {
+            peers.map.insert(*node, Peer::new(Role::Outsider));
+        }
+        peers.follow(roster, me);
+        peers
+    }
+
+    /// Takes the roles of a roster. What was seen of a node that has left is kept: it may come back, and ask.
+    pub(crate) fn follow(&mut self, roster: &Roster, me: NodeId) {
+        for peer in self.map.values_mut() {
+            peer.role = Role::Outsider;
+        }
+        let learners = roster.learners().iter().map(|learner| &learner.member);
+        let learners = learners.map(|member| (member.id, Role::Learner));
+        let voters = roster.voters().voters().iter();
+        let voters = voters.map(|member| (member.id, Role::Voter));
+        let former = roster.former().keys().map(|node| (*node, Role::Outsider));
+        for (node, role) in former.chain(learners).chain(voters) {
+            if node != me {
+                let peer = self.map.entry(node).or_insert_with(|| Peer::new(role));
+                peer.role = role;
+            }
         }
     }
 
@@ -181,33 +226,43 @@ impl Peers {
         self.map.iter().map(|(node, peer)| (*node, peer))
     }
 
-    pub(crate) fn ids(&self) -> Vec<NodeId> {
-        self.map.keys().copied().collect()
+    /// The other voters.
+    pub(crate) fn voters(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
+        self.iter().filter(|(_, peer)| peer.votes())
     }
 
-    /// How many were heard lately.
+    /// Who is told what happens: voters and learners.
+    pub(crate) fn audience(&self) -> Vec<NodeId> {
+        let members = self.iter().filter(|(_, peer)| peer.role != Role::Outsider);
+        members.map(|(node, _)| node).collect()
+    }
+
+    /// The other voters' identities.
+    pub(crate) fn voter_ids(&self) -> Vec<NodeId> {
+        self.voters().map(|(node, _)| node).collect()
+    }
+
+    /// How many voters were heard lately.
     pub(crate) fn alive(&self, now: Instant) -> usize {
-        self.map.values().filter(|peer| peer.is_alive(now)).count()
+        self.voters().filter(|(_, peer)| peer.is_alive(now)).count()
     }
 
     /// Feeds what turns and catching up depend on. A reported tip below our own says nothing any more.
     pub(crate) fn hash_state(&self, tip: Height, now: Instant, hasher: &mut impl Hasher) {
         for peer in self.map.values() {
             let advice = (peer.yielding, peer.worked, peer.missed, peer.is_alive(now));
-            (peer.boot(), peer.tip.max(tip), advice).hash(hasher);
+            (peer.role, peer.boot(), peer.tip.max(tip), advice).hash(hasher);
         }
     }
 
-    /// The smoothed round trip to the peer that completes a quorum of `quorum`.
-    pub(crate) fn quorum_round_trip(&self, quorum: usize) -> Duration {
+    /// The smoothed round trip to the voter that is the `nth` nearest, from 1; zero for the 0th.
+    pub(crate) fn round_trip_to_nth(&self, nth: usize) -> Duration {
         let mut trips: Vec<Duration> = self
-            .map
-            .values()
-            .map(|peer| peer.round_trip.high())
+            .voters()
+            .map(|(_, peer)| peer.round_trip.high())
             .collect();
         trips.sort();
-        quorum
-            .checked_sub(2)
+        nth.checked_sub(1)
             .and_then(|nth| trips.get(nth).copied())
             .unwrap_or_default()
     }

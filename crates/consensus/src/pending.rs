@@ -1,11 +1,12 @@
 //! Commands that wait for a block: our clients' until they are seen in a decided one, others' for a while.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher};
 use std::time::Duration;
 
 use model::{
-    Block, BlockHash, Entry, Height, Instant, LeafHash, NodeId, SealedCommand, Timestamp, limits,
+    Block, BlockHash, Entry, Height, Instant, LeafHash, NodeId, SealedCommand, SeatChange,
+    Timestamp, limits,
 };
 
 /// Pushed commands are kept at most this long: their origin pushes again.
@@ -22,6 +23,8 @@ struct Waiting {
     life: Life,
     /// The block that held it when it was last accepted here.
     under_way: Option<BlockHash>,
+    /// The change of the voters that it asks for.
+    seat: Option<(Height, SeatChange)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +42,8 @@ pub(crate) struct Pending {
     next: u64,
     queue: BTreeMap<u64, Waiting>,
     places: BTreeMap<LeafHash, u64>,
+    /// Which of them ask for a change of the voters.
+    seats: BTreeSet<u64>,
     pushed_bytes: usize,
     /// The turn that own commands were last pushed for, and the place up to which they were.
     pushed_for: Option<(NodeId, Height)>,
@@ -56,6 +61,7 @@ impl Pending {
             next: 0,
             queue: BTreeMap::new(),
             places: BTreeMap::new(),
+            seats: BTreeSet::new(),
             pushed_bytes: 0,
             pushed_for: None,
             pushed_below: 0,
@@ -87,6 +93,7 @@ impl Pending {
 
     fn insert(&mut self, command: SealedCommand, origin: NodeId, life: Life) {
         let leaf = command.leaf();
+        let seat = command.seat_change();
         if self.decided.contains_key(&leaf) || self.places.contains_key(&leaf) {
             return;
         }
@@ -94,6 +101,9 @@ impl Pending {
             self.pushed_bytes += command.block_bytes();
         }
         self.places.insert(leaf, self.next);
+        if seat.is_some() {
+            self.seats.insert(self.next);
+        }
         self.queue.insert(
             self.next,
             Waiting {
@@ -101,28 +111,51 @@ impl Pending {
                 origin,
                 life,
                 under_way: None,
+                seat,
             },
         );
         self.next += 1;
     }
 
     fn remove(&mut self, leaf: &LeafHash) {
-        let waiting = self
-            .places
-            .remove(leaf)
-            .and_then(|place| self.queue.remove(&place));
+        let Some(place) = self.places.remove(leaf) else {
+            return;
+        };
+        self.seats.remove(&place);
         if let Some(Waiting {
             command,
             life: Life::Pushed(_),
             ..
-        }) = waiting
+        }) = self.queue.remove(&place)
         {
             self.pushed_bytes -= command.block_bytes();
         }
     }
 
-    /// The commands of the next block, oldest first, within its limits, and who they come from.
-    pub(crate) fn batch(&self) -> (Vec<SealedCommand>, Vec<NodeId>) {
+    /// The changes of the voters that wait, oldest first.
+    pub(crate) fn seat_changes(&self) -> Vec<(LeafHash, Height, SeatChange)> {
+        let waiting = self.seats.iter().filter_map(|place| self.queue.get(place));
+        waiting
+            .filter_map(|waiting| {
+                let (epoch, change) = waiting.seat.clone()?;
+                Some((waiting.command.leaf(), epoch, change))
+            })
+            .collect()
+    }
+
+    /// Forgets those of these commands that others have pushed here. They stay pending at their origins.
+    pub(crate) fn forget_pushed(&mut self, leaves: &BTreeSet<LeafHash>) {
+        for leaf in leaves {
+            let place = self.places.get(leaf);
+            let waiting = place.and_then(|place| self.queue.get(place));
+            if waiting.is_some_and(|waiting| waiting.origin != self.me) {
+                self.remove(leaf);
+            }
+        }
+    }
+
+    /// The commands of the next block but for `unfit` ones, oldest first, within its limits, and who they come from.
+    pub(crate) fn batch(&self, unfit: &BTreeSet<LeafHash>) -> (Vec<SealedCommand>, Vec<NodeId>) {
         let mut bytes = 0;
         let fits = |waiting: &&Waiting| {
             bytes += waiting.command.block_bytes();
@@ -131,6 +164,7 @@ impl Pending {
         let chosen = self
             .queue
             .values()
+            .filter(|waiting| unfit.is_empty() || !unfit.contains(&waiting.command.leaf()))
             .take(limits::BLOCK_COMMANDS_MAX)
             .take_while(fits);
         chosen

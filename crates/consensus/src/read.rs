@@ -12,10 +12,13 @@ use model::{Boot, Height, Instant, LogSeq, Membership, MembershipHash, NodeId};
 use crate::effect::{Effect, ReadId};
 use crate::engine::Engine;
 use crate::message::Message;
+use crate::peers::Role;
 
 /// Rounds of one incarnation are numbered from its boot shifted by this: an answer to an earlier incarnation may come
 /// late, knows nothing of what was acknowledged since, and must not be counted.
 const ROUNDS_OF_A_BOOT: u32 = 32;
+/// Heights that are waited for at a time. More than one only while learners ask.
+const BARRIERS_MAX: usize = 64;
 
 /// Reads of this node's clients.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub(crate) struct Reads {
     rounds: u64,
     /// Waiting for a height to be decided here.
     waiting: Vec<Barrier>,
+    /// A learner does not ask again before this to have a height finished.
+    finish_after: Instant,
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +56,7 @@ impl Reads {
             round: None,
             rounds: boot.0 << ROUNDS_OF_A_BOOT,
             waiting: Vec::new(),
+            finish_after: Instant(0),
         }
     }
 
@@ -101,7 +107,9 @@ impl Reads {
         let Some(round) = self.round.as_mut().filter(|round| round.number == number) else {
             return;
         };
-        round.tops.insert(from, top);
+        if membership.contains(from) {
+            round.tops.insert(from, top);
+        }
         if round.tops.len() < membership.quorum() {
             return;
         }
@@ -116,6 +124,39 @@ impl Reads {
             since: now,
             reads,
         });
+    }
+
+    /// The voters have changed above `height`: an answer of the earlier ones says nothing of what these decide
+    /// (`docs/protocol.md`, P38).
+    pub(crate) fn start_again(&mut self, height: Height) {
+        if let Some(round) = self.round.take() {
+            self.queued.extend(round.reads);
+        }
+        let (kept, asked_too_early): (Vec<Barrier>, _) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|barrier| barrier.height < height);
+        self.waiting = kept;
+        for barrier in asked_too_early {
+            self.queued.extend(barrier.reads);
+        }
+    }
+
+    /// A learner's read waits for `height`.
+    pub(crate) fn nudge(&mut self, height: Height, now: Instant) {
+        let is_known = self.waiting.iter().any(|barrier| barrier.height == height);
+        if !is_known && self.waiting.len() < BARRIERS_MAX {
+            self.waiting.push(Barrier {
+                height,
+                since: now,
+                reads: Vec::new(),
+            });
+        }
+    }
+
+    /// The lowest height above `tip` that a read waits for.
+    fn blocked_at(&self, tip: Height) -> Option<Height> {
+        let above = self.waiting.iter().map(|barrier| barrier.height);
+        above.filter(|height| *height > tip).min()
     }
 
     /// The reads that may be answered at `tip`.
@@ -167,12 +208,12 @@ impl Engine {
     pub(crate) fn run_reads(&mut self) {
         let now = self.now.instant;
         let again = now.plus(self.pace().resend());
-        let membership = self.membership.hash();
+        let membership = self.voters().hash();
         if let Some(round) = self.reads.start_round(again) {
-            self.broadcast(LogSeq(0), &Message::AskTop { round, membership });
+            self.ask_voters(&Message::AskTop { round, membership });
             self.on_ask_top(self.me.node, round, membership);
         }
-        let voters: Vec<NodeId> = self.membership.voters().iter().map(|m| m.id).collect();
+        let voters: Vec<NodeId> = self.voters().voters().iter().map(|m| m.id).collect();
         if let Some((round, silent)) = self.reads.overdue(now, again, &voters) {
             for node in silent {
                 if node == self.me.node {
@@ -182,6 +223,28 @@ impl Engine {
                 }
             }
         }
+        self.ask_to_finish_if_due();
+    }
+
+    /// When a learner has to ask the voters to finish a height that a read waits for: it starts no ballot of its own.
+    pub(crate) fn finish_due(&self) -> Option<Instant> {
+        if self.role() == Role::Voter {
+            return None;
+        }
+        let since = self.reads.blocked_since(self.tip.height())?;
+        let patience = since.plus(self.pace().round_trip * 2);
+        Some(patience.max(self.reads.finish_after))
+    }
+
+    fn ask_to_finish_if_due(&mut self) {
+        let now = self.now.instant;
+        if self.finish_due().is_none_or(|due| now < due) {
+            return;
+        }
+        self.reads.finish_after = now.plus(self.pace().resend());
+        if let Some(height) = self.reads.blocked_at(self.tip.height()) {
+            self.ask_voters(&Message::Finish { height });
+        }
     }
 
     /// Reports the highest height accepted durably or known to be decided here. A node that has not passed its
@@ -190,7 +253,7 @@ impl Engine {
         if !self.may_vote() {
             return;
         }
-        if membership != self.membership.hash() {
+        if membership != self.voters().hash() {
             self.refuse(from, "a read of another epoch");
             return;
         }

@@ -79,12 +79,14 @@ impl StartCheck {
     }
 
     /// Whether enough have answered: `needed` = q - 1 others, and all `others` or a moment of grace.
-    pub(crate) fn outcome(&mut self, needed: usize, others: usize, now: Instant) -> Outcome {
-        if self.answered.len() < needed {
+    pub(crate) fn outcome(&mut self, needed: usize, others: &[NodeId], now: Instant) -> Outcome {
+        let voters = others.iter().filter(|node| self.answered.contains(node));
+        let answered = voters.count();
+        if answered < needed {
             return Outcome::Waiting;
         }
         let since = *self.quorum_since.get_or_insert(now);
-        if self.answered.len() >= others || now >= since.plus(GRACE) {
+        if answered >= others.len() || now >= since.plus(GRACE) {
             Outcome::Passed
         } else {
             Outcome::Waiting

@@ -79,7 +79,7 @@ impl Engine {
             refused: BTreeSet::new(),
             resend: Resend::first(self.now.instant, self.pace().resend()),
         });
-        self.broadcast(LogSeq(0), &Message::Prepare { height, ballot });
+        self.ask_voters(&Message::Prepare { height, ballot });
         self.on_prepare(self.me.node, height, ballot);
     }
 
@@ -104,7 +104,7 @@ impl Engine {
             self.refuse(from, "a promise that reports an impossible block");
             return;
         }
-        let quorum = self.membership.quorum();
+        let quorum = self.voters().quorum();
         let Attempt::Preparing(preparing) = &mut self.proposer.attempt else {
             return;
         };
@@ -162,8 +162,8 @@ impl Engine {
         let left = self
             .proposer
             .refused(ballot, from)
-            .map(|no| self.membership.len() - no);
-        if left.is_some_and(|left| left < self.membership.quorum()) {
+            .map(|no| self.voters().len() - no);
+        if left.is_some_and(|left| left < self.voters().quorum()) {
             self.give_up();
         }
     }
@@ -198,7 +198,7 @@ impl Engine {
         }
         let now = self.now.instant;
         let height = self.tip.height().next();
-        let others = self.peers.ids();
+        let others = self.peers.voter_ids();
         let (refused, message, silent): (bool, Message, Vec<NodeId>) =
             match &mut self.proposer.attempt {
                 Attempt::Idle => return,

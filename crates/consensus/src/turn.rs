@@ -1,20 +1,26 @@
 //! Whose turn it is, who gets it next, and where commands go meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Ballot, Block, Draft, Height, Instant, LogSeq, NodeId, SealedCommand, Turn};
+use model::{
+    Ballot, Block, Draft, Height, Instant, LeafHash, LogSeq, NodeId, Reason, RosterChange,
+    SealedCommand, SeatChange, Turn,
+};
 
 use crate::acceptor::AcceptedBlock;
 use crate::engine::Engine;
 use crate::message::Message;
-use crate::peers::Peer;
+use crate::peers::{Peer, Role};
 
 /// A node whose clock is further ahead of a quorum's than this proposes nothing new, so that one wrong clock cannot
 /// drag the chain's time.
 const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(10);
 /// The longest wait for more commands.
 const LINGER_MAX: Duration = Duration::from_millis(2);
+/// A learner that is further behind than this is not made a voter.
+const LAG_MAX: u64 = 2;
 /// One push message carries at most this much.
 const PUSH_BYTES_MAX: usize = 512 << 10;
 
@@ -31,7 +37,7 @@ impl Engine {
         }
         self.peers.get(turn.node).is_some_and(|peer| {
             let ended = peer.boot().is_some_and(|boot| boot > turn.boot);
-            !ended && !peer.yielding && peer.missed.is_none()
+            peer.votes() && !ended && !peer.yielding && peer.missed.is_none()
         })
     }
 
@@ -49,7 +55,7 @@ impl Engine {
             return 1;
         }
         let between = self
-            .membership
+            .voters()
             .ring_after(node)
             .take_while(|id| *id != self.me.node);
         let counted = between.filter(|id| self.peers.get(*id).is_some_and(|p| p.missed.is_none()));
@@ -60,15 +66,20 @@ impl Engine {
 
     /// Whether this node has commands to propose and may set the block's time.
     pub(crate) fn wants_block(&self) -> bool {
-        !self.pending.is_empty() && !self.is_clock_ahead()
+        self.has_work() && !self.is_clock_ahead()
+    }
+
+    /// Whether this node has commands that it would propose.
+    pub(crate) fn has_work(&self) -> bool {
+        self.pending.len() > self.unfit_changes().len()
     }
 
     pub(crate) fn is_clock_ahead(&self) -> bool {
         let behind = self
             .peers
-            .iter()
+            .voters()
             .filter(|(_, peer)| peer.is_clock_behind(CLOCK_AHEAD_MAX));
-        behind.count() >= self.membership.quorum()
+        behind.count() >= self.voters().quorum()
     }
 
     /// Proposes at ballot 1, which needs no prepare, if this incarnation has the turn and need not linger.
@@ -107,18 +118,59 @@ impl Engine {
         })
     }
 
+    /// Pending changes of the voters that this node does not propose now. Acceptors never refuse one for reasons that
+    /// differ between nodes, so whoever proposes it looks first. One block changes the voters once.
+    fn unfit_changes(&self) -> BTreeSet<LeafHash> {
+        let mut taken = false;
+        let changes = self.pending.seat_changes().into_iter();
+        changes
+            .filter(|(_, epoch, change)| {
+                let fit = !taken && self.is_fit(*epoch, change);
+                taken |= fit;
+                !fit
+            })
+            .map(|(leaf, ..)| leaf)
+            .collect()
+    }
+
+    /// Whether a change of the voters fits the chain, and leaves a quorum that is there: who joins has caught up, who is
+    /// to be pruned is not heard here either.
+    fn is_fit(&self, epoch: Height, change: &SeatChange) -> bool {
+        let Some(voters) = self.voters().with(change) else {
+            return false;
+        };
+        let now = self.now.instant;
+        let is_there = |node: NodeId| {
+            node == self.me.node || self.peers.get(node).is_some_and(|peer| peer.is_alive(now))
+        };
+        let there = voters.voters().iter().filter(|member| is_there(member.id));
+        let joins_in_time = match change {
+            SeatChange::Add(member) | SeatChange::Replace { new: member, .. } => {
+                let peer = self.peers.get(member.id);
+                is_there(member.id)
+                    && peer
+                        .and_then(|peer| peer.lag)
+                        .is_some_and(|lag| lag <= LAG_MAX)
+            }
+            SeatChange::Remove { node, reason } => *reason == Reason::Asked || !is_there(*node),
+        };
+        self.roster.accepts(epoch, change) && there.count() >= voters.quorum() && joins_in_time
+    }
+
     /// A block of everything pending, and who had commands in it.
     pub(crate) fn new_block(&mut self) -> (Arc<Block>, u16) {
+        let unfit = self.unfit_changes();
+        self.pending.forget_pushed(&unfit);
         let after_parent = self.tip.header.time.plus(Duration::from_micros(1));
         // A clock that is far ahead sets no time: the block is empty and only moves the chain on.
         let (time, (commands, origins)) = if self.is_clock_ahead() {
             (after_parent, Default::default())
         } else {
-            (self.now.wall.max(after_parent), self.pending.batch())
+            (self.now.wall.max(after_parent), self.pending.batch(&unfit))
         };
         let workers = origins
             .iter()
-            .filter_map(|node| self.membership.index_of(*node))
+            .filter_map(|node| self.voters().index_of(*node))
             .fold(0, |bits: u16, index| bits | 1 << index);
         let height = self.tip.height().next();
         self.note_workers(height, workers);
@@ -126,7 +178,7 @@ impl Engine {
             chain: self.chain,
             height,
             parent: Some(self.tip.hash),
-            membership: self.membership.hash(),
+            membership: self.voters().hash(),
             proposer: self.me,
             time,
             hint: self.hint(height),
@@ -138,7 +190,7 @@ impl Engine {
     /// Who gets the turn of the height after `height`: the next voter after this one that can hold it and has work;
     /// none has: this node itself, unless it wants no turn.
     fn hint(&self, height: Height) -> Option<Turn> {
-        let recent = 2 * self.membership.len() as u64;
+        let recent = 2 * self.voters().len() as u64;
         let mut working = self.candidates().filter(|(_, peer)| {
             peer.worked
                 .is_some_and(|worked| worked.0 + recent >= height.0)
@@ -159,7 +211,7 @@ impl Engine {
 
     /// The other voters that were heard lately, in ring order after this one.
     fn voters_alive(&self) -> impl Iterator<Item = (Turn, &Peer)> {
-        self.membership.ring_after(self.me.node).filter_map(|node| {
+        self.voters().ring_after(self.me.node).filter_map(|node| {
             let peer = self.peers.get(node)?;
             let turn = Turn {
                 node,
@@ -180,9 +232,41 @@ impl Engine {
             .or_else(|| self.voters_alive().map(|(other, _)| other).next())
     }
 
+    /// Where a node without a vote sends its commands: to `turn`, and while no block comes, to one voter after the other,
+    /// since it cannot take over itself.
+    fn listener(&self, turn: Option<Turn>) -> Option<Turn> {
+        let others: Vec<Turn> = self.voters_alive().map(|(turn, _)| turn).collect();
+        let tries = self.pushes_in_vain();
+        match tries.checked_sub(1) {
+            None if turn.is_some() => turn,
+            None => others.first().copied(),
+            Some(tries) => {
+                let count = others.len().max(1);
+                others.get(tries as usize % count).copied()
+            }
+        }
+    }
+
+    fn pushes_in_vain(&self) -> u32 {
+        let waited = self.now.instant.since(self.tip.since.max(self.work_since));
+        let steps = waited.as_nanos() / self.pace().resend().as_nanos();
+        u32::try_from(steps).unwrap_or(u32::MAX)
+    }
+
+    /// When a node without a vote pushes its commands to the next voter.
+    pub(crate) fn push_due(&self) -> Option<Instant> {
+        if self.role() == Role::Voter || self.pending.is_empty() {
+            return None;
+        }
+        let since = self.tip.since.max(self.work_since);
+        let next = self.pushes_in_vain().saturating_add(1);
+        Some(since.plus(self.pace().resend() * next))
+    }
+
     /// Notes which voters had commands at a height.
     pub(crate) fn note_workers(&mut self, height: Height, workers: u16) {
-        for (index, member) in self.membership.voters().iter().enumerate() {
+        let roster = Arc::clone(&self.roster);
+        for (index, member) in roster.voters().voters().iter().enumerate() {
             if workers & 1 << index != 0
                 && let Some(peer) = self.peers.get_mut(member.id)
             {
@@ -204,7 +288,12 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(from) {
             peer.worked = peer.worked.max(Some(next));
         }
-        for command in commands {
+        let is_outsider = self
+            .peers
+            .get(from)
+            .is_some_and(|peer| peer.role == Role::Outsider);
+        let heeded = |command: &SealedCommand| !is_outsider || asks_admission(from, command);
+        for command in commands.into_iter().filter(heeded) {
             if command.bytes().len() <= model::limits::COMMAND_BYTES_MAX {
                 self.pending.pushed(command, from, now);
             }
@@ -223,7 +312,9 @@ impl Engine {
             Some(hint) => (hint.filter(|turn| self.can_hold(*turn)), height.next()),
             None => (self.holder(), height),
         };
-        let target = if self.is_clock_ahead() {
+        let target = if self.role() != Role::Voter {
+            self.listener(target)
+        } else if self.is_clock_ahead() {
             self.stand_in(target)
         } else {
             target
@@ -249,4 +340,10 @@ impl Engine {
             self.send(LogSeq(0), target, Message::Push { commands: batch });
         }
     }
+}
+
+/// Whether a node asks to be admitted itself: all that is heeded of one that does not belong to the cluster.
+fn asks_admission(from: NodeId, command: &SealedCommand) -> bool {
+    let change = command.roster_change().map(|(_, change)| change);
+    matches!(change, Some(RosterChange::Admit { member, .. }) if member.id == from)
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::{Config, Effect, Engine, Input, Message, Phase, ReadId, Recovered};
-use model::{BlockHash, Boot, Decided, Height, Instant, LogSeq, Nonce, Record, Timestamp};
+use model::{BlockHash, Boot, Decided, Height, Instant, LogSeq, Nonce, Record, Roster, Timestamp};
 
 use crate::checks::{self, Checked, Violation};
 use crate::disk::{Disk, hash_record};
@@ -119,12 +119,18 @@ impl Node {
             boot: Boot(boot.0 + 1),
             nonce: Nonce([starts; 16]),
             chain: stage::CHAIN,
-            membership: stage.membership.clone(),
+            contacts: Vec::new(),
             signatures: Arc::new(stage::StandIn(stage::id_of(seat))),
             seed: seat as u64,
         };
         let tip = chain.last().expect("genesis is always there").clone();
-        let engine = Engine::new(config, Recovered { tip, vote }, stage::at(clock));
+        let founded = Roster::founded(stage.membership.clone());
+        let roster = chain.iter().fold(founded, |roster, decided| {
+            roster.after(&decided.block).unwrap_or(roster)
+        });
+        let roster = Arc::new(roster);
+        let recovered = Recovered { tip, roster, vote };
+        let engine = Engine::new(config, recovered, stage::at(clock));
         let node = Self {
             seat,
             engine,
@@ -298,7 +304,9 @@ impl Step {
                     self.node.hold(after, Letter { from, to, message });
                 }
                 Effect::SendDecided { to, from } => self.send_decided(stage.seat(to), from),
-                Effect::Decided { block, certificate } => {
+                Effect::Decided {
+                    block, certificate, ..
+                } => {
                     let certificate = Some(certificate);
                     self.decide(Decided { block, certificate });
                 }

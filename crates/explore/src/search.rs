@@ -575,6 +575,7 @@ pub(crate) fn kind_of(message: &Message) -> &'static str {
         Message::Body { .. } => "Body",
         Message::AskTop { .. } => "AskTop",
         Message::Top { .. } => "Top",
+        Message::Finish { .. } => "Finish",
         Message::WhatWasI { .. } => "WhatWasI",
         Message::YouWere { .. } => "YouWere",
         Message::Push { .. } => "Push",

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use consensus::{Config, Effect, Engine, Input, Message, ReadId, Recovered};
 use model::{
     Ballot, BlockHash, Boot, Decided, Decode as _, Encode as _, Height, Instant, LogSeq, NodeId,
-    Nonce, Now, Record, Timestamp, Vote,
+    Nonce, Now, Record, Roster, Timestamp, Vote,
 };
 
 use crate::Seed;
@@ -50,7 +50,7 @@ impl Listener {
             boot: Boot(1),
             nonce: Nonce([index; 16]),
             chain: genesis.header().chain,
-            membership: membership().clone(),
+            contacts: Vec::new(),
             signatures: Arc::new(Trusting),
             seed: 1,
         };
@@ -62,8 +62,14 @@ impl Listener {
             block: genesis.clone(),
             certificate: None,
         };
+        let roster = Arc::new(Roster::founded(membership().clone()));
+        let recovered = Recovered {
+            tip,
+            roster,
+            vote: None,
+        };
         Self {
-            engine: Engine::new(config, Recovered { tip, vote: None }, now),
+            engine: Engine::new(config, recovered, now),
             now,
             appended: LogSeq(0),
             tip: (Height::GENESIS, genesis.hash()),
@@ -83,7 +89,9 @@ impl Listener {
             match effect {
                 Effect::Append { seq, record, .. } => self.note(seq, &record),
                 Effect::Send { to, message, .. } => sent.push((to, message)),
-                Effect::Decided { block, certificate } => {
+                Effect::Decided {
+                    block, certificate, ..
+                } => {
                     let (height, hash) = self.tip;
                     assert_eq!(block.height(), height.next(), "no height is left out");
                     assert_eq!(block.header().parent, Some(hash), "one chain");

@@ -2,7 +2,7 @@
 //!
 //! The roster is a function of the chain: [`Roster::after`] takes the roster under which a block was decided and the
 //! block, and gives the one in force above it. Every height therefore has exactly one membership, nobody acts at h + 1
-//! before h is decided, and any change is safe without a second quorum (`docs/protocol.md`, section 8).
+//! before h is decided, and any change is safe without a second quorum (`docs/protocol.md`, section 13).
 //!
 //! A change that does not fit is refused here, alike on every node, and its command stands in the chain without effect.
 //! A change of voters names the **epoch** it is meant for, the height of the block that made the current membership,
@@ -565,7 +565,14 @@ impl Membership {
 impl Entry {
     /// The change of voters that this command asks for, and the epoch it is meant for.
     pub fn seat_change(&self) -> Option<(Height, SeatChange)> {
-        match self.sealed()?.roster_change()? {
+        self.sealed()?.seat_change()
+    }
+}
+
+impl SealedCommand {
+    /// The change of voters that this command asks for, and the epoch it is meant for.
+    pub fn seat_change(&self) -> Option<(Height, SeatChange)> {
+        match self.roster_change()? {
             (_, RosterChange::Seat { epoch, change }) => Some((epoch, change)),
             _ => None,
         }

@@ -120,7 +120,7 @@ pub async fn serve(
         &inlet,
         &opening,
     )?;
-    let membership = Arc::new(replica.membership().clone());
+    let membership = Arc::new(replica.roster().voters().clone());
 
     let peers = start_peers(&config, &identity, &blobs, &inlet).await?;
     let tip = replica.tip();
@@ -205,6 +205,8 @@ fn open_replica(
         signatures: Arc::new(identity.key().signatures()),
         nonce: Nonce(nonce),
         seed: u64::from_be_bytes(seed),
+        contacts: Vec::new(),
+        care: replica::Care::default(),
     };
     let replayed = |block: &Arc<AppliedBlock>| {
         if failed.is_none() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use consensus::{Message, ReadId, StopReason};
 use ledger::Completion;
-use model::{Block, Certificate, Height, LeafHash, NodeId, SealedCommand};
+use model::{Block, Certificate, Height, LeafHash, NodeId, Roster, SealedCommand};
 
 use crate::core_state::Disposition;
 
@@ -82,4 +82,6 @@ pub struct AppliedBlock {
     pub certificate: Option<Certificate>,
     /// One per command, in order.
     pub dispositions: Vec<Disposition>,
+    /// Who belongs to the cluster from the next height on, if a block just decided changed it.
+    pub roster: Option<Arc<Roster>>,
 }

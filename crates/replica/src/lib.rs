@@ -8,10 +8,12 @@
 //! A node drives it like this: hand in an [`Input`] with the time, drain [`Replica::poll_output`], and hand in
 //! [`Input::Wake`] when [`Replica::next_wake`] is due.
 
+mod caretaker;
 mod core_state;
 mod input;
 mod replica;
 
+pub use caretaker::{Care, NODE_ITSELF};
 pub use core_state::{CoreState, Disposition, Remembered};
 pub use input::{AppliedBlock, Input, Output};
 pub use replica::{Config, OpenError, Replica, Status};

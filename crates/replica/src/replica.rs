@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use consensus::{
-    DiskRoom, Effect, Engine, Message, PeerStatus, Phase, Recovered, StopReason, Urgency,
+    DiskRoom, Effect, Engine, Message, PeerStatus, Phase, Recovered, Role, StopReason, Urgency,
 };
 use ledger::{Completion, Disk, Ledger, Reader};
 use model::{
-    BlockHash, ChainId, Decided, Height, Instant, LogSeq, Membership, NodeId, Nonce, Now,
+    BlockHash, ChainId, Decided, Height, Instant, LogSeq, NodeId, Nonce, Now, Roster,
     SealedCommand, Signatures, Timestamp, Turn, Vote, limits,
 };
 
+use crate::caretaker::{Care, Caretaker};
 use crate::core_state::CoreState;
 use crate::input::{AppliedBlock, Input, Output};
 
@@ -27,8 +28,12 @@ pub struct Config {
     pub signatures: Arc<dyn Signatures>,
     /// Drawn for this start.
     pub nonce: Nonce,
-    /// For back-off times only.
+    /// For back-off times, and for the salts of the node's own commands.
     pub seed: u64,
+    /// Nodes that blocks may be asked of besides those that the ledger names.
+    pub contacts: Vec<NodeId>,
+    /// What the node does for the membership by itself.
+    pub care: Care,
 }
 
 /// Why a replica does not start.
@@ -40,9 +45,6 @@ pub enum OpenError {
     /// A block cannot be read.
     #[error(transparent)]
     Read(#[from] ledger::ReadError),
-    /// The identity is not among the voters.
-    #[error("node {0} is not a member of this ledger's cluster")]
-    NotAMember(NodeId),
 }
 
 /// What a replica shows of itself.
@@ -62,11 +64,13 @@ pub struct Status {
     pub time: Timestamp,
     /// Who may propose next without a prepare.
     pub turn: Option<Turn>,
-    /// Whether q - 1 other voters were heard within the last second.
+    /// Whether a quorum of voters, this node counted if it is one, was heard within the last second.
     pub has_quorum: bool,
     /// Whether the disk takes writes.
     pub disk: DiskRoom,
-    /// The other voters.
+    /// What this node is to the cluster.
+    pub role: Role,
+    /// The other nodes: voters, learners, and who has left.
     pub peers: Vec<PeerStatus>,
 }
 
@@ -85,6 +89,8 @@ pub struct Replica<D: Disk> {
     engine: Engine,
     ledger: Ledger<D>,
     core: CoreState,
+    caretaker: Caretaker,
+    now: Now,
     chain: ChainId,
     found: ledger::Report,
     time: Timestamp,
@@ -115,9 +121,6 @@ impl<D: Disk> Replica<D> {
         mut replayed: impl FnMut(&Arc<AppliedBlock>),
     ) -> Result<Self, OpenError> {
         let (ledger, recovered) = Ledger::open(disk, &*config.signatures)?;
-        if !recovered.roster.voters().contains(config.me) {
-            return Err(OpenError::NotAMember(config.me));
-        }
         let mut core = CoreState::default();
         for decided in ledger.reader().blocks(Height::GENESIS) {
             replayed(&Arc::new(apply(&mut core, decided?)));
@@ -129,12 +132,13 @@ impl<D: Disk> Replica<D> {
                 boot: recovered.boot.next(),
                 nonce: config.nonce,
                 chain: recovered.chain,
-                membership: recovered.roster.voters().clone(),
+                contacts: config.contacts,
                 signatures: config.signatures,
                 seed: config.seed,
             },
             Recovered {
                 tip: recovered.tip,
+                roster: recovered.roster,
                 vote: recovered.vote,
             },
             now,
@@ -143,6 +147,8 @@ impl<D: Disk> Replica<D> {
             engine,
             ledger,
             core,
+            caretaker: Caretaker::new(config.care, config.seed, now.instant),
+            now,
             chain: recovered.chain,
             found: recovered.report,
             time,
@@ -164,6 +170,7 @@ impl<D: Disk> Replica<D> {
     /// Takes an input of several that are at hand: commands that come at once are then pushed and proposed at once.
     /// [`Replica::settle`] must follow before time passes.
     pub fn take(&mut self, now: Now, input: Input) {
+        self.now = now;
         match input {
             Input::Receive { from, message } => {
                 self.engine
@@ -180,8 +187,21 @@ impl<D: Disk> Replica<D> {
 
     /// Acts on everything taken. Drain [`Replica::poll_output`] afterwards.
     pub fn settle(&mut self) {
+        self.take_care();
         self.engine.settle();
         self.carry_out();
+    }
+
+    fn take_care(&mut self) {
+        let valid_until = self.core.valid_until(false);
+        let now = self.now;
+        for command in self.caretaker.look(&self.engine, now.instant, valid_until) {
+            let input = consensus::Input::Submit {
+                command,
+                valid_until,
+            };
+            self.engine.take(now, input);
+        }
     }
 
     /// The next thing for the node to do, in order.
@@ -192,7 +212,9 @@ impl<D: Disk> Replica<D> {
 
     /// When [`Input::Wake`] is due, if no other input comes first.
     pub fn next_wake(&self) -> Option<Instant> {
-        self.engine.next_wake()
+        let engine = self.engine.next_wake();
+        let care = self.caretaker.due(&self.engine);
+        engine.into_iter().chain(care).min()
     }
 
     fn submit(&mut self, now: Now, command: SealedCommand) {
@@ -272,13 +294,20 @@ impl<D: Disk> Replica<D> {
                     self.waiting.push_back(Waiting { after, to, message });
                 }
                 Effect::SendDecided { to, from } => self.send_decided(to, from),
-                Effect::Decided { block, certificate } => {
+                Effect::Decided {
+                    block,
+                    certificate,
+                    roster,
+                } => {
                     self.time = block.header().time;
                     let decided = Decided {
                         block,
                         certificate: Some(certificate),
                     };
-                    let applied = Arc::new(apply(&mut self.core, decided));
+                    let applied = Arc::new(AppliedBlock {
+                        roster,
+                        ..apply(&mut self.core, decided)
+                    });
                     self.outputs.push_back(Output::Decided(applied));
                 }
                 Effect::ReadReady { id, height } => {
@@ -347,6 +376,7 @@ impl<D: Disk> Replica<D> {
             turn: self.engine.turn(),
             has_quorum: self.engine.has_quorum(now),
             disk: self.disk,
+            role: self.engine.role(),
             peers: self.engine.peer_status(now),
         }
     }
@@ -367,9 +397,14 @@ impl<D: Disk> Replica<D> {
         (self.engine.phase(), self.disk, self.engine.has_quorum(now))
     }
 
-    /// Who votes.
-    pub fn membership(&self) -> &Membership {
-        self.engine.membership()
+    /// Who belongs to the cluster above the last decided block.
+    pub fn roster(&self) -> &Arc<Roster> {
+        self.engine.roster()
+    }
+
+    /// What this node is to the cluster above the last decided block.
+    pub fn role(&self) -> Role {
+        self.engine.role()
     }
 
     /// The vote at the undecided height.
@@ -394,6 +429,7 @@ fn apply(core: &mut CoreState, decided: Decided) -> AppliedBlock {
         block: decided.block,
         certificate: decided.certificate,
         dispositions,
+        roster: None,
     }
 }
 

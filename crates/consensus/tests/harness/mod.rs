@@ -19,7 +19,7 @@ use consensus::{
 };
 use model::{
     Ballot, Block, BlockHash, Boot, Decided, Height, Instant, LogSeq, Membership, NodeId, Nonce,
-    Now, Record, Timestamp,
+    Now, Record, Roster, Timestamp,
 };
 
 use disk::{Disk, replay};
@@ -183,17 +183,22 @@ impl Cluster {
         node.starts += 1;
         let nonce = Nonce([node.starts; 16]);
         let tip = chain.values().next_back().expect("genesis").clone();
+        let founded = Roster::founded(membership);
+        let roster = chain.values().fold(founded, |roster, decided| {
+            roster.after(&decided.block).unwrap_or(roster)
+        });
         node.chain = chain;
         let config = Config {
             me: id,
             boot: Boot(boot + 1),
             nonce,
             chain: forge::CHAIN,
-            membership,
+            contacts: Vec::new(),
             signatures: Arc::new(forge::StandIn(id)),
             seed: u64::from(id.0[0]),
         };
-        node.engine = Some(Engine::new(config, Recovered { tip, vote }, now));
+        let roster = Arc::new(roster);
+        node.engine = Some(Engine::new(config, Recovered { tip, roster, vote }, now));
         self.carry_out(id);
     }
 
@@ -236,7 +241,9 @@ impl Cluster {
                     node.waiting.push((after, to, message));
                 }
                 Effect::SendDecided { to, from } => self.send_decided(id, to, from),
-                Effect::Decided { block, certificate } => {
+                Effect::Decided {
+                    block, certificate, ..
+                } => {
                     let certificate = Some(certificate);
                     self.decided(id, Decided { block, certificate });
                 }

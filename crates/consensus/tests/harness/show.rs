@@ -82,6 +82,7 @@ pub(crate) fn message(message: &Message) -> (&'static str, String) {
         Message::Push { commands } => ("push", format!("{} commands", commands.len())),
         Message::AskTop { round, .. } => ("ask-top", format!("round {}", read_round(*round))),
         Message::Top { round, top } => ("top", format!("round {}: {top}", read_round(*round))),
+        Message::Finish { height } => ("finish", height.to_string()),
         Message::Beacon(_)
         | Message::Ping { .. }
         | Message::Pong { .. }

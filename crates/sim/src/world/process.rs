@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use consensus::{Message, StopReason};
 use model::{Block, Decode as _, Encode as _, Entry, Instant, Nonce, SealedCommand, limits};
-use replica::{AppliedBlock, Config, Input, Output, Replica};
+use replica::{AppliedBlock, Care, Config, Input, Output, Replica};
 
 use super::{Event, Season, World};
 use crate::checks::durability::check_votes_survive;
@@ -43,6 +43,8 @@ impl World<'_> {
             signatures: Arc::clone(&self.machine(seat).signatures),
             nonce,
             seed: self.rng.bits(),
+            contacts: Vec::new(),
+            care: Care::default(),
         };
         let disk = SimDisk::new(self.platter(seat));
         let reading = clock.read(self.now);
@@ -228,7 +230,7 @@ impl World<'_> {
         let justified = match reason {
             StopReason::FlushFailed => lock(&machine.platter).has_failed(),
             StopReason::RolledBack => machine.disk.spoiled,
-            StopReason::Forked => false,
+            StopReason::Forked | StopReason::Removed => false,
         };
         if let Some(process) = &mut machine.process {
             process.voting = false;
