@@ -257,6 +257,8 @@ impl Engine {
             self.stop(StopReason::Removed);
         }
         if voters_changed {
+            self.pending
+                .forget_changes_of_other_epochs(self.roster.epoch());
             self.reads.start_again(height);
         }
     }

@@ -143,6 +143,16 @@ impl Pending {
             .collect()
     }
 
+    /// Forgets the changes of the voters that were meant for another epoch than this: epochs do not come again, so they
+    /// would have no effect.
+    pub(crate) fn forget_changes_of_other_epochs(&mut self, epoch: Height) {
+        for (leaf, meant_for, _) in self.seat_changes() {
+            if meant_for != epoch {
+                self.remove(&leaf);
+            }
+        }
+    }
+
     /// Forgets those of these commands that others have pushed here. They stay pending at their origins.
     pub(crate) fn forget_pushed(&mut self, leaves: &BTreeSet<LeafHash>) {
         for leaf in leaves {

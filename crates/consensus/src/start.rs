@@ -83,6 +83,8 @@ impl StartCheck {
         let voters = others.iter().filter(|node| self.answered.contains(node));
         let answered = voters.count();
         if answered < needed {
+            // Perhaps no more: a quorum takes more voters than it did.
+            self.quorum_since = None;
             return Outcome::Waiting;
         }
         let since = *self.quorum_since.get_or_insert(now);

@@ -19,6 +19,8 @@ use crate::peers::{Peer, Role};
 const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(10);
 /// The longest wait for more commands.
 const LINGER_MAX: Duration = Duration::from_millis(2);
+/// The longest wait between two pushes of a node without a vote.
+const PUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// A learner that is further behind than this is not made a voter.
 const LAG_MAX: u64 = 2;
 /// One push message carries at most this much.
@@ -249,8 +251,7 @@ impl Engine {
 
     fn pushes_in_vain(&self) -> u32 {
         let waited = self.now.instant.since(self.tip.since.max(self.work_since));
-        let steps = waited.as_nanos() / self.pace().resend().as_nanos();
-        u32::try_from(steps).unwrap_or(u32::MAX)
+        pushes_within(waited, self.pace().resend())
     }
 
     /// When a node without a vote pushes its commands to the next voter.
@@ -260,7 +261,7 @@ impl Engine {
         }
         let since = self.tip.since.max(self.work_since);
         let next = self.pushes_in_vain().saturating_add(1);
-        Some(since.plus(self.pace().resend() * next))
+        Some(since.plus(push_after(next, self.pace().resend())))
     }
 
     /// Notes which voters had commands at a height.
@@ -342,8 +343,50 @@ impl Engine {
     }
 }
 
+/// When a node without a vote pushes for the `n`th time, from 1, if no block comes: after `step`, then each time after
+/// twice the wait of the time before, at last once in [`PUSH_WAIT_MAX`].
+fn push_after(n: u32, step: Duration) -> Duration {
+    let doubling = doublings(step);
+    let doubled = step * ((1 << n.min(doubling)) - 1);
+    doubled + PUSH_WAIT_MAX * n.saturating_sub(doubling)
+}
+
+/// How many such times have come within `waited`.
+fn pushes_within(waited: Duration, step: Duration) -> u32 {
+    let doubling = doublings(step);
+    let slow = waited.saturating_sub(push_after(doubling, step));
+    let beyond = u32::try_from(slow.as_nanos() / PUSH_WAIT_MAX.as_nanos()).unwrap_or(u32::MAX / 2);
+    let early = (1..=doubling).take_while(|n| push_after(*n, step) <= waited);
+    u32::try_from(early.count()).unwrap_or(doubling) + beyond
+}
+
+/// How often the wait between two pushes doubles.
+fn doublings(step: Duration) -> u32 {
+    let times = PUSH_WAIT_MAX.as_nanos() / step.as_nanos().max(1);
+    times.max(1).ilog2().min(16) + 1
+}
+
 /// Whether a node asks to be admitted itself: all that is heeded of one that does not belong to the cluster.
 fn asks_admission(from: NodeId, command: &SealedCommand) -> bool {
     let change = command.roster_change().map(|(_, change)| change);
     matches!(change, Some(RosterChange::Admit { member, .. }) if member.id == from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_come_ever_more_slowly_and_never_end() {
+        for step in [5, 40, 700, 4_000].map(Duration::from_millis) {
+            for n in 1..30 {
+                let due = push_after(n, step);
+                assert_eq!(pushes_within(due, step), n, "{step:?}");
+                let just_before = due - Duration::from_nanos(1);
+                assert_eq!(pushes_within(just_before, step), n - 1, "{step:?}");
+            }
+            let late = push_after(30, step) - push_after(29, step);
+            assert_eq!(late, PUSH_WAIT_MAX);
+        }
+    }
 }

@@ -162,7 +162,7 @@ pub fn changes_in(block: &[u8]) -> Result<Vec<DatedChange>, DecodeError> {
 /// Why a voter was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// An administrator wanted it. It does not come back by itself.
+    /// An administrator wanted it. It does not come back: its machine may, under a new identity.
     Asked,
     /// A quorum heard nothing of it for too long. It may come back by itself.
     Silent,
@@ -460,7 +460,10 @@ impl Roster {
             .iter()
             .map(|(id, left)| (*id, left.name.as_str()));
         let belongs = self.everybody().any(|other| other.id == member.id);
+        let left = self.former.get(&member.id);
+        let sent_away = left.is_some_and(|left| left.reason == Reason::Asked);
         !belongs
+            && !sent_away
             && (1..=limits::NAME_BYTES_MAX).contains(&member.name.len())
             && self.learners.len() < limits::LEARNERS_MAX
             && !members.chain(departed).any(same_name)

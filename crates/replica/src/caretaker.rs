@@ -102,7 +102,8 @@ impl Caretaker {
         errands.extend(self.relocate(engine));
         let mut commands = Vec::new();
         for (errand, change) in errands {
-            if self.under_way.insert(errand, now).is_none() {
+            if !self.under_way.contains_key(&errand) {
+                self.under_way.insert(errand, now);
                 commands.push(self.seal(change, valid_until));
             }
         }

@@ -8,6 +8,7 @@ pub(crate) mod chain;
 pub(crate) mod durability;
 pub(crate) mod history;
 pub(crate) mod rights;
+pub(crate) mod roll;
 pub(crate) mod rules;
 pub(crate) mod votes;
 

@@ -17,8 +17,8 @@
 //!
 //! The same case is the same run, bit for bit: ordered maps only, no clock, one generator of chance.
 //!
-//! Not simulated: blobs, segments and the catalogue (a register per file stands for what it decides), membership
-//! changes, and disks of more than a minority that lose what was flushed or cannot be read.
+//! Not simulated: blobs, segments and the catalogue (a register per file stands for what it decides), and disks of more
+//! than a minority that lose what was flushed or cannot be read; where the members change, none does.
 
 mod checks;
 mod clock;
@@ -56,3 +56,4 @@ pub use trace::Sink;
 pub use workload::OpId;
 pub use world::World;
 pub use world::script::{DiskImage, Kept, Pace};
+pub use world::steward::Errand;

@@ -58,6 +58,12 @@ pub(crate) struct Machine {
     /// What came in while it was paused.
     pub(crate) held: Vec<Event>,
     pub(crate) disk: DiskHealth,
+    /// It exists: a founder, or invited once.
+    pub(crate) born: bool,
+    /// Whom its configuration names.
+    pub(crate) contacts: Vec<NodeId>,
+    /// It does not start before.
+    pub(crate) away_until: Instant,
     /// Its disk cannot be opened any more, for a reason that the nemesis has to answer for.
     pub(crate) broken: bool,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::plan::{Fault, Plan};
 use crate::rng::{Chance, Rng};
 use crate::seat::Seat;
+use crate::world::steward::Errand;
 
 /// A direction of a link.
 pub(crate) type Way = (Seat, Seat);
@@ -86,6 +87,10 @@ pub(crate) enum Deed {
         notice: Duration,
         down: Duration,
     },
+    Errand {
+        via: Seat,
+        errand: Errand,
+    },
 }
 
 impl Deed {
@@ -106,10 +111,14 @@ impl Deed {
                 Some(*length * 2 * u32::try_from(*times).unwrap_or(1))
             }
             Self::Shutdown { notice, down, .. } => Some(*notice + *down),
+            Self::Errand { .. } => Some(ERRAND_TAKES),
             Self::RotVote { .. } | Self::RotBlock { .. } | Self::ClockJump { .. } => None,
         }
     }
 }
+
+/// For how long a change of the members is felt.
+const ERRAND_TAKES: Duration = Duration::from_secs(2);
 
 const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -131,7 +140,7 @@ impl Nemesis {
     pub(crate) fn new(plan: &Plan, rng: Rng) -> Self {
         Self {
             rng,
-            nodes: plan.nodes,
+            nodes: plan.nodes + plan.spares,
             faults: plan.faults.iter().copied().collect(),
             pause: plan.fault_pause.clone(),
             aim: plan.aim,
@@ -169,6 +178,10 @@ impl Nemesis {
             Fault::ClockJump => Deed::ClockJump {
                 seat,
                 microseconds: self.jump(),
+            },
+            Fault::Members => Deed::Errand {
+                via: seat,
+                errand: *self.rng.pick(&Errand::DEEDS)?,
             },
             Fault::Shutdown => Deed::Shutdown {
                 seat,

@@ -55,6 +55,8 @@ pub enum Fault {
     ClockJump,
     /// A node shuts down in order.
     Shutdown,
+    /// Members are invited, removed, replaced, and gone for long.
+    Members,
     /// Messages are lost.
     Loss,
     /// Messages arrive twice.
@@ -71,7 +73,7 @@ pub enum Fault {
 
 impl Fault {
     /// What the nemesis does.
-    pub const DEEDS: [Self; 18] = [
+    pub const DEEDS: [Self; 19] = [
         Self::Kill,
         Self::PowerCut,
         Self::Blackout,
@@ -90,6 +92,7 @@ impl Fault {
         Self::RotBlock,
         Self::ClockJump,
         Self::Shutdown,
+        Self::Members,
     ];
 
     /// What goes on all the time.
@@ -211,8 +214,12 @@ pub struct WorkloadPlan {
 pub struct Plan {
     /// From which everything follows.
     pub seed: u64,
-    /// How many voters.
+    /// How many voters there are at first.
     pub nodes: usize,
+    /// How many machines stand ready to join.
+    pub spares: usize,
+    /// How long voters wait for a silent one before they say so; none for ever.
+    pub dead_after: Option<Duration>,
     /// Which signatures.
     pub scheme: Scheme,
     /// The network.
@@ -258,6 +265,8 @@ impl Plan {
         Self {
             seed,
             nodes,
+            spares: 0,
+            dead_after: None,
             scheme: Scheme::StandIn,
             network: NetworkPlan {
                 delay: micros(400)..micros(600),
@@ -312,10 +321,10 @@ impl Plan {
         let disk = DiskPlan::draw(&mut rng);
         let workload = WorkloadPlan::draw(&mut rng);
         let share = Chance::percent(u32::try_from(rng.range(10..60)).unwrap_or(50));
-        let faults = Fault::DEEDS
+        let usual = Fault::DEEDS
             .into_iter()
-            .filter(|_| rng.chance(share))
-            .collect();
+            .filter(|deed| *deed != Fault::Members);
+        let faults = usual.filter(|_| rng.chance(share)).collect();
         let fault_pause = rng
             .pick(&[
                 millis(20)..millis(400),
@@ -329,9 +338,12 @@ impl Plan {
             .pick(&[Chance::NEVER, Chance::percent(30), Chance::percent(80)])
             .copied()
             .unwrap_or(Chance::NEVER);
+        let length = rng.duration(secs(10)..secs(120));
         Self {
             seed,
             nodes,
+            spares: 0,
+            dead_after: None,
             scheme,
             network,
             disk,
@@ -343,8 +355,28 @@ impl Plan {
             skewed: Chance::HALF,
             ordeal: Chance::HALF,
             drift_ppm,
-            length: rng.duration(secs(10)..secs(120)),
+            length,
         }
+    }
+
+    /// In some runs the members change. Drawn apart, so that the other runs stay what they were.
+    ///
+    /// A disk that loses what was flushed is left out there: how many of them are a minority changes with the members.
+    pub(crate) fn draw_changes(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0x6d65_6d62_6572_7300);
+        if !rng.chance(Chance::percent(40)) {
+            return;
+        }
+        self.faults.insert(Fault::Members);
+        self.faults.remove(&Fault::FailedFlush);
+        self.faults.remove(&Fault::RotBlock);
+        self.ordeal = Chance::NEVER;
+        self.bereft = Chance::NEVER;
+        self.nodes = self.nodes.min(7);
+        self.spares = 1 + rng.index(4);
+        self.dead_after = rng
+            .chance(Chance::percent(70))
+            .then(|| rng.duration(secs(3)..secs(12)));
     }
 }
 
@@ -365,6 +397,7 @@ impl Plan {
     /// Takes a class of faults out of the run.
     pub fn leave_out(&mut self, fault: Fault) {
         self.faults.remove(&fault);
+
         match fault {
             Fault::Loss => self.network.loss = Chance::NEVER,
             Fault::Duplicate => self.network.duplicate = Chance::NEVER,

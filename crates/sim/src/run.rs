@@ -54,6 +54,9 @@ impl Case {
     /// What the run consists of.
     pub fn plan(&self) -> Plan {
         let mut plan = Plan::swarm(self.seed);
+        if !self.without.contains(&Fault::Members) {
+            plan.draw_changes();
+        }
         plan.seed ^= self.luck << 40;
         plan.nodes = self
             .nodes

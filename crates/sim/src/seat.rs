@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use model::{Membership, NodeId};
+use model::NodeId;
 
-/// A machine: its voter's place in the ring, from 0. Shown as `n1` for place 0.
+/// A machine, counted from 0: the founders in ring order, then those that may join. Shown as `n1` for the first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat(pub usize);
 
@@ -13,19 +13,32 @@ impl Seat {
     pub fn all(nodes: usize) -> impl DoubleEndedIterator<Item = Self> + Clone {
         (0..nodes).map(Self)
     }
+}
+
+/// Who sits where, for a whole run.
+#[derive(Debug, Clone)]
+pub(crate) struct Cast(Vec<NodeId>);
+
+impl Cast {
+    /// Of identities in the order of their seats.
+    pub(crate) fn new(identities: Vec<NodeId>) -> Self {
+        Self(identities)
+    }
 
     /// Who sits there.
-    pub fn id(self, membership: &Membership) -> NodeId {
-        membership.get(self.0).expect("one machine per voter").id
+    pub(crate) fn id(&self, seat: Seat) -> NodeId {
+        *self.0.get(seat.0).expect("an identity for each seat")
     }
 
     /// Where `node` sits.
-    pub fn of(node: NodeId, membership: &Membership) -> Self {
-        Self(
-            membership
-                .index_of(node)
-                .expect("replicas talk to voters only"),
-        )
+    pub(crate) fn seat(&self, node: NodeId) -> Seat {
+        let place = self.0.iter().position(|id| *id == node);
+        Seat(place.expect("replicas talk to machines of the run"))
+    }
+
+    /// All seats.
+    pub(crate) fn seats(&self) -> impl DoubleEndedIterator<Item = Seat> + Clone + use<> {
+        Seat::all(self.0.len())
     }
 }
 

@@ -1,8 +1,8 @@
 //! What happened, as a hash for comparing runs and as lines for reading.
 
-use model::{Instant, Membership};
+use model::Instant;
 
-use crate::seat::Seat;
+use crate::seat::Cast;
 
 /// Where readable lines go. Without one, no line is ever made.
 pub type Sink<'a> = Box<dyn FnMut(&str) + 'a>;
@@ -16,9 +16,10 @@ pub(crate) struct Trace<'a> {
 }
 
 impl<'a> Trace<'a> {
-    pub(crate) fn new(membership: &Membership, sink: Option<Sink<'a>>) -> Self {
-        let names = Seat::all(membership.len())
-            .map(|seat| (format!("{:?}", seat.id(membership)), seat.to_string()))
+    pub(crate) fn new(cast: &Cast, sink: Option<Sink<'a>>) -> Self {
+        let names = cast
+            .seats()
+            .map(|seat| (format!("{:?}", cast.id(seat)), seat.to_string()))
             .collect();
         Self {
             hash: 0xcbf2_9ce4_8422_2325,

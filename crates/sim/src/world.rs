@@ -10,6 +10,7 @@ mod faults;
 mod ordeal;
 mod process;
 pub(crate) mod script;
+pub(crate) mod steward;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -34,7 +35,7 @@ use crate::nemesis::{Nemesis, Way};
 use crate::network::{Network, Packet};
 use crate::plan::{Fault, Plan};
 use crate::rng::Rng;
-use crate::seat::Seat;
+use crate::seat::{Cast, Seat};
 use crate::stats::Stats;
 use crate::trace::{Sink, Trace};
 use crate::workload::{OpId, Workload};
@@ -133,7 +134,8 @@ pub struct World<'a> {
     order: u64,
     at_this_instant: u32,
     rng: Rng,
-    membership: Membership,
+    /// Who sits where.
+    cast: Cast,
     machines: Vec<Machine>,
     network: Network,
     workload: Workload,
@@ -161,7 +163,8 @@ impl<'a> World<'a> {
     /// The cluster of a plan, every machine about to start for the first time. Lines go to `sink`, if there is one.
     pub fn new(plan: Plan, sink: Option<Sink<'a>>) -> Self {
         let mut rng = Rng::new(plan.seed);
-        let identities = keys::draw(plan.scheme, plan.nodes, &mut rng);
+        let seats = plan.nodes + plan.spares;
+        let identities = keys::draw(plan.scheme, seats, &mut rng);
         let voters = identities.iter().zip(Seat::all(plan.nodes));
         let voters = voters
             .map(|((id, _), seat)| Member {
@@ -172,14 +175,12 @@ impl<'a> World<'a> {
         let membership = Membership::new(voters).expect("identities are distinct");
         let genesis = Arc::new(draw_genesis(&membership, &mut rng));
         let (_, verifier) = identities.first().expect("a cluster has a node");
-        let chain = Chain::new(
-            Arc::clone(&genesis),
-            membership.clone(),
-            Arc::clone(verifier),
-        );
+        let chain = Chain::new(Arc::clone(&genesis), membership, Arc::clone(verifier));
+        let cast = Cast::new(identities.iter().map(|(id, _)| *id).collect());
         let machines = identities
             .into_iter()
-            .map(|(id, signatures)| machine(id, signatures, &genesis, &plan, &mut rng))
+            .zip(cast.seats())
+            .map(|(identity, seat)| machine(seat, identity, &genesis, &plan, &mut rng))
             .collect();
         let mut world = Self {
             now: Instant::default(),
@@ -187,7 +188,7 @@ impl<'a> World<'a> {
             order: 0,
             at_this_instant: 0,
             machines,
-            network: Network::new(plan.network.clone(), plan.nodes, rng.fork()),
+            network: Network::new(plan.network.clone(), seats, rng.fork()),
             workload: Workload::new(plan.workload.clone(), rng.fork()),
             nemesis: Nemesis::new(&plan, rng.fork()),
             season: Season::Storm,
@@ -198,14 +199,14 @@ impl<'a> World<'a> {
             absent: BTreeSet::new(),
             durability: Durability::default(),
             rights: Rights::default(),
-            trace: Trace::new(&membership, sink),
+            trace: Trace::new(&cast, sink),
             stats: Stats::default(),
             standing: BTreeMap::new(),
             image_check_at: IMAGE_CHECK_EVERY,
             holds: Vec::new(),
             limbo: Vec::new(),
             rng,
-            membership,
+            cast,
             plan,
         };
         world.schedule_beginning();
@@ -309,7 +310,7 @@ impl<'a> World<'a> {
         self.trace.mix(&[at.0]);
         self.dispatch(event)?;
         if self.stats.events >= self.image_check_at {
-            let seat = Seat(self.rng.index(self.plan.nodes));
+            let seat = Seat(self.rng.index(self.machines.len()));
             let length = lock(&self.machine(seat).platter).durable_bytes();
             self.image_check_at = self.stats.events + IMAGE_CHECK_EVERY + (length >> 10);
             self.check_image(seat)?;
@@ -383,8 +384,8 @@ fn held_for(event: &Event) -> Option<Seat> {
 }
 
 fn machine(
-    id: model::NodeId,
-    signatures: Arc<dyn Signatures>,
+    seat: Seat,
+    (id, signatures): (model::NodeId, Arc<dyn Signatures>),
     genesis: &Block,
     plan: &Plan,
     rng: &mut Rng,
@@ -409,6 +410,9 @@ fn machine(
             lazy_due: false,
             spoiled: false,
         },
+        born: seat.0 < plan.nodes,
+        contacts: Vec::new(),
+        away_until: Instant::default(),
         broken: false,
     }
 }

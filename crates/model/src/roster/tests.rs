@@ -210,6 +210,12 @@ fn who_was_pruned_comes_back_by_itself_and_who_was_removed_does_not() {
 
     let removed = voters(4).then(5, vec![seat(0, remove(4, Reason::Asked))]);
     assert_eq!(removed.then(6, vec![back(4)]), removed);
+    let invited = removed.then(6, vec![invite(true)]);
+    assert_eq!(
+        invited.then(7, vec![admit(4)]).learners(),
+        [],
+        "nor by an invite"
+    );
     assert_eq!(removed.then(6, vec![back(9)]), removed, "a stranger");
 }
 

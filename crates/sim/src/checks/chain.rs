@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use model::{
     Ballot, BlobId, Block, BlockHash, ChainId, Digest, Entry, Height, LeafHash, Membership,
-    Position, Signatures, Turn,
+    Payload, Position, Roster, Signatures, Turn,
 };
 use replica::{AppliedBlock, CoreState, Disposition};
 
+use super::roll::Roll;
 use super::rules::{self, Requests};
 use super::{Checked, ensure};
 use crate::seat::Seat;
@@ -31,7 +32,7 @@ struct Decision {
 
 /// The one chain.
 pub(crate) struct Chain {
-    membership: Membership,
+    roll: Roll,
     signatures: Arc<dyn Signatures>,
     /// Genesis first.
     decisions: Vec<Decision>,
@@ -61,7 +62,7 @@ impl Chain {
         let mut core = CoreState::default();
         let dispositions = core.apply(&genesis);
         Self {
-            membership,
+            roll: Roll::new(membership),
             signatures,
             decisions: vec![Decision {
                 block: genesis,
@@ -100,6 +101,16 @@ impl Chain {
     pub(crate) fn turn(&self, height: Height) -> Option<Option<Turn>> {
         let block = self.block(height.previous()?)?;
         Some(block.header().hint)
+    }
+
+    /// Who decides a height, as far as the blocks below it are known.
+    pub(crate) fn voters(&self, height: Height) -> &Arc<Membership> {
+        self.roll.deciding(height)
+    }
+
+    /// Who belongs to the cluster above a block.
+    pub(crate) fn roster(&self, height: Height) -> &Arc<Roster> {
+        self.roll.above(height)
     }
 
     /// How far a node has reported.
@@ -152,16 +163,30 @@ impl Chain {
         &mut self,
         seat: Seat,
         (height, hash): (Height, BlockHash),
-        core: &CoreState,
+        (core, roster): (&CoreState, &Roster),
     ) -> Checked {
         self.tips.insert(seat, height);
         let known = self.block(height).map(|block| block.hash());
         ensure(known == Some(hash), "check_agreement", || {
             format!("{seat} starts at {height} with {hash:?}, decided was {known:?}")
         })?;
+        self.check_rosters_equal(seat, height, roster)?;
         let expected = self.core_at(height);
         ensure(*core == expected, "check_core_state_equal", || {
             format!("{seat} starts at {height} with another core state than the chain gives")
+        })
+    }
+
+    /// Every node counts the same voters above the same block.
+    pub(crate) fn check_rosters_equal(
+        &self,
+        seat: Seat,
+        height: Height,
+        roster: &Roster,
+    ) -> Checked {
+        let expected = self.roster(height);
+        ensure(*roster == **expected, "check_rosters_equal", || {
+            format!("{seat} has {roster:?} above {height}, the chain says {expected:?}")
         })
     }
 
@@ -254,6 +279,7 @@ impl Chain {
         asked: &BTreeMap<LeafHash, OpId>,
     ) -> Checked {
         let dispositions = self.core.apply(block);
+        self.roll.check_members_change_by_the_rules(block)?;
         self.rules.check_commands_count_once(block, &dispositions)?;
         let height = block.height();
         if height.0.is_multiple_of(SNAPSHOT_EVERY) {
@@ -287,8 +313,9 @@ impl Chain {
     fn check_chain_unbroken(&self, block: &Block) -> Checked {
         let top = self.decisions.last().expect("genesis is always there");
         let parent = top.block.header();
-        rules::check_block_keeps_the_rules(block, (parent, top.block.hash()), &self.membership)?;
-        let extends = block.check_extends(parent, top.block.hash(), &self.membership);
+        let voters = self.voters(block.height());
+        rules::check_block_keeps_the_rules(block, (parent, top.block.hash()), voters)?;
+        let extends = block.check_extends(parent, top.block.hash(), voters);
         ensure(extends.is_ok(), "check_chain_unbroken", || {
             format!("{block:?}: {extends:?}")
         })?;
@@ -318,14 +345,12 @@ impl Chain {
         ensure(fits, CHECK, || {
             format!("{seat} decides {block:?} by the proof of another")
         })?;
-        let voters = certificate.voters.count_ones() as usize;
-        ensure(
-            voters >= rules::quorum(self.membership.len()),
-            CHECK,
-            || format!("{seat} decides {block:?} by {voters} voters"),
-        )?;
-        let verified =
-            certificate.verify(self.chain_id(), &self.membership, self.signatures.as_ref());
+        let signers = certificate.voters.count_ones() as usize;
+        let voters = self.voters(block.height());
+        ensure(signers >= rules::quorum(voters.len()), CHECK, || {
+            format!("{seat} decides {block:?} by {signers} voters")
+        })?;
+        let verified = certificate.verify(self.chain_id(), voters, self.signatures.as_ref());
         ensure(verified.is_ok(), CHECK, || {
             format!("{seat} decides {block:?}: {verified:?}")
         })
@@ -364,6 +389,12 @@ impl Chain {
                     "check_dropped_are_never_applied",
                     || format!("{leaf:?} was dropped and is applied at {position:?}"),
                 )?;
+                if let Payload::Roster(_) = command.payload {
+                    // What is said of members may be said twice: the roster tells.
+                    self.leaves.insert(leaf, position);
+                    self.requests.insert(position, command.request_id(leaf));
+                    return Ok(());
+                }
                 let op = asked.get(&leaf).copied();
                 ensure(op.is_some(), "check_only_asked_is_decided", || {
                     format!("{leaf:?} at {position:?} was never given to a node")

@@ -99,16 +99,17 @@ impl Durability {
         })
     }
 
-    /// An own accept completes a quorum only when it is durable: then it was said to others before, or is now.
+    /// An own accept completes a quorum only when it is durable: then it was said to others before, or is now. `place` is
+    /// the node's in the ring of that height.
     pub(crate) fn check_own_accept_counts_when_durable(
         &self,
         seat: Seat,
-        certificate: &Certificate,
+        (certificate, place): (&Certificate, Option<usize>),
         votes: &Votes,
         platter: &Platter,
     ) -> Checked {
         let (height, ballot, hash) = (certificate.height, certificate.ballot, certificate.hash);
-        let voted = certificate.voters & 1 << seat.0 != 0;
+        let voted = place.is_some_and(|place| certificate.voters & 1 << place != 0);
         if !voted || votes.has_accepted(seat, height, ballot) {
             return Ok(());
         }

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::{Accept, Message};
-use model::{Ballot, BlockHash, Boot, Height, Membership, Nonce, Turn};
+use model::{Ballot, BlockHash, Boot, Height, Membership, NodeId, Nonce, Turn};
 
 use super::rules::quorum;
 use super::{Checked, ensure};
 use crate::disk::Platter;
-use crate::seat::Seat;
+use crate::seat::{Cast, Seat};
 
 /// What a promise reported as accepted.
 type Reported = Option<(Ballot, BlockHash)>;
@@ -24,6 +24,8 @@ struct Heard {
     boot: Option<Boot>,
     /// Who has told it what it was.
     answered: BTreeSet<Seat>,
+    /// Enough of them have.
+    passed: bool,
     /// What was promised to it, and by whom.
     promises: BTreeMap<(Height, Ballot), BTreeMap<Seat, Reported>>,
     /// The last ballot it has proposed at: what is heard later could not be heeded.
@@ -33,7 +35,9 @@ struct Heard {
 /// A message that is about to leave, and the circumstances.
 pub(crate) struct Saying<'a> {
     pub(crate) seat: Seat,
+    pub(crate) id: NodeId,
     pub(crate) message: &'a Message,
+    /// Who votes at the message's height.
     pub(crate) membership: &'a Membership,
     /// The highest height that this incarnation has reported as decided, or found on its disk.
     pub(crate) tip: Height,
@@ -56,6 +60,7 @@ impl Rights {
             nonce,
             boot: None,
             answered: BTreeSet::new(),
+            passed: false,
             promises: BTreeMap::new(),
             proposed: None,
         };
@@ -160,18 +165,32 @@ impl Rights {
         heard.is_some_and(|heard| std::mem::replace(&mut heard.proposed, proposal) != proposal)
     }
 
-    /// P13: a node takes part once q - 1 others have told it what it was.
+    /// P13, P53: a node takes part once a quorum of the voters, itself among them if it votes, has told it what it was.
+    pub(crate) fn check_start_up_check_is_answered(
+        &mut self,
+        seat: Seat,
+        (id, voters): (NodeId, &Membership),
+        cast: &Cast,
+    ) -> Checked {
+        let Some(heard) = self.heard.get_mut(&seat) else {
+            return Ok(());
+        };
+        let answered = heard.answered.iter();
+        let counted = answered.filter(|other| voters.contains(cast.id(**other)));
+        let count = counted.count() + usize::from(voters.contains(id));
+        heard.passed = count >= quorum(voters.len());
+        ensure(heard.passed, "check_start_up_check_comes_first", || {
+            format!("{seat} takes part after {count} of {voters:?} know its past")
+        })
+    }
+
     fn check_start_up_check_comes_first(&self, saying: &Saying<'_>) -> Checked {
-        let seat = saying.seat;
-        let answers = self
-            .heard
-            .get(&seat)
-            .map_or(0, |heard| heard.answered.len());
-        let passed = answers + 1 >= quorum(saying.membership.len());
+        let heard = self.heard.get(&saying.seat);
+        let passed = heard.is_some_and(|heard| heard.passed);
         ensure(passed, "check_start_up_check_comes_first", || {
             format!(
-                "{seat} says {:?} after {answers} answers to its start",
-                saying.message
+                "{} says {:?} before its start-up check",
+                saying.seat, saying.message
             )
         })
     }
@@ -222,7 +241,7 @@ fn bound_height(saying: &Saying<'_>) -> Option<Height> {
         | Message::Promise { height, .. }
         | Message::Accepted { height, .. } => Some(*height),
         Message::Accept(accept) => {
-            let own = accept.ballot.node == saying.seat.id(saying.membership);
+            let own = accept.ballot.node == saying.id;
             own.then(|| accept.block.height())
         }
         Message::Top { top, .. } => Some(*top),
@@ -256,7 +275,7 @@ fn check_votes_above_own_tip_only(saying: &Saying<'_>, height: Height) -> Checke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Member, NodeId};
+    use model::Member;
 
     const A: Seat = Seat(0);
 
@@ -277,6 +296,7 @@ mod tests {
     fn say(rights: &mut Rights, message: &Message, platter: &Platter) -> Checked {
         let saying = Saying {
             seat: A,
+            id: NodeId([1; 32]),
             message,
             membership: &membership(),
             tip: Height(4),
@@ -310,10 +330,17 @@ mod tests {
         say(&mut rights, &ping, &started()).unwrap();
         let late = "check_start_up_check_comes_first";
         assert_eq!(check(say(&mut rights, &prepare(5), &started())), late);
+        let cast = Cast::new((1..=3).map(|n| NodeId([n; 32])).collect());
+        let pass = |rights: &mut Rights| {
+            let voters = membership();
+            let me = (NodeId([1; 32]), &voters);
+            rights.check_start_up_check_is_answered(A, me, &cast)
+        };
         let answer = |nonce| Message::YouWere { nonce, seen: None };
         rights.hears(A, Seat(1), &answer(Nonce([8; 16])));
-        assert_eq!(check(say(&mut rights, &prepare(5), &started())), late);
+        assert_eq!(check(pass(&mut rights)), late);
         rights.hears(A, Seat(1), &answer(nonce));
+        pass(&mut rights).unwrap();
         say(&mut rights, &prepare(5), &started()).unwrap();
         assert_eq!(
             check(say(&mut rights, &prepare(6), &started())),

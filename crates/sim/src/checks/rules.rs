@@ -35,7 +35,7 @@ pub(crate) fn check_block_keeps_the_rules(
         (header.height == below.height.next(), "height"),
         (header.parent == Some(hash), "parent"),
         (header.chain == below.chain, "chain"),
-        (header.membership == below.membership, "membership"),
+        (header.membership == membership.hash(), "membership"),
         (header.time > below.time, "time"),
         (membership.contains(header.proposer.node), "proposer"),
         (block.entries().len() <= COMMANDS_MAX, "number of commands"),

@@ -6,11 +6,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::{Accept, Message};
-use model::{Ballot, BlockHash, Height, Membership};
+use model::{Ballot, BlockHash, Height, Membership, NodeId};
 
 use super::rules::quorum;
 use super::{Checked, ensure};
 use crate::seat::Seat;
+
+/// P52: what binds at a height comes from its voters. `membership` is that of the message's height.
+fn check_only_voters_vote(
+    seat: Seat,
+    me: NodeId,
+    message: &Message,
+    membership: &Membership,
+) -> Checked {
+    let votes = match message {
+        Message::Prepare { .. } | Message::Promise { .. } | Message::Accepted { .. } => true,
+        Message::Accept(accept) => accept.ballot.node == me,
+        _ => false,
+    };
+    ensure(
+        !votes || membership.contains(me),
+        "check_only_voters_vote",
+        || format!("{seat} says {message:?} and has no vote at that height"),
+    )
+}
 
 /// What one identity has said about one height.
 #[derive(Debug, Default)]
@@ -52,8 +71,9 @@ impl Votes {
         &mut self,
         seat: Seat,
         message: &Message,
-        membership: &Membership,
+        (me, membership): (NodeId, &Membership),
     ) -> Checked {
+        check_only_voters_vote(seat, me, message, membership)?;
         match message {
             Message::Promise {
                 height,
@@ -221,7 +241,7 @@ impl Votes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Boot, Member, NodeId, Signature};
+    use model::{Boot, Member, Signature};
 
     const HEIGHT: Height = Height(1);
 
@@ -257,8 +277,10 @@ mod tests {
         });
         let membership = Membership::new(voters.collect()).unwrap();
         let mut votes = Votes::default();
-        said.iter()
-            .try_for_each(|(seat, message)| votes.said(Seat(*seat), message, &membership))
+        said.iter().try_for_each(|(seat, message)| {
+            let me = membership.voters()[*seat].id;
+            votes.said(Seat(*seat), message, (me, &membership))
+        })
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use consensus::ReadId;
+use consensus::{ReadId, Role};
 use model::{Height, LeafHash};
-use replica::{AppliedBlock, Input};
+use replica::{AppliedBlock, Input, Replica};
 
 use super::{Event, Season, World};
 use crate::checks::history::ReadAnswer;
@@ -27,11 +27,11 @@ impl World<'_> {
             self.schedule(rest, Event::Client(client));
             return Ok(());
         }
-        let burst = self.workload.burst(client, self.plan.nodes);
+        let burst = self.workload.burst(client, self.machines.len());
         let first = if burst.hot {
             0
         } else {
-            self.rng.index(self.plan.nodes)
+            self.rng.index(self.machines.len())
         };
         for (at, op) in burst.ops.into_iter().enumerate() {
             let wanted = if burst.rush { first + at } else { first };
@@ -48,13 +48,13 @@ impl World<'_> {
 
     /// Any machine that answers, if there is one.
     fn any_seat(&mut self) -> Seat {
-        let first = self.rng.index(self.plan.nodes);
+        let first = self.rng.index(self.machines.len());
         self.answering_seat(first)
     }
 
     /// This machine or the next one that answers, if there is one; clients know no better.
     fn answering_seat(&self, first: usize) -> Seat {
-        let nodes = self.plan.nodes;
+        let nodes = self.machines.len();
         let mut ring = (0..nodes).map(|step| Seat((first + step) % nodes));
         ring.find(|seat| self.machine(*seat).answers())
             .unwrap_or(Seat(first % nodes))
@@ -76,7 +76,9 @@ impl World<'_> {
         }
         let floor = self.history.floor();
         let machine = self.machines.get(seat.0).expect("a machine for each seat");
-        let Some(replica) = machine.replica() else {
+        // A node that belongs to no cluster turns clients away.
+        let member = |replica: &&Replica<_>| replica.role() != Role::Outsider;
+        let Some(replica) = machine.replica().filter(member) else {
             self.retry(op, Certainty::NotDecided, Duration::from_millis(50));
             return Ok(());
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus::Message;
-use model::{Encode as _, Height};
+use model::{Encode as _, Height, Instant};
 use replica::Input;
 
 use super::{Event, Season, World};
@@ -41,7 +41,7 @@ impl World<'_> {
                 self.schedule(down, Event::Start(seat));
             }
             Deed::Blackout { downs } => {
-                for (seat, down) in Seat::all(self.plan.nodes).zip(downs) {
+                for (seat, down) in self.cast.seats().zip(downs) {
                     self.cut_power(seat)?;
                     self.schedule(down, Event::Start(seat));
                 }
@@ -90,6 +90,7 @@ impl World<'_> {
             Deed::ClockJump { seat, microseconds } => {
                 self.machine_mut(seat).clock.set_wall_error(microseconds);
             }
+            Deed::Errand { via, errand } => return self.run_errand(via, errand),
             Deed::Shutdown { seat, notice, down } => {
                 let life = self.machine(seat).life;
                 self.schedule(notice, Event::End(seat, life, down));
@@ -203,12 +204,13 @@ impl World<'_> {
         self.plan.disk.stall = crate::rng::Chance::NEVER;
         // No clock, however wrong, may keep a cluster from deciding.
         let keep_clocks = self.rng.chance(self.plan.skewed);
-        for seat in Seat::all(self.plan.nodes) {
+        for seat in self.cast.seats() {
             self.free_room(seat)?;
             let machine = self.machine_mut(seat);
             machine.disk.slow = false;
             machine.disk.fail_next = false;
             machine.disk.ambush = None;
+            machine.away_until = Instant::default();
             if !keep_clocks {
                 machine.clock.set_wall_error(0);
             }

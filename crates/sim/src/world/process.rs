@@ -1,11 +1,14 @@
 //! Starting, driving and ending replicas.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::{Message, StopReason};
-use model::{Block, Decode as _, Encode as _, Entry, Instant, Nonce, SealedCommand, limits};
-use replica::{AppliedBlock, Care, Config, Input, Output, Replica};
+use model::{
+    Block, Decode as _, Encode as _, Entry, Height, Instant, Nonce, Reason, SealedCommand, limits,
+};
+use replica::{AppliedBlock, Config, Input, Output, Replica};
 
 use super::{Event, Season, World};
 use crate::checks::durability::check_votes_survive;
@@ -25,7 +28,8 @@ impl World<'_> {
     /// A machine's process starts, unless it runs already or never will again.
     pub(super) fn start(&mut self, seat: Seat) -> Checked {
         let machine = self.machine(seat);
-        if machine.process.is_some() || machine.broken || self.absent.contains(&seat) {
+        let waits = !machine.born || machine.broken || machine.away_until > self.now;
+        if machine.process.is_some() || waits || self.absent.contains(&seat) {
             return Ok(());
         }
         let drift = i64::from(self.plan.drift_ppm);
@@ -43,8 +47,8 @@ impl World<'_> {
             signatures: Arc::clone(&self.machine(seat).signatures),
             nonce,
             seed: self.rng.bits(),
-            contacts: Vec::new(),
-            care: Care::default(),
+            contacts: self.machine(seat).contacts.clone(),
+            care: self.care(seat),
         };
         let disk = SimDisk::new(self.platter(seat));
         let reading = clock.read(self.now);
@@ -79,8 +83,11 @@ impl World<'_> {
             self.rights.opened(seat, status.me.boot);
         }
         self.line(|| format!("{seat} starts: tip {} {:?}", status.tip, status.me));
-        self.chain
-            .opened(seat, (status.tip, status.head), replica.core())?;
+        self.chain.opened(
+            seat,
+            (status.tip, status.head),
+            (replica.core(), replica.roster()),
+        )?;
         self.machine_mut(seat).process = Some(Process {
             replica,
             shelf,
@@ -136,6 +143,11 @@ impl World<'_> {
                 self.decided(seat, applied)?;
             }
         }
+        if let Some(replica) = self.machine(seat).replica() {
+            let tip = self.chain.tip(seat);
+            self.chain
+                .check_rosters_equal(seat, tip, replica.roster())?;
+        }
         for output in outputs {
             self.carry_out(seat, output)?;
         }
@@ -151,6 +163,7 @@ impl World<'_> {
         let top = self.chain.top();
         self.chain.decided(seat, applied, self.workload.asked())?;
         if self.chain.top() > top {
+            self.note_members(top);
             self.note_bounds(block);
         }
         if let Some(process) = &mut self.machine_mut(seat).process {
@@ -167,12 +180,32 @@ impl World<'_> {
             return Ok(());
         };
         let platter = self.platter(seat);
+        let voters = self.chain.voters(block.height());
+        let place = voters.index_of(self.cast.id(seat));
         self.durability.check_own_accept_counts_when_durable(
             seat,
-            certificate,
+            (certificate, place),
             &self.votes,
             &lock(&platter),
         )
+    }
+
+    /// Which changes of the members the block above `below` has brought.
+    fn note_members(&mut self, below: Height) {
+        let before = Arc::clone(self.chain.roster(below));
+        let after = Arc::clone(self.chain.roster(below.next()));
+        if after.epoch() == before.epoch() {
+            return;
+        }
+        let (old, new) = (before.voters().len(), after.voters().len());
+        let mut left = after.former().values();
+        let pruned = left.any(|left| left.height == below.next() && left.reason == Reason::Silent);
+        self.stats.meet(match (new.cmp(&old), pruned) {
+            (Ordering::Greater, _) => "voter seated",
+            (Ordering::Equal, _) => "voter replaced",
+            (Ordering::Less, true) => "voter pruned",
+            (Ordering::Less, false) => "voter removed",
+        });
     }
 
     /// A block that could not hold what waited next has met a bound.
@@ -189,9 +222,7 @@ impl World<'_> {
 
     fn carry_out(&mut self, seat: Seat, output: Output) -> Checked {
         match output {
-            Output::Send { to, message } => {
-                self.send(seat, Seat::of(to, &self.membership), &message)
-            }
+            Output::Send { to, message } => self.send(seat, self.cast.seat(to), &message),
             Output::Decided(applied) => self.tell_clients(seat, &applied),
             Output::ReadReady { id, height } => self.read_ready(seat, id, height),
             Output::Dropped(leaves) => {
@@ -201,7 +232,11 @@ impl World<'_> {
                 Ok(())
             }
             Output::Voting => {
-                self.line(|| format!("{seat} votes"));
+                self.line(|| format!("{seat} takes part"));
+                let voters = Arc::clone(self.chain.voters(self.chain.tip(seat).next()));
+                let me = (self.cast.id(seat), &*voters);
+                self.rights
+                    .check_start_up_check_is_answered(seat, me, &self.cast)?;
                 if let Some(process) = &mut self.machine_mut(seat).process {
                     process.voting = true;
                 }
@@ -209,7 +244,7 @@ impl World<'_> {
             }
             Output::Stopped(reason) => self.stopped(seat, reason),
             Output::Refused { from, why } => {
-                let from = Seat::of(from, &self.membership);
+                let from = self.cast.seat(from);
                 self.line(|| format!("{seat} refuses a message of {from}: {why}"));
                 *self.stats.refused.entry(why).or_default() += 1;
                 Ok(())
@@ -226,13 +261,18 @@ impl World<'_> {
 
     fn stopped(&mut self, seat: Seat, reason: StopReason) -> Checked {
         self.line(|| format!("{seat} stops: {reason}"));
-        let machine = self.machine_mut(seat);
+        let machine = self.machine(seat);
         let justified = match reason {
             StopReason::FlushFailed => lock(&machine.platter).has_failed(),
             StopReason::RolledBack => machine.disk.spoiled,
-            StopReason::Forked | StopReason::Removed => false,
+            StopReason::Forked => false,
+            StopReason::Removed => {
+                let roster = self.chain.roster(self.chain.tip(seat));
+                let left = roster.former().get(&self.cast.id(seat));
+                left.is_some_and(|left| left.reason == Reason::Asked)
+            }
         };
-        if let Some(process) = &mut machine.process {
+        if let Some(process) = &mut self.machine_mut(seat).process {
             process.voting = false;
             process.stopped = Some(reason);
         }
@@ -262,7 +302,11 @@ impl World<'_> {
 
     /// Everything that must hold of a message that leaves.
     fn check_saying(&mut self, seat: Seat, message: &Message) -> Checked {
-        self.votes.said(seat, message, &self.membership)?;
+        let top = self.chain.top().next();
+        let height = height_of(message).unwrap_or(top).min(top);
+        let voters = Arc::clone(self.chain.voters(height));
+        let id = self.cast.id(seat);
+        self.votes.said(seat, message, (id, &voters))?;
         let platter = self.platter(seat);
         let platter = lock(&platter);
         let turn = match message {
@@ -271,8 +315,9 @@ impl World<'_> {
         };
         let saying = Saying {
             seat,
+            id,
             message,
-            membership: &self.membership,
+            membership: &voters,
             tip: self.chain.tip(seat),
             turn,
         };
@@ -284,7 +329,7 @@ impl World<'_> {
             Message::Accept(accept) if accept.ballot.node == self.machine(seat).id => {
                 let (height, ballot) = (accept.block.height(), accept.ballot);
                 let promises = self.rights.promises(seat, height, ballot);
-                let counts = (promises, quorum(self.membership.len()));
+                let counts = (promises, quorum(voters.len()));
                 self.durability
                     .check_own_promise_counts_when_durable(seat, accept, counts, &platter)
             }
@@ -421,10 +466,21 @@ impl World<'_> {
     /// Checks what a power cut would leave just now.
     pub(super) fn check_image(&mut self, seat: Seat) -> Checked {
         let machine = self.machine(seat);
-        if machine.disk.spoiled || machine.broken {
+        if machine.disk.spoiled || machine.broken || !machine.born {
             return Ok(());
         }
         let image = lock(&machine.platter).durable_image();
         check_votes_survive(seat, image, &*machine.signatures, &self.votes)
+    }
+}
+
+/// The height that a message is about, if it binds its sender.
+fn height_of(message: &Message) -> Option<Height> {
+    match message {
+        Message::Prepare { height, .. }
+        | Message::Promise { height, .. }
+        | Message::Accepted { height, .. } => Some(*height),
+        Message::Accept(accept) => Some(accept.block.height()),
+        _ => None,
     }
 }

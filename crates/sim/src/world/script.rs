@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use consensus::{Message, Phase, StopReason};
-use model::{Ballot, Block, Height, Instant, Vote};
+use model::{Ballot, Block, Height, Instant, Reason, Vote};
 
 use super::{Event, Hold, World};
+use replica::Replica;
+
 use crate::checks::{Checked, Violation, ensure};
 use crate::disk::{Platter, lock};
 use crate::seat::Seat;
@@ -92,13 +94,30 @@ impl World<'_> {
         })
     }
 
-    /// The machines that take part: they are not absent, and no disk of theirs was found to be damaged.
+    /// The machines that take part: they belong to the cluster, are not absent, and no disk of theirs was found to be
+    /// damaged.
     fn living(&self) -> impl Iterator<Item = Seat> + '_ {
-        Seat::all(self.plan.nodes).filter(|seat| {
+        self.cast.seats().filter(|seat| {
             let machine = self.machine(*seat);
             let found = machine.broken || self.stop_reason(*seat) == Some(StopReason::RolledBack);
-            !found && !self.absent.contains(seat)
+            !found && !self.absent.contains(seat) && self.belongs(*seat)
         })
+    }
+
+    /// Whether a machine is in the roster of the top, or will be again: it was pruned, and comes back by itself.
+    fn belongs(&self, seat: Seat) -> bool {
+        let id = self.cast.id(seat);
+        let roster = self.chain.roster(self.chain.top());
+        let left = roster.former().get(&id);
+        roster.everybody().any(|member| member.id == id)
+            || left.is_some_and(|left| left.reason == Reason::Silent)
+    }
+
+    /// Whether a machine has become what it is going to be.
+    fn is_seated(&self, seat: Seat) -> bool {
+        let id = self.cast.id(seat);
+        let roster = self.chain.roster(self.chain.top());
+        roster.voters().contains(id) || roster.learner(id).is_some_and(|learner| !learner.votes)
     }
 
     /// What is still to be done before the cluster is at rest.
@@ -121,9 +140,10 @@ impl World<'_> {
         living.into_iter().find_map(|seat| {
             let tip = self.tip(seat);
             let voting = self.is_voting(seat);
-            (tip != Some(top) || !voting).then(|| {
+            (tip != Some(top) || !voting || !self.is_seated(seat)).then(|| {
+                let role = self.machine(seat).replica().map(Replica::role);
                 format!(
-                    "{seat} is at {tip:?} of {top}, voting: {voting}, {:?}",
+                    "{seat} is at {tip:?} of {top}, taking part: {voting}, {:?} {role:?}",
                     self.phase(seat)
                 )
             })
@@ -280,7 +300,19 @@ impl World<'_> {
     /// Who has the turn of the height above the top.
     pub fn turn_holder(&self) -> Option<Seat> {
         let turn = self.chain.turn(self.top().next())??;
-        Some(Seat::of(turn.node, &self.membership))
+        Some(self.cast.seat(turn.node))
+    }
+
+    /// Who votes above the top.
+    pub fn voters(&self) -> Vec<Seat> {
+        let roster = self.chain.roster(self.chain.top());
+        let voters = roster.voters().voters().iter();
+        voters.map(|member| self.cast.seat(member.id)).collect()
+    }
+
+    /// Whether everybody who should vote does, and all are at the top.
+    pub fn is_at_rest(&self) -> bool {
+        self.unfinished().is_none()
     }
 
     /// A running node's vote at its undecided height.

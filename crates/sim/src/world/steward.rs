@@ -1,0 +1,186 @@
+//! Who belongs to the cluster is changed while it runs, as administrators would: through any node, at any moment, whatever
+//! else goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{
+    Addresses, Command, Digest, LibraryId, Member, NodeId, Payload, Reason, RosterChange,
+    SealedCommand, SeatChange, Timestamp, TokenId,
+};
+use replica::{Care, Input};
+
+use super::{Event, World};
+use crate::checks::Checked;
+use crate::seat::Seat;
+
+/// What an administrator may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// A machine that stands ready is invited and admitted, to vote when it has caught up.
+    Join,
+    /// The same, to follow without a vote.
+    Follow,
+    /// A voter is removed.
+    Remove,
+    /// A learner takes a voter's place.
+    Replace,
+    /// A learner is sent away.
+    Dismiss,
+    /// A machine is gone for longer than anybody waits for it.
+    Vanish,
+}
+
+impl Errand {
+    /// All there are, as often as they should come.
+    pub(crate) const DEEDS: [Self; 7] = [
+        Self::Join,
+        Self::Join,
+        Self::Follow,
+        Self::Remove,
+        Self::Replace,
+        Self::Dismiss,
+        Self::Vanish,
+    ];
+}
+
+/// How long an invite is good.
+const INVITED_FOR: Duration = Duration::from_secs(3_600);
+
+impl World<'_> {
+    /// Runs an errand through a node; nothing happens if it makes no sense just now.
+    pub fn run_errand(&mut self, via: Seat, errand: Errand) -> Checked {
+        let roster = Arc::clone(self.chain.roster(self.chain.top()));
+        let voters: Vec<NodeId> = roster.voters().voters().iter().map(|m| m.id).collect();
+        let voter = self.rng.pick(&voters).copied();
+        let epoch = roster.epoch();
+        match errand {
+            Errand::Join => self.invite(via, true),
+            Errand::Follow => self.invite(via, false),
+            Errand::Remove => {
+                let change = voter.map(|node| SeatChange::Remove {
+                    node,
+                    reason: Reason::Asked,
+                });
+                let change = change.map(|change| RosterChange::Seat { epoch, change });
+                self.ask(via, change.into_iter().collect())
+            }
+            Errand::Replace => {
+                let learner = roster.learners().iter().find(|learner| learner.votes);
+                let change = voter
+                    .zip(learner)
+                    .map(|(old, learner)| SeatChange::Replace {
+                        old,
+                        new: learner.member.clone(),
+                    });
+                let change = change.map(|change| RosterChange::Seat { epoch, change });
+                self.ask(via, change.into_iter().collect())
+            }
+            Errand::Dismiss => {
+                let learner = roster.learners().first();
+                let change = learner.map(|learner| RosterChange::Dismiss {
+                    node: learner.member.id,
+                });
+                self.ask(via, change.into_iter().collect())
+            }
+            Errand::Vanish => {
+                let Some(seat) = voter.map(|node| self.cast.seat(node)) else {
+                    return Ok(());
+                };
+                let away = self.plan.dead_after.unwrap_or_default() * 3;
+                self.kill(seat);
+                self.machine_mut(seat).away_until = self.now.plus(away);
+                self.schedule(away, Event::Start(seat));
+                Ok(())
+            }
+        }
+    }
+
+    /// Invites and admits a machine that does not belong yet, and starts it with a genesis block and the addresses of
+    /// those who vote now.
+    fn invite(&mut self, via: Seat, votes: bool) -> Checked {
+        let roster = Arc::clone(self.chain.roster(self.chain.top()));
+        let strangers: Vec<Seat> = self
+            .cast
+            .seats()
+            .filter(|seat| seat.0 >= self.plan.nodes)
+            .filter(|seat| roster.name_of(self.cast.id(*seat)).is_none())
+            .collect();
+        let Some(seat) = self.rng.pick(&strangers).copied() else {
+            return Ok(());
+        };
+        let invite = TokenId(self.rng.bytes());
+        let expires = self
+            .machine(via)
+            .clock
+            .read(self.now)
+            .wall
+            .plus(INVITED_FOR);
+        let secret = Digest(self.rng.bytes());
+        let contacts = roster.voters().voters().iter().map(|voter| voter.id);
+        let machine = self.machine_mut(seat);
+        machine.contacts = contacts.collect();
+        machine.born = true;
+        self.start_now(seat);
+        let invited = RosterChange::Invite {
+            invite,
+            secret,
+            expires,
+            votes,
+        };
+        // Whoever holds an invite may try; it is good once.
+        let rival = self.rng.pick(&strangers).copied();
+        let rival = rival.filter(|other| *other != seat && self.machine(*other).born);
+        let mut changes = vec![invited];
+        for seat in [Some(seat), rival].into_iter().flatten() {
+            changes.push(RosterChange::Admit {
+                invite: Some(invite),
+                member: Member {
+                    id: self.cast.id(seat),
+                    name: seat.to_string(),
+                },
+                addresses: addresses(seat),
+            });
+        }
+        self.ask(via, changes)
+    }
+
+    fn ask(&mut self, via: Seat, changes: Vec<RosterChange>) -> Checked {
+        for change in changes {
+            self.line(|| format!("administrator -> {via} {change:?}"));
+            let Some(replica) = self.machine(via).replica() else {
+                return Ok(());
+            };
+            let valid_until = replica.core().valid_until(false);
+            let sealed = self.seal(change, valid_until);
+            self.feed(via, Input::Submit(sealed))?;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, change: RosterChange, valid_until: Timestamp) -> SealedCommand {
+        let command = Command {
+            library: LibraryId::home(),
+            actor: TokenId([0xad; 8]),
+            key: None,
+            valid_until,
+            payload: Payload::Roster(change),
+        };
+        command.seal(self.rng.bytes())
+    }
+
+    /// What a machine's process does for the membership by itself.
+    pub(super) fn care(&self, seat: Seat) -> Care {
+        Care {
+            addresses: Some(addresses(seat)),
+            dead_after: self.plan.dead_after,
+        }
+    }
+}
+
+fn addresses(seat: Seat) -> Addresses {
+    Addresses {
+        peer: format!("{seat}:7800"),
+        url: format!("https://{seat}:7700"),
+    }
+}
