@@ -7,6 +7,7 @@
 //! (`docs/protocol.md`, section 13).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use consensus::{Engine, PeerStatus, Phase, Role};
@@ -102,8 +103,8 @@ impl Caretaker {
         errands.extend(self.relocate(engine));
         let mut commands = Vec::new();
         for (errand, change) in errands {
-            if !self.under_way.contains_key(&errand) {
-                self.under_way.insert(errand, now);
+            if let Entry::Vacant(vacant) = self.under_way.entry(errand) {
+                vacant.insert(now);
                 commands.push(self.seal(change, valid_until));
             }
         }
