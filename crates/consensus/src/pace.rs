@@ -24,6 +24,7 @@ const OUTLIERS: usize = 2;
 pub(crate) struct Estimate {
     recent: VecDeque<Duration>,
     high: Duration,
+    shortest: Option<Duration>,
 }
 
 impl Estimate {
@@ -31,6 +32,7 @@ impl Estimate {
         Self {
             recent: VecDeque::with_capacity(RECENT),
             high: FIRST_GUESS,
+            shortest: None,
         }
     }
 
@@ -52,11 +54,18 @@ impl Estimate {
             .copied()
             .unwrap_or(FIRST_GUESS)
             .clamp(FLOOR, CAP);
+        self.shortest = longest.last().map(|shortest| (*shortest).min(CAP));
     }
 
     /// The percentile, within floor and cap.
     pub(crate) fn high(&self) -> Duration {
         self.high
+    }
+
+    /// The shortest of the latest measurements, at most the cap: what the way takes when nothing holds it up. None if
+    /// nothing was measured.
+    pub(crate) fn shortest(&self) -> Option<Duration> {
+        self.shortest
     }
 }
 
@@ -109,10 +118,11 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Before taking over from a holder of the turn that says nothing; `distance` from it in the ring, from 1.
-    /// The step between neighbours exceeds one round trip, else survivors collide.
-    pub(crate) fn hedge(self, distance: u32) -> Duration {
-        self.round_trip.mul_f64(1.5) + self.flush + self.ring_step(distance.saturating_sub(1))
+    /// Before taking over from a holder of the turn that says nothing: it is `away` by the shortest way there and back,
+    /// and `distance` in the ring, from 1. The step between neighbours exceeds one round trip, else survivors collide.
+    pub(crate) fn hedge(self, away: Duration, distance: u32) -> Duration {
+        let answer = self.round_trip.max(away);
+        answer.mul_f64(1.5) + self.flush + self.ring_step(distance.saturating_sub(1))
     }
 
     /// The ring step alone: the wait when nobody has the turn.
@@ -169,6 +179,25 @@ mod tests {
             estimate.observe(USUAL);
         }
         assert_eq!(estimate.high(), USUAL);
+    }
+
+    #[test]
+    fn the_shortest_is_what_is_left_without_stalls() {
+        assert_eq!(Estimate::new().shortest(), None);
+        assert_eq!(estimate(1, 20).shortest(), Some(USUAL));
+        assert_eq!(estimate(1, RECENT).shortest(), Some(STALL), "long ago");
+    }
+
+    #[test]
+    fn only_somebody_further_than_a_quorum_is_waited_for_longer() {
+        let pace = Pace {
+            round_trip: 10 * USUAL,
+            flush: USUAL,
+        };
+        let near = 15 * USUAL + USUAL;
+        assert_eq!(pace.hedge(Duration::ZERO, 1), near);
+        assert_eq!(pace.hedge(10 * USUAL, 1), near);
+        assert_eq!(pace.hedge(100 * USUAL, 1), 150 * USUAL + USUAL);
     }
 
     #[test]

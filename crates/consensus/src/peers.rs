@@ -255,6 +255,14 @@ impl Peers {
         }
     }
 
+    /// How far a peer is: its shortest round trip, which a stall or a lost packet does not lengthen. Zero if it was not
+    /// measured.
+    pub(crate) fn way_to(&self, node: NodeId) -> Duration {
+        self.get(node)
+            .and_then(|peer| peer.round_trip.shortest())
+            .unwrap_or_default()
+    }
+
     /// The smoothed round trip to the voter that is the `nth` nearest, from 1; zero for the 0th.
     pub(crate) fn round_trip_to_nth(&self, nth: usize) -> Duration {
         let mut trips: Vec<Duration> = self

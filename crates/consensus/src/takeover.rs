@@ -30,7 +30,7 @@ impl Engine {
             let since = self.tip.since.max(self.work_since);
             let distance = self.ring_distance(self.last_in_turn());
             let wait = match self.holder() {
-                Some(_) => pace.hedge(distance),
+                Some(turn) => pace.hedge(self.peers.way_to(turn.node), distance),
                 None => pace.ring_step(distance.saturating_sub(1)),
             };
             since.plus(wait)

@@ -106,7 +106,9 @@ enum Command {
     Yield { node: String },
     /// So many milliseconds pass.
     Wait { ms: u64 },
-    /// So many milliseconds pass, and every message takes one.
+    /// From now on a message from or to a node takes so many milliseconds in `run`.
+    Far { node: String, ms: u64 },
+    /// So many milliseconds pass, and every message takes one, or what `far` said.
     Run { ms: u64 },
     /// Shows every node.
     Status,
@@ -173,6 +175,7 @@ impl goldenscript::Runner for Runner {
             Command::AcceptTwice { node, to, name } => cluster.accept_twice(node, to, name)?,
             Command::Yield { node } => cluster.give_away(node)?,
             Command::Wait { ms } => cluster.wait(*ms),
+            Command::Far { node, ms } => cluster.put_far(node, *ms)?,
             Command::Run { ms } => cluster.run(*ms),
             Command::Status => cluster.status(),
         }

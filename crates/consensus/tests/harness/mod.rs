@@ -90,6 +90,10 @@ pub(crate) struct Cluster {
     genesis: Arc<Block>,
     links: Vec<Link>,
     copies: Vec<Link>,
+    /// Messages from and to nodes that are far, and when they arrive.
+    distant: Vec<(u64, Link)>,
+    /// How long a message from or to a node takes in `run`, if not a millisecond.
+    far_ms: BTreeMap<NodeId, u64>,
     cuts: BTreeSet<(NodeId, NodeId)>,
     decided: BTreeMap<Height, BlockHash>,
     now_ms: u64,
@@ -131,6 +135,8 @@ impl Cluster {
             genesis,
             links: Vec::new(),
             copies: Vec::new(),
+            distant: Vec::new(),
+            far_ms: BTreeMap::new(),
             cuts: BTreeSet::new(),
             decided: BTreeMap::new(),
             now_ms: 0,
@@ -450,17 +456,39 @@ impl Cluster {
         }
     }
 
-    /// Time passes and every message takes a millisecond.
+    /// Time passes and every message takes a millisecond, or longer if a node is far.
     pub(crate) fn run(&mut self, ms: u64) {
         for _ in 0..ms {
             self.now_ms += 1;
-            for (from, to, message) in std::mem::take(&mut self.links) {
+            for (from, to, message) in self.arrivals() {
                 self.handle(to, Input::Receive { from, message });
             }
             for id in self.ids() {
                 self.wake(id);
             }
         }
+    }
+
+    /// What arrives in this millisecond of a `run`, in the order of sending.
+    fn arrivals(&mut self) -> Vec<Link> {
+        let now = self.now_ms;
+        for link in std::mem::take(&mut self.links) {
+            let ends = [link.0, link.1];
+            let far = ends.iter().filter_map(|node| self.far_ms.get(node)).max();
+            self.distant.push((now + far.map_or(0, |ms| ms - 1), link));
+        }
+        let (due, distant) = std::mem::take(&mut self.distant)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.distant = distant;
+        let due: Vec<(u64, Link)> = due;
+        due.into_iter().map(|(_, link)| link).collect()
+    }
+
+    /// From now on a message from or to a node takes so long in `run`.
+    pub(crate) fn put_far(&mut self, node: &str, ms: u64) -> Outcome {
+        self.far_ms.insert(id(node)?, ms.max(1));
+        Ok(())
     }
 
     pub(crate) fn submit(&mut self, node: &str, names: &str) -> Outcome {
@@ -506,6 +534,8 @@ impl Cluster {
         let cuts = &self.cuts;
         self.links
             .retain(|(from, to, _)| !cuts.contains(&(*from, *to)));
+        self.distant
+            .retain(|(_, (from, to, _))| !cuts.contains(&(*from, *to)));
     }
 
     pub(crate) fn heal(&mut self) {
@@ -554,6 +584,7 @@ impl Cluster {
         node.waiting.clear();
         node.held = false;
         self.links.retain(|(_, to, _)| *to != id);
+        self.distant.retain(|(_, (_, to, _))| *to != id);
         Ok(())
     }
 
