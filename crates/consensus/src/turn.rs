@@ -183,27 +183,34 @@ impl Engine {
             membership: self.voters().hash(),
             proposer: self.me,
             time,
-            hint: self.hint(height),
+            hint: self.hint(height, origins.contains(&self.me.node)),
             commands,
         });
         (Arc::new(block), workers)
     }
 
-    /// Who gets the turn of the height after `height`: the next voter after this one that can hold it and has work;
-    /// none has: this node itself, unless it wants no turn.
-    fn hint(&self, height: Height) -> Option<Turn> {
+    /// Who gets the turn of the height after `height`: the next voter after this one that can hold it, has work and is
+    /// near; none is: this node itself if the block holds commands of its own, else the next one with work, however far.
+    /// None has work: this node itself, unless it wants no turn.
+    fn hint(&self, height: Height, has_own: bool) -> Option<Turn> {
         let recent = 2 * self.voters().len() as u64;
-        let mut working = self.candidates().filter(|(_, peer)| {
-            peer.worked
-                .is_some_and(|worked| worked.0 + recent >= height.0)
-        });
-        if let Some((turn, _)) = working.next() {
-            return Some(turn);
-        }
-        if self.is_yielding() {
-            return self.candidates().next().map(|(turn, _)| turn);
-        }
-        Some(self.me)
+        let working = || {
+            self.candidates().filter(|(_, peer)| {
+                peer.worked
+                    .is_some_and(|worked| worked.0 + recent >= height.0)
+            })
+        };
+        let keeps = has_own && !self.is_yielding();
+        let next = working()
+            .find(|(turn, _)| !self.is_far(turn.node))
+            .or_else(|| working().next().filter(|_| !keeps))
+            .or_else(|| self.candidates().next().filter(|_| self.is_yielding()));
+        next.map_or(Some(self.me), |(turn, _)| Some(turn))
+    }
+
+    /// Whether a turn there costs everybody more than its commands cost their node if it pushes them instead.
+    fn is_far(&self, node: NodeId) -> bool {
+        self.peers.way_to(node) > self.pace().phase() * 2
     }
 
     /// The other voters that can hold a turn and were heard lately, in ring order after this one.
