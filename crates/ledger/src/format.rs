@@ -28,6 +28,8 @@ pub(crate) const META_MAX: usize = 2048;
 pub(crate) const BODY_MAX: usize = 2 << 20;
 /// A new file is begun once one is this long.
 pub(crate) const FILE_BYTES: u64 = 64 << 20;
+/// The last number that has eight digits. Longer names are not those of log files.
+const FILE_NUMBER_MAX: u32 = 99_999_999;
 /// Between the copies of what is doubled. Not zero, so that zeros always mean "never written".
 pub(crate) const FILLER: u8 = 0xff;
 
@@ -54,7 +56,7 @@ pub(crate) fn file_name(number: u32) -> String {
 pub(crate) fn file_number(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(".log")?;
     let number = digits.parse().ok()?;
-    (file_name(number) == name).then_some(number)
+    (number <= FILE_NUMBER_MAX && file_name(number) == name).then_some(number)
 }
 
 /// The first multiple of [`SECTOR`] at or above `offset`.

@@ -39,6 +39,17 @@ pub enum OpenError {
         /// The ledger's.
         expected: ChainId,
     },
+    /// A file is longer than 4 GiB. Ledgers begin a new one long before that.
+    #[error(
+        "{file} is {length} bytes long, which no file of a ledger is: something else has written to it. \
+         Keep the folder, and let the node join the cluster again as a new one"
+    )]
+    TooLong {
+        /// The file.
+        file: String,
+        /// Its length in bytes.
+        length: u64,
+    },
     /// Written by a newer program.
     #[error("{file} is of format version {version}, which this program does not know")]
     Version {
@@ -119,6 +130,7 @@ impl From<ScanError> for OpenError {
     fn from(error: ScanError) -> Self {
         match error {
             ScanError::Io { file, source } => Self::Io { file, source },
+            ScanError::TooLong { file, length } => Self::TooLong { file, length },
             ScanError::Version { file, version } => Self::Version { file, version },
             ScanError::Foreign {
                 file,

@@ -220,7 +220,7 @@ impl<'a> Scanner<'a> {
         }
         let header = self.header.expect("a record was read under it");
         let link = found.head.link_for_next(&header);
-        self.expected = (found.head.number + 1, Some(link));
+        self.expected = (found.head.number.saturating_add(1), Some(link));
         self.offset = found.end;
         self.tail = (found.file, found.end);
         Ok(Step::Record(found))
@@ -404,7 +404,7 @@ fn body(file: u32, offset: u64, bytes: &[u8], head: &Head) -> Option<Option<Body
 }
 
 fn place(file: u32, offset: u64, length: usize, crc: u32) -> Place {
-    let narrow = |value: u64| u32::try_from(value).expect("a file is far shorter than 4 GiB");
+    let narrow = |value: u64| u32::try_from(value).expect("longer files are refused");
     Place {
         file,
         offset: narrow(offset),

@@ -12,6 +12,8 @@ use crate::format::{
 
 /// Bytes read at a time.
 const CHUNK: usize = 4 << 20;
+/// The longest file in which every byte has a place: offsets have 32 bits.
+const LENGTH_MAX: u64 = u32::MAX as u64;
 
 /// Why a log could not be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,8 @@ pub(crate) enum ScanError {
         #[source]
         source: io::Error,
     },
+    #[error("{file} is {length} bytes long")]
+    TooLong { file: String, length: u64 },
     #[error("{file} is of format version {version}")]
     Version { file: String, version: u32 },
     #[error("{file} belongs to chain {found}, the first file to {expected}")]
@@ -41,6 +45,9 @@ pub(crate) struct LogFile {
 }
 
 /// The log's files in order. Others in the folder are none of its business.
+///
+/// No file that a ledger wrote comes near [`LENGTH_MAX`]; a longer one is refused before it is read, so that every place
+/// in a log fits its 32 bits.
 pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<LogFile>, ScanError> {
     let names = match storage.files() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -56,6 +63,9 @@ pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<LogFile>, ScanError> {
                 file: name.clone(),
                 source,
             })?;
+            if length > LENGTH_MAX {
+                return Err(ScanError::TooLong { file: name, length });
+            }
             files.push(LogFile {
                 number,
                 name,

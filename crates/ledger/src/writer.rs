@@ -90,7 +90,7 @@ impl Writer {
         bytes.extend_from_slice(body);
         let body = (!body.is_empty()).then(|| self.place(body_at, body));
         self.offset = start + bytes.len() as u64;
-        self.position.number += 1;
+        self.position.number = self.position.number.saturating_add(1);
         self.position.link = head.link_for_next(&self.file);
         self.zero_ahead(create, &mut bytes);
         Written {

@@ -1,6 +1,9 @@
 //! Flushed bytes go bad: one copy is made good, two are an error, and nobody votes on what is left.
 
-use ledger::{Ledger, OpenError, verify_storage};
+use std::io;
+use std::sync::Arc;
+
+use ledger::{Disk, Ledger, OpenError, Storage, Write, read_genesis, verify_storage};
 use model::Height;
 
 use crate::chain::{Memory, Node, Trusting, ballot, certify, child, keys, record};
@@ -343,13 +346,83 @@ fn a_start_behind_stray_bytes_is_not_forgotten() {
     assert_eq!((report.repaired.len(), report.cut.len()), (1, 0));
 }
 
+/// A disk that says of one file that it is longer than it is, and has nothing to read there.
+#[derive(Clone)]
+struct Grown(MemoryDisk, u64);
+
+impl Storage for Grown {
+    fn files(&self) -> io::Result<Vec<String>> {
+        Storage::files(&self.0)
+    }
+
+    fn len(&self, file: &str) -> io::Result<u64> {
+        let length = Storage::len(&self.0, file)?;
+        Ok(if file == "00000001.log" {
+            self.1
+        } else {
+            length
+        })
+    }
+
+    fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.0.read(file, offset, length)
+    }
+}
+
+impl Disk for Grown {
+    fn storage(&self) -> Arc<dyn Storage> {
+        Arc::new(self.clone())
+    }
+
+    fn cut(&mut self, file: &str, length: u64) -> io::Result<()> {
+        self.0.cut(file, length)
+    }
+
+    fn submit(&mut self, write: Write) {
+        self.0.submit(write);
+    }
+}
+
 #[test]
-fn a_record_that_names_the_last_height_of_all_is_one_fault() {
+fn a_file_longer_than_any_place_in_it_is_refused_unread() {
+    let mut node = Node::started();
+    node.write_blocks(1);
+    let grown = Grown(node.disk.clone(), 1 << 32);
+    let opened = Ledger::open(grown.clone(), &Trusting).map(|_| ());
+    let verified = verify_storage(&grown, &Trusting).map(|_| ());
+    let genesis = read_genesis(&grown).map(|_| ());
+    for refused in [opened, verified, genesis] {
+        let error = refused.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                OpenError::TooLong {
+                    length: 0x1_0000_0000,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_whose_name_has_more_than_eight_digits_is_not_the_logs() {
+    let node = Node::started();
+    let mut files = node.disk.files();
+    files.insert("4294967295.log".to_owned(), Vec::new());
+    let mut again = Node::open(&MemoryDisk::holding(files)).unwrap();
+    again.start();
+    assert!(again.disk.files().contains_key("00000002.log"));
+}
+
+/// The faults of a log whose last record names another height than its own.
+fn faults_of_a_record_at(height: Height) -> usize {
     let mut node = Node::started();
     node.write_blocks(1);
     let block = child(node.memory.tip.block.header(), vec![record(b"next")]);
     let mut certificate = certify(&block, ballot(1));
-    certificate.height = Height(u64::MAX);
+    certificate.height = height;
     node.append(&model::Record::Decided {
         block,
         certificate,
@@ -357,5 +430,16 @@ fn a_record_that_names_the_last_height_of_all_is_one_fault() {
     });
     node.flush();
     let report = verify_storage(&node.disk, &Trusting).unwrap();
-    assert_eq!((report.blocks, report.faults.len()), (2, 2), "{report:?}");
+    assert_eq!(report.blocks, 2, "{height}: {report:?}");
+    report.faults.len()
+}
+
+#[test]
+fn heights_that_are_missing_in_a_row_are_one_fault() {
+    assert_eq!(faults_of_a_record_at(Height(100)), 2);
+}
+
+#[test]
+fn a_record_that_names_the_last_height_of_all_is_one_fault() {
+    assert_eq!(faults_of_a_record_at(Height(u64::MAX)), 2);
 }
