@@ -278,3 +278,15 @@ impl Decode for LibraryId {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_comes_behind_the_last_of_a_counter() {
+        assert_eq!(Height(7).next(), Height(8));
+        assert_eq!(Height(u64::MAX).next(), Height(u64::MAX));
+        assert_eq!(Boot(u64::MAX).next(), Boot(u64::MAX));
+    }
+}
