@@ -1,4 +1,4 @@
-//! Entry points for fuzzers: everything that is read from a disk or from a peer.
+//! Entry points for fuzzers: everything that is read from a disk, from a peer or from a stranger.
 //!
 //! A [`Target`] is a function that takes any bytes and must come back. It panics if a parser panics or if one of the
 //! properties named in its module is broken. Two drivers call the same functions: cargo-fuzz, guided by coverage, from
@@ -13,10 +13,10 @@
 //! * [`log`]: a ledger's folder, with any bytes in it, with any bytes whose checksums are right, and with a real one
 //!   damaged.
 //! * [`engine`]: a member that lies, talking to a healthy one.
+//! * [`query`]: what people search for.
 //! * [`picture`]: files that claim to be pictures or films.
 //!
-//! What this crate must never know: the node, its sockets and its HTTP. The query language is not here either, since its
-//! parser comes with SQLite; it has tests of its own.
+//! What this crate must never know: the node, its sockets and its HTTP.
 
 pub mod chain;
 pub mod codec;
@@ -26,6 +26,7 @@ pub mod image;
 pub mod log;
 pub mod mutate;
 pub mod picture;
+pub mod query;
 mod seal;
 mod values;
 
@@ -105,6 +106,11 @@ pub const TARGETS: &[Target] = &[
         name: "engine",
         run: engine::run,
         seeds: engine::seeds,
+    },
+    Target {
+        name: "query",
+        run: query::run,
+        seeds: query::seeds,
     },
     Target {
         name: "picture",

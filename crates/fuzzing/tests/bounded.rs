@@ -98,6 +98,11 @@ fn a_lying_member_breaks_nothing() {
 }
 
 #[test]
+fn any_text_is_a_query_that_can_be_asked_or_an_error_inside_it() {
+    attack("query", 4_000);
+}
+
+#[test]
 fn any_file_is_examined() {
     attack("picture", 300);
 }

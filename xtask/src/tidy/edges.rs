@@ -39,7 +39,10 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("explore", &["model", "consensus"]),
-    ("fuzzing", &["model", "consensus", "ledger", "media"]),
+    (
+        "fuzzing",
+        &["model", "consensus", "ledger", "catalogue", "media"],
+    ),
     ("bench", &["model"]),
     (
         "experiments",
