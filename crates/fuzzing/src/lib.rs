@@ -16,7 +16,8 @@
 //! * [`query`]: what people search for.
 //! * [`picture`]: files that claim to be pictures or films.
 //!
-//! What this crate must never know: the node, its sockets and its HTTP.
+//! What this crate must never know: the node, its sockets and its HTTP. The bodies of calls between nodes are mutated in
+//! tests of the node, with the same [`mutate`].
 
 pub mod chain;
 pub mod codec;

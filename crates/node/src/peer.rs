@@ -269,4 +269,6 @@ impl Peers {
 }
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "blobs",
             "media",
             "replica",
+            // Its tests mutate what peers say.
+            "fuzzing",
         ],
     ),
     ("cli", &["model", "ledger", "media", "node"]),

@@ -181,7 +181,8 @@ fn open(
     let Some((mut file, size)) = store.open_blob(id)? else {
         return Ok(None);
     };
-    file.seek(SeekFrom::Start(request.offset_bytes))
+    // Behind the end there is nothing, however far: no disk is to be blamed for what a peer asks.
+    file.seek(SeekFrom::Start(request.offset_bytes.min(size)))
         .map_err(|source| ReadError::Read { id, source })?;
     let length = request.length_bytes.unwrap_or(u64::MAX);
     Ok(Some((size, Box::new(file.take(length)))))
