@@ -206,6 +206,7 @@ impl Engine {
         );
         let height = block.height();
         self.suspect_missed_turn(height, certificate.ballot);
+        self.count_takeover(certificate.ballot);
         let record = Record::Decided {
             block: Arc::clone(&block),
             certificate: certificate.clone(),
@@ -244,6 +245,16 @@ impl Engine {
             .is_some_and(|vote| vote.height <= height)
         {
             self.held_vote = None;
+        }
+    }
+
+    fn count_takeover(&mut self, decided: Ballot) {
+        if decided.k < 2 {
+            return;
+        }
+        self.counters.takeovers_decided += 1;
+        if decided.node == self.me.node && decided.boot == self.me.boot {
+            self.counters.takeovers_won += 1;
         }
     }
 

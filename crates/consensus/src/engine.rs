@@ -11,6 +11,7 @@ use model::{
 
 use crate::acceptor::Acceptor;
 use crate::chain::{CatchUp, Log, Tip};
+use crate::counters::Counters;
 use crate::effect::{DiskRoom, Effect, Input, StopReason, Urgency};
 use crate::learner::Learner;
 use crate::message::{Beacon, Message};
@@ -135,6 +136,7 @@ pub struct Engine {
     pub(crate) catch_up: CatchUp,
     pub(crate) disk: DiskRoom,
     pub(crate) leaving: bool,
+    pub(crate) counters: Counters,
     /// When the last beacons and pings went out.
     touched: Option<Instant>,
     pub(crate) own_messages: VecDeque<(LogSeq, Message)>,
@@ -191,6 +193,7 @@ impl Engine {
             catch_up: CatchUp::default(),
             disk: DiskRoom::Free,
             leaving: false,
+            counters: Counters::default(),
             touched: None,
             own_messages: VecDeque::new(),
             stash: Vec::new(),
@@ -473,6 +476,7 @@ impl Engine {
     }
 
     pub(crate) fn refuse(&mut self, from: NodeId, why: &'static str) {
+        self.counters.refused += 1;
         self.effects.push_back(Effect::Refused { from, why });
     }
 
@@ -695,6 +699,11 @@ impl Engine {
     /// The vote at the undecided height.
     pub fn vote(&self) -> Vote {
         self.acceptor.vote(self.tip.height().next())
+    }
+
+    /// What happened how often since this incarnation started.
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// Whether a quorum of voters, this node counted if it is one, was heard within the last second.

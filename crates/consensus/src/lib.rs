@@ -25,6 +25,7 @@
 
 mod acceptor;
 mod chain;
+mod counters;
 pub mod effect;
 mod engine;
 pub mod fingerprint;
@@ -41,6 +42,7 @@ mod takeover;
 mod turn;
 mod vote;
 
+pub use counters::Counters;
 pub use effect::{DiskRoom, Effect, Input, ReadId, StopReason, Urgency};
 pub use engine::{Config, Engine, PeerStatus, Phase, Recovered};
 pub use message::{Accept, Beacon, Message, Seen};

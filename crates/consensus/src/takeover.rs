@@ -73,6 +73,7 @@ impl Engine {
             boot: self.me.boot,
         };
         let height = self.tip.height().next();
+        self.counters.takeovers_started += 1;
         self.proposer.attempt = Attempt::Preparing(Preparing {
             ballot,
             promises: BTreeMap::new(),
@@ -111,7 +112,10 @@ impl Engine {
         if preparing.ballot != ballot {
             return;
         }
-        preparing.promises.insert(from, accepted);
+        let first = preparing.promises.insert(from, accepted).is_none();
+        if first && from != self.me.node {
+            self.counters.promises_received += 1;
+        }
         if preparing.promises.len() < quorum {
             return;
         }
@@ -159,6 +163,7 @@ impl Engine {
             return;
         }
         self.proposer.saw(promised);
+        self.counters.nacks_received += 1;
         let left = self
             .proposer
             .refused(ballot, from)

@@ -89,6 +89,7 @@ impl Engine {
         if self.linger_due().is_none_or(|due| self.now.instant < due) {
             return;
         }
+        self.counters.turns_used += 1;
         self.proposer.turn_used = true;
         let (block, workers) = self.new_block();
         self.propose(Ballot::of_turn(self.me), block, workers);

@@ -30,6 +30,7 @@ impl Engine {
             }
             Verdict::Repeat(seq) => seq,
             Verdict::Refused(promised) => {
+                self.counters.nacks_sent += 1;
                 self.send(
                     LogSeq(0),
                     from,
@@ -127,6 +128,7 @@ impl Engine {
                 self.send(seq, from, message);
             }
             Verdict::Refused(promised) => {
+                self.counters.nacks_sent += 1;
                 self.send(
                     LogSeq(0),
                     from,

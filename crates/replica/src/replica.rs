@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use consensus::{
-    DiskRoom, Effect, Engine, Message, PeerStatus, Phase, Recovered, Role, StopReason, Urgency,
+    Counters, DiskRoom, Effect, Engine, Message, PeerStatus, Phase, Recovered, Role, StopReason,
+    Urgency,
 };
 use ledger::{Completion, Disk, Ledger, Reader};
 use model::{
@@ -72,6 +73,8 @@ pub struct Status {
     pub role: Role,
     /// The other nodes: voters, learners, and who has left.
     pub peers: Vec<PeerStatus>,
+    /// What happened how often since the start.
+    pub counters: Counters,
 }
 
 /// A message that waits for its record.
@@ -378,6 +381,7 @@ impl<D: Disk> Replica<D> {
             disk: self.disk,
             role: self.engine.role(),
             peers: self.engine.peer_status(now),
+            counters: self.engine.counters(),
         }
     }
 

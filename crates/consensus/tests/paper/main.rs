@@ -10,6 +10,7 @@
     reason = "a test that is wrong panics"
 )]
 
+mod counting;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod progress;
