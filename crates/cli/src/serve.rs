@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use node::config::NodeConfig;
+use node::logging::{self, Logging, LoggingError};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
 
@@ -34,13 +34,21 @@ pub(crate) struct Serve {
 enum LogFormat {
     /// For people
     Text,
-    /// One object per line
+    /// For programs: one object per line, in the Elastic Common Schema
     Json,
+}
+
+impl From<LogFormat> for logging::LogFormat {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
 }
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        start_logging(self.log_format)?;
         let config = NodeConfig::load_with(&self.config, |name| {
             if name == "STARLING_HTTP_INSECURE" {
                 return self.insecure_http.then(|| "true".to_owned());
@@ -48,6 +56,7 @@ impl Serve {
             std::env::var(name).ok()
         });
         let config = config.map_err(|error| Failure::Fatal(error.into()))?;
+        let _logging = start_logging(self.log_format, &config.name)?;
         let shutdown = asked_to_stop(self.exit_with_stdin).map_err(|error| {
             Failure::Fatal(anyhow::Error::new(error).context("waiting for signals"))
         })?;
@@ -57,20 +66,17 @@ impl Serve {
     }
 }
 
-fn start_logging(format: LogFormat) -> Result<(), Failure> {
-    let directives = std::env::var("STARLING_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = EnvFilter::try_new(&directives)
-        .map_err(|error| Failure::Usage(format!("STARLING_LOG is {directives:?}: {error}")))?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => logs
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .init(),
-        LogFormat::Json => logs.json().init(),
-    }
-    Ok(())
+/// What is logged if nobody says.
+const USUAL: &str = "info";
+
+fn start_logging(format: LogFormat, node: &str) -> Result<Logging, Failure> {
+    let directives = std::env::var("STARLING_LOG").unwrap_or_else(|_| USUAL.to_owned());
+    logging::start(format.into(), &directives, node).map_err(|error| match &error {
+        LoggingError::Filter { source, .. } => {
+            Failure::Usage(format!("STARLING_LOG: {error}: {source}"))
+        }
+        _ => Failure::Fatal(error.into()),
+    })
 }
 
 /// Completes on SIGTERM, on SIGINT, and, if wanted, at the end of stdin.

@@ -13,13 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Outcome, Reader};
 use model::{Height, Position};
 use replica::{AppliedBlock, Disposition};
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
+
+use crate::metrics::{CatalogueMetrics, seconds};
 
 /// A run ends at this many blocks or commands.
 const RUN_BLOCKS: usize = 512;
@@ -50,14 +52,16 @@ pub(crate) struct Feeder {
     catalogue: Catalogue,
     run: Vec<BlockInput>,
     commands: usize,
+    metrics: CatalogueMetrics,
 }
 
 impl Feeder {
-    pub(crate) fn new(catalogue: Catalogue) -> Self {
+    pub(crate) fn new(catalogue: Catalogue, metrics: CatalogueMetrics) -> Self {
         Self {
             catalogue,
             run: Vec::new(),
             commands: 0,
+            metrics,
         }
     }
 
@@ -87,7 +91,9 @@ impl Feeder {
         if self.run.is_empty() {
             return Ok(Vec::new());
         }
+        let begun = Instant::now();
         let applied = self.catalogue.apply(&self.run)?;
+        self.metrics.apply.observe(seconds(begun.elapsed()));
         self.commands = 0;
         self.run.clear();
         Ok(applied)

@@ -31,6 +31,7 @@ use self::files::Files;
 use self::queue::Queue;
 use self::writer::Writer;
 use crate::Faults;
+use crate::metrics::DiskMetrics;
 
 /// How long a lazy write waits for one that is not.
 pub const LAZY_WAIT: Duration = Duration::from_millis(20);
@@ -73,9 +74,10 @@ impl FileDisk {
     ///
     /// # Errors
     /// If what an earlier run left cannot be flushed, or no thread can be started.
-    pub fn open(
+    pub(crate) fn open(
         folder: &Path,
         faults: Faults,
+        metrics: &DiskMetrics,
         on_complete: impl FnMut(Completion) + Send + 'static,
     ) -> Result<Self, OpenError> {
         let files = Arc::new(Files::new(folder.to_owned()));
@@ -83,8 +85,14 @@ impl FileDisk {
             path: folder.to_owned(),
             source,
         })?;
-        let queue = Arc::new(Queue::default());
-        let writer = Writer::new(files.clone(), queue.clone(), faults, Box::new(on_complete));
+        let queue = Arc::new(Queue::new(metrics.queue.clone()));
+        let writer = Writer::new(
+            files.clone(),
+            queue.clone(),
+            faults,
+            metrics.clone(),
+            Box::new(on_complete),
+        );
         let thread = std::thread::Builder::new()
             .name("disk".to_owned())
             .spawn(move || writer.run())

@@ -14,13 +14,17 @@ mod faults;
 pub mod http;
 pub mod identity;
 pub mod init;
+pub mod logging;
+mod metrics;
 pub mod peer;
 pub mod replica_thread;
 mod serve;
+mod telemetry;
 
 pub use catalogue_thread::{Behind, CatalogueHandle};
 pub use config::NodeConfig;
 pub use faults::{FaultError, Faults};
+pub use metrics::Metrics;
 pub use replica_thread::{
     Decision, DecisionKind, NodeStatus, ReadError, ReplicaHandle, Request, SubmitError,
 };

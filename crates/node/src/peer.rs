@@ -114,6 +114,10 @@ pub struct PeerStatus {
     pub name: String,
     /// Whether our stream to it is open.
     pub connected: bool,
+    /// How many messages to it wait.
+    pub waiting: usize,
+    /// How many bytes they are.
+    pub waiting_bytes: usize,
     /// How many messages to it were given up.
     pub dropped: u64,
     /// How many things it sent were refused.
@@ -236,12 +240,17 @@ impl Peers {
 
     /// How things stand with each peer, in the order of their keys.
     pub fn status(&self) -> Vec<PeerStatus> {
-        let status = |(id, peer): (&NodeId, &Peer)| PeerStatus {
-            id: *id,
-            name: peer.name.clone(),
-            connected: peer.outbox.is_connected(),
-            dropped: peer.outbox.dropped(),
-            refused: self.shared.refusals.count(*id),
+        let status = |(id, peer): (&NodeId, &Peer)| {
+            let (waiting, waiting_bytes) = peer.outbox.waiting();
+            PeerStatus {
+                id: *id,
+                name: peer.name.clone(),
+                connected: peer.outbox.is_connected(),
+                waiting,
+                waiting_bytes,
+                dropped: peer.outbox.dropped(),
+                refused: self.shared.refusals.count(*id),
+            }
         };
         self.shared.peers.iter().map(status).collect()
     }

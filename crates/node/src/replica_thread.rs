@@ -4,7 +4,7 @@
 //! clients, completions of the disk. Peers' messages and clients' commands are turned away when the channel is full
 //! (a message may be lost, a client hears "busy"); the disk's completions wait, because they empty it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, RwLock};
@@ -19,9 +19,10 @@ use model::{
 };
 use replica::{AppliedBlock, Disposition, Input, Output, Replica, Status};
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, debug_span, error, info, warn};
 
 use crate::disk::FileDisk;
+use crate::metrics::{ReplicaMetrics, seconds};
 use crate::peer::Peers;
 
 /// What may wait for the replica thread.
@@ -141,6 +142,8 @@ pub struct ReadError;
 pub struct NodeStatus {
     /// What the replica shows of itself.
     pub replica: Status,
+    /// How many messages of each peer the engine refused.
+    pub refused: BTreeMap<NodeId, u64>,
     /// When the snapshot was taken.
     pub taken: std::time::Instant,
 }
@@ -148,7 +151,7 @@ pub struct NodeStatus {
 /// Talks to the replica thread. Cheap to clone.
 #[derive(Clone)]
 pub struct ReplicaHandle {
-    events: SyncSender<Event>,
+    events: Sender,
     shared: Arc<Shared>,
     reader: Reader,
 }
@@ -187,10 +190,36 @@ impl Clock {
     }
 }
 
+/// A way into the replica thread that shows how much waits in it.
+#[derive(Clone)]
+struct Sender {
+    events: SyncSender<Event>,
+    metrics: ReplicaMetrics,
+}
+
+impl Sender {
+    /// Fails if there is no room, or nobody to take it.
+    fn try_send(&self, event: Event) -> Result<(), TrySendError<Event>> {
+        // Before it can be taken out, so that the count is never below zero.
+        self.metrics.inbox.inc();
+        self.events
+            .try_send(event)
+            .inspect_err(|_| self.metrics.inbox.dec())
+    }
+
+    /// Waits for room. After the replica thread has ended nobody needs to know.
+    fn send(&self, event: Event) {
+        self.metrics.inbox.inc();
+        if self.events.send(event).is_err() {
+            self.metrics.inbox.dec();
+        }
+    }
+}
+
 /// The sending ends that exist before the replica does: peers and the disk are given theirs first.
 #[derive(Clone)]
 pub(crate) struct Inlet {
-    events: SyncSender<Event>,
+    events: Sender,
 }
 
 /// The receiving end, to be handed to [`start`].
@@ -199,22 +228,25 @@ pub(crate) struct Outlet {
 }
 
 /// Makes the channel into the replica thread.
-pub(crate) fn channel() -> (Inlet, Outlet) {
-    let (sender, receiver) = sync_channel(CHANNEL_LENGTH);
-    (Inlet { events: sender }, Outlet { events: receiver })
+pub(crate) fn channel(metrics: &ReplicaMetrics) -> (Inlet, Outlet) {
+    let (events, receiver) = sync_channel(CHANNEL_LENGTH);
+    let metrics = metrics.clone();
+    let events = Sender { events, metrics };
+    (Inlet { events }, Outlet { events: receiver })
 }
 
 impl Inlet {
     /// A peer said something. Dropped if the replica is too far behind: messages may be lost.
     pub(crate) fn peer(&self, from: NodeId, message: Message) {
         // Losing it is what the protocol expects of a network; the peer repeats what matters.
-        let _ = self.events.try_send(Event::Peer { from, message });
+        if self.events.try_send(Event::Peer { from, message }).is_err() {
+            self.events.metrics.inbox_dropped.inc();
+        }
     }
 
     /// The disk reports. Waits for room.
     pub(crate) fn disk(&self, completion: Completion) {
-        // After the replica thread has ended nobody needs to know.
-        let _ = self.events.send(Event::Disk(completion));
+        self.events.send(Event::Disk(completion));
     }
 }
 
@@ -262,12 +294,14 @@ pub(crate) fn start(
         time: AtomicU64::new(status.time.0),
         status: RwLock::new(Arc::new(NodeStatus {
             replica: status,
+            refused: BTreeMap::new(),
             taken: std::time::Instant::now(),
         })),
         tip: watch::Sender::new(tip),
         clock,
     });
     let reader = replica.reader();
+    let metrics = inlet.events.metrics.clone();
     let handle = ReplicaHandle {
         events: inlet.events,
         shared: Arc::clone(&shared),
@@ -282,6 +316,7 @@ pub(crate) fn start(
         reads: HashMap::new(),
         next_read: 0,
         refusals: Refusals::default(),
+        metrics,
     };
     let thread = std::thread::Builder::new()
         .name("replica".to_owned())
@@ -292,12 +327,12 @@ pub(crate) fn start(
 impl Running {
     /// Gives the turn away; the node goes on until [`Running::stop`].
     pub(crate) fn give_turn_away(&self) {
-        let _ = self.handle.events.send(Event::Yield);
+        self.handle.events.send(Event::Yield);
     }
 
     /// Ends the thread and waits for it; what is queued for the disk is written.
     pub(crate) fn stop(self) {
-        let _ = self.handle.events.send(Event::Stop);
+        self.handle.events.send(Event::Stop);
         if self.thread.join().is_err() {
             error!("the replica thread panicked");
         }
@@ -351,7 +386,8 @@ impl ReplicaHandle {
                 TrySendError::Full(_) => SubmitError::Busy,
                 TrySendError::Disconnected(_) => SubmitError::Stopped,
             })?;
-        match tokio::time::timeout_at(deadline, answer).await {
+        let decided = tokio::time::timeout_at(deadline, answer);
+        match decided.instrument(debug_span!("decide")).await {
             Ok(Ok(reply)) => reply,
             // The thread ended, or the time did: nobody can tell what becomes of the command.
             Ok(Err(_)) | Err(_) => Err(SubmitError::Unknown),
@@ -410,10 +446,17 @@ struct Worker {
     shared: Arc<Shared>,
     peers: Peers,
     decided: Box<dyn FnMut(Arc<AppliedBlock>) + Send>,
-    writes: HashMap<LeafHash, oneshot::Sender<Reply>>,
+    writes: HashMap<LeafHash, Write>,
     reads: HashMap<ReadId, oneshot::Sender<Height>>,
     next_read: u64,
     refusals: Refusals,
+    metrics: ReplicaMetrics,
+}
+
+/// A command that a client waits for.
+struct Write {
+    reply: oneshot::Sender<Reply>,
+    since: std::time::Instant,
 }
 
 impl Worker {
@@ -455,6 +498,7 @@ impl Worker {
     }
 
     fn take(&mut self, event: Event) {
+        self.metrics.inbox.dec();
         let now = self.shared.clock.now();
         match event {
             Event::Peer { from, message } => {
@@ -500,7 +544,8 @@ impl Worker {
             let _ = reply.send(answer);
             return;
         }
-        self.writes.insert(command.leaf(), reply);
+        let since = std::time::Instant::now();
+        self.writes.insert(command.leaf(), Write { reply, since });
         self.replica.take(now, Input::Submit(command));
     }
 
@@ -556,10 +601,13 @@ impl Worker {
         self.shared.time.store(time.0, Ordering::Release);
         (self.decided)(Arc::clone(applied));
         self.shared.tip.send_replace(block.height());
+        self.metrics.blocks.inc();
+        self.metrics.commands.inc_by(block.entries().len() as u64);
         for ((index, entry), disposition) in (0..).zip(block.entries()).zip(&applied.dispositions) {
-            let Some(reply) = self.writes.remove(&entry.leaf()) else {
+            let Some(write) = self.writes.remove(&entry.leaf()) else {
                 continue;
             };
+            self.metrics.decide.observe(seconds(write.since.elapsed()));
             let position = Position {
                 height: block.height(),
                 index,
@@ -571,7 +619,7 @@ impl Worker {
                 // Certainly not applied, and not by the client's fault: it hears "unknown" and tries again.
                 Disposition::Expired | Disposition::Erased | Disposition::Malformed => continue,
             };
-            let _ = reply.send(Ok(Decision {
+            let _ = write.reply.send(Ok(Decision {
                 position,
                 time,
                 kind,
@@ -588,6 +636,7 @@ impl Worker {
         let replica = self.replica.status(self.shared.clock.now().instant);
         let status = NodeStatus {
             replica,
+            refused: self.refusals.counts(),
             taken: std::time::Instant::now(),
         };
         *self.shared.status.write().expect("see status") = Arc::new(status);
@@ -601,6 +650,11 @@ struct Refusals {
 }
 
 impl Refusals {
+    fn counts(&self) -> BTreeMap<NodeId, u64> {
+        let counts = self.peers.iter().map(|(peer, (count, _))| (*peer, *count));
+        counts.collect()
+    }
+
     fn note(&mut self, from: NodeId, why: &'static str) {
         let (count, logged) = self.peers.entry(from).or_default();
         *count += 1;

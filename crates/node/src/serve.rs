@@ -18,6 +18,7 @@ use crate::catalogue_thread::{self, CatalogueHandle, Feeder};
 use crate::config::NodeConfig;
 use crate::disk::FileDisk;
 use crate::identity::Identity;
+use crate::metrics::Metrics;
 use crate::peer::{PeerAddress, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
 use crate::{disk, http, identity, peer};
@@ -37,6 +38,8 @@ pub struct App {
     pub blobs: blobs::Store,
     /// The other members.
     pub peers: Peers,
+    /// What operators see in numbers.
+    pub metrics: Metrics,
 }
 
 /// Why a node does not run.
@@ -101,6 +104,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let config = Arc::new(config);
+    let version = env!("CARGO_PKG_VERSION");
+    info!(version, folder = %config.folder.display(), "starting");
     let faults = Faults::from_environment()?;
     let identity = Identity::load(&config.folder.join("identity"))?;
     let blobs = blobs::Store::open(&config.folder)?;
@@ -109,7 +114,8 @@ pub async fn serve(
     let listen = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
 
-    let (inlet, outlet) = replica_thread::channel();
+    let metrics = Metrics::new();
+    let (inlet, outlet) = replica_thread::channel(metrics.replica());
     let opening = Opening::new(faults.clock_offset_ms);
     let catalogue_path = config.folder.join("catalogue.sqlite");
     let (replica, feeder) = open_replica(
@@ -119,6 +125,7 @@ pub async fn serve(
         faults,
         &inlet,
         &opening,
+        &metrics,
     )?;
     let membership = Arc::new(replica.roster().voters().clone());
 
@@ -144,6 +151,7 @@ pub async fn serve(
         catalogue: catalogue.handle.clone(),
         blobs,
         peers,
+        metrics,
     };
     let closing = CancellationToken::new();
     let server = http::serve(app, listener, tls, closing.clone());
@@ -163,6 +171,7 @@ pub async fn serve(
     .await
     .unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
     links.shutdown().await;
+    info!("stopped");
     Ok(())
 }
 
@@ -174,10 +183,13 @@ fn open_replica(
     faults: Faults,
     inlet: &Inlet,
     opening: &Opening,
+    metrics: &Metrics,
 ) -> Result<(Replica<FileDisk>, Feeder), ServeError> {
     let ledger_folder = folder.join("ledger");
     let completions = inlet.clone();
-    let disk = FileDisk::open(&ledger_folder, faults, move |done| completions.disk(done))?;
+    let disk = FileDisk::open(&ledger_folder, faults, metrics.disk(), move |done| {
+        completions.disk(done);
+    })?;
     // Before anything is written to it.
     let genesis = ledger::read_genesis(&*disk.storage()).map_err(replica::OpenError::from)?;
     let chain = genesis.header().chain;
@@ -195,7 +207,7 @@ fn open_replica(
             "the catalogue could not be used and is rebuilt from the ledger"
         );
     }
-    let mut feeder = Feeder::new(catalogue);
+    let mut feeder = Feeder::new(catalogue, metrics.catalogue().clone());
     let mut failed = None;
     let (mut nonce, mut seed) = ([0; 16], [0; 8]);
     fill(&mut nonce)?;

@@ -7,11 +7,14 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use ledger::Write;
+use prometheus::IntGauge;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// How many writes wait, for operators.
+    length: IntGauge,
 }
 
 #[derive(Debug, Default)]
@@ -23,12 +26,23 @@ struct State {
 }
 
 impl Queue {
+    /// Empty, with its length shown by `length`.
+    pub(super) fn new(length: IntGauge) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            length,
+        }
+    }
+
     pub(super) fn push(&self, write: Write) {
         let mut state = self.lock();
         let first = state.writes.is_empty();
         let urgent = !write.lazy;
         state.urgent += usize::from(urgent);
         state.writes.push_back(write);
+        // Under the lock, so that the count is never below zero.
+        self.length.inc();
         drop(state);
         // A lazy write that joins others changes nothing for the thread.
         if first || urgent {
@@ -59,6 +73,8 @@ impl Queue {
         }
         state.urgent = 0;
         let writes = std::mem::take(&mut state.writes);
+        self.length
+            .sub(i64::try_from(writes.len()).unwrap_or(i64::MAX));
         (!writes.is_empty()).then_some(writes)
     }
 

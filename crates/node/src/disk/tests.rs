@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn open(folder: &Path, faults: Faults) -> (FileDisk, Receiver<Completion>) {
     let (sender, completions) = channel();
-    let disk = FileDisk::open(folder, faults, move |completion| {
+    let disk = FileDisk::open(folder, faults, &DiskMetrics::unread(), move |completion| {
         sender.send(completion).expect("the test listens");
     });
     (disk.unwrap(), completions)

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ledger::{Completion, Write};
 use model::LogSeq;
@@ -13,6 +14,7 @@ use super::files::Files;
 use super::queue::Queue;
 use super::{LAZY_WAIT, ROOM_RETRY};
 use crate::Faults;
+use crate::metrics::{DiskMetrics, seconds};
 
 /// Why the thread ends early.
 enum Stop {
@@ -33,6 +35,7 @@ pub(super) struct Writer {
     files: Arc<Files>,
     queue: Arc<Queue>,
     faults: Faults,
+    metrics: DiskMetrics,
     on_complete: Box<dyn FnMut(Completion) + Send>,
     /// The file written last.
     current: Option<(String, File)>,
@@ -51,12 +54,14 @@ impl Writer {
         files: Arc<Files>,
         queue: Arc<Queue>,
         faults: Faults,
+        metrics: DiskMetrics,
         on_complete: Box<dyn FnMut(Completion) + Send>,
     ) -> Self {
         Self {
             files,
             queue,
             faults,
+            metrics,
             on_complete,
             current: None,
             dirty: false,
@@ -120,6 +125,7 @@ impl Writer {
         };
         let Err(error) = file.write_all_at(&write.bytes, write.offset) else {
             self.dirty = true;
+            self.metrics.written.inc_by(write.bytes.len() as u64);
             return Ok(());
         };
         if is_full(&error) {
@@ -178,6 +184,7 @@ impl Writer {
         };
         if self.dirty {
             self.flushes += 1;
+            let begun = Instant::now();
             if !self.faults.flush_delay.is_zero() {
                 std::thread::sleep(self.faults.flush_delay);
             }
@@ -187,6 +194,7 @@ impl Writer {
                 ));
             }
             file.sync_data().map_err(not_full)?;
+            self.metrics.flush.observe(seconds(begun.elapsed()));
             self.dirty = false;
         }
         Ok(())

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{Redirect, Response};
 use axum::routing;
+use axum::{Extension, Router};
 use serde::Serialize;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder};
@@ -15,7 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::problem::{Code, Document, Fault};
+use super::problem::{Code, Document, Fault, Problem};
+use super::server::Leaving;
 use super::{Api, reply};
 
 /// What every call has in common, told once.
@@ -107,12 +108,18 @@ async fn health() -> Response {
 
 /// Whether the node serves reads
 ///
-/// Says nothing about the quorum; `/api/v1/cluster` does.
+/// Says nothing about the quorum; `/api/v1/cluster` does. A node that has been asked to stop is not ready.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "getReadiness", tag = "node", security(()),
-    responses((status = 200, description = "It does", body = Sign)),
+    responses(
+        (status = 200, description = "It does", body = Sign),
+        (status = 503, description = "It is about to stop", body = Document, content_type = "application/problem+json"),
+    ),
 )]
-async fn ready() -> Response {
+async fn ready(leaving: Option<Extension<Leaving>>) -> Result<Response, Problem> {
+    if leaving.is_some_and(|Extension(leaving)| leaving.is_under_way()) {
+        return Err(Problem::new(Code::Stopped, "the node is about to stop"));
+    }
     // The listener opens when ledger and catalogue are; from then on reads are served.
-    reply::json(StatusCode::OK, &Sign { status: "ready" })
+    Ok(reply::json(StatusCode::OK, &Sign { status: "ready" }))
 }

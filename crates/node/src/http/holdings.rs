@@ -18,11 +18,14 @@ use ::blobs::{BlobWriter, ReadError, Staged, Store, Verdict, WriteError};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use model::{BlobId, NodeId};
+use prometheus::IntCounter;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::problem::{Code, Problem};
 use crate::App;
+use crate::metrics::BlobMetrics;
 use crate::peer::{FetchBlobError, Peers};
 
 /// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
@@ -53,6 +56,7 @@ struct Shared {
     examiners: Semaphore,
     sound: Mutex<HashMap<BlobId, Stamp>>,
     fetches: Mutex<HashMap<BlobId, Arc<tokio::sync::Mutex<()>>>>,
+    metrics: BlobMetrics,
 }
 
 /// By which a file is known to be untouched since it was checked.
@@ -91,6 +95,7 @@ pub(crate) struct Incoming {
     buffer: Vec<u8>,
     size: u64,
     limit: u64,
+    uploaded: IntCounter,
     /// Writes the chunk before, while the next one arrives.
     writer: JoinHandle<Result<BlobWriter, WriteError>>,
 }
@@ -102,6 +107,7 @@ impl Incoming {
         if self.size > self.limit {
             return Err(super::body::too_large(self.limit));
         }
+        self.uploaded.inc_by(chunk.len() as u64);
         self.buffer.extend_from_slice(chunk);
         if self.buffer.len() >= CHUNK_BYTES {
             let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK_BYTES));
@@ -145,6 +151,7 @@ impl Holdings {
             examiners: Semaphore::new(EXAMINERS),
             sound: Mutex::default(),
             fetches: Mutex::default(),
+            metrics: app.metrics.blobs().clone(),
         }))
     }
 
@@ -156,6 +163,7 @@ impl Holdings {
             buffer: Vec::new(),
             size: 0,
             limit,
+            uploaded: self.0.metrics.uploaded.clone(),
             writer,
         }
     }
@@ -212,6 +220,14 @@ impl Holdings {
 
     /// Has one peer store a blob.
     async fn copy(&self, peer: NodeId, id: BlobId, size: u64) -> bool {
+        let span = tracing::debug_span!("copy_blob", %peer, blob = %id, size);
+        let stored = self.try_copy(peer, id, size).instrument(span).await;
+        let result = if stored { "stored" } else { "failed" };
+        self.0.metrics.copies.with_label_values(&[result]).inc();
+        stored
+    }
+
+    async fn try_copy(&self, peer: NodeId, id: BlobId, size: u64) -> bool {
         let limit = COPY_TIMEOUT + seconds(size, DEAD_PEER_RATE);
         let path = self.0.store.path(id);
         let put = self.0.peers.put_blob(peer, id, size, &path);

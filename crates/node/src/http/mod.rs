@@ -11,6 +11,8 @@
 //! looked at by `media`, and only then named in a command. They go out through `content`: from this node if it has
 //! them intact, else fetched from a peer first. `holdings` does both and never gives out a byte that was not checked.
 //!
+//! `watch` notes every request in numbers, in the log and in traces; `metrics` shows the numbers.
+//!
 //! Routes and their documentation are declared together, and the OpenAPI document is made from them.
 //!
 //! Deliberately not here: any decision about agreement, any SQL, and any knowledge of a file's format.
@@ -31,6 +33,7 @@ mod json;
 mod ledger;
 mod limits;
 mod metadata;
+mod metrics;
 mod once;
 mod params;
 mod problem;
@@ -42,6 +45,7 @@ mod search;
 mod server;
 mod tokens;
 mod upload;
+mod watch;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -57,6 +61,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::auth::TokenCache;
@@ -64,6 +69,7 @@ use self::call::{MayRead, Reflected};
 use self::holdings::Holdings;
 use self::once::Places;
 use self::problem::Problem;
+use self::watch::Watched;
 use crate::App;
 
 pub use self::problem::{Code, Fault};
@@ -148,6 +154,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(docs::frame())
         .merge(docs::routes())
         .merge(limits::routes())
+        .merge(metrics::routes())
         .merge(cluster::routes())
         .merge(ledger::routes())
         .merge(records::routes())
@@ -161,14 +168,16 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// What every request and every answer has in common.
 async fn frame(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let watched = Watched::begin(api.app.metrics.http(), &request);
     let reflected = Reflected::new(api.app.catalogue.height());
     let mut request = body::Guarded::guard(request, body::IDLE);
     request.extensions_mut().insert(reflected.clone());
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).instrument(watched.span()).await;
     let headers = response.headers_mut();
     headers.insert(STARLING_NODE, api.node.clone());
     headers.insert(STARLING_HEIGHT, HeaderValue::from(reflected.height().0));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    watched.answered(response.status());
     response
 }
 

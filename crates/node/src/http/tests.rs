@@ -4,6 +4,7 @@ mod access;
 mod copies;
 mod document;
 mod files;
+mod metrics;
 mod records;
 
 use std::net::TcpListener;

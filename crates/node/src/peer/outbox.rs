@@ -90,6 +90,12 @@ impl Outbox {
         self.lock().open
     }
 
+    /// How many messages wait, and how many bytes they are.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.waiting.len(), state.bytes)
+    }
+
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
     }
