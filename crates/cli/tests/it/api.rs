@@ -157,6 +157,12 @@ impl Api {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
+    /// A page outside the API, asked for without a token.
+    pub(crate) async fn page(&self, path: &str) -> Answer {
+        self.send(self.http.get(format!("{}{path}", self.url)))
+            .await
+    }
+
     pub(crate) async fn is_ready(&self) -> bool {
         let answer = self.http.get(format!("{}/readyz", self.url)).send().await;
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)

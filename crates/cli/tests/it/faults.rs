@@ -85,7 +85,10 @@ async fn write(
 }
 
 /// Every acknowledged record stands where it was promised, once, on every node.
-async fn check_nothing_is_lost(cluster: &Cluster, acknowledged: &BTreeMap<Position, String>) {
+pub(crate) async fn check_nothing_is_lost(
+    cluster: &Cluster,
+    acknowledged: &BTreeMap<Position, String>,
+) {
     cluster.until_heads_equal().await;
     for node in cluster.running() {
         let records = cluster.api(node).records().await.into_iter();

@@ -21,4 +21,6 @@ mod durability;
 mod faults;
 mod files;
 mod full_disk;
+mod operations;
+mod rolling_restart;
 mod torture;
