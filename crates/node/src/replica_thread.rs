@@ -198,13 +198,17 @@ struct Sender {
 }
 
 impl Sender {
-    /// Fails if there is no room, or nobody to take it.
-    fn try_send(&self, event: Event) -> Result<(), TrySendError<Event>> {
+    /// Fails if there is no room, or nobody to take it; nothing has left this node then.
+    fn try_send(&self, event: Event) -> Result<(), SubmitError> {
         // Before it can be taken out, so that the count is never below zero.
         self.metrics.inbox.inc();
-        self.events
-            .try_send(event)
-            .inspect_err(|_| self.metrics.inbox.dec())
+        self.events.try_send(event).map_err(|error| {
+            self.metrics.inbox.dec();
+            match error {
+                TrySendError::Full(_) => SubmitError::Busy,
+                TrySendError::Disconnected(_) => SubmitError::Stopped,
+            }
+        })
     }
 
     /// Waits for room. After the replica thread has ended nobody needs to know.
@@ -376,16 +380,11 @@ impl ReplicaHandle {
             request,
         };
         let (reply, answer) = oneshot::channel();
-        self.events
-            .try_send(Event::Submit {
-                command: sealed,
-                lookup,
-                reply,
-            })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => SubmitError::Busy,
-                TrySendError::Disconnected(_) => SubmitError::Stopped,
-            })?;
+        self.events.try_send(Event::Submit {
+            command: sealed,
+            lookup,
+            reply,
+        })?;
         let decided = tokio::time::timeout_at(deadline, answer);
         match decided.instrument(debug_span!("decide")).await {
             Ok(Ok(reply)) => reply,

@@ -19,8 +19,8 @@ use super::cluster::{DemoCluster, DemoNode};
 use crate::failure::Failure;
 use crate::output;
 
-/// A node that has not stopped by then is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// A node that has not stopped by then is killed; longer than it lets requests under way go on.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Between two questions whether a node is ready.
 const READY_POLL: Duration = Duration::from_millis(50);
 /// How much of its log is shown when a node does not come up.

@@ -72,10 +72,17 @@ where
         .with_batch_exporter(exporter)
         .with_resource(resource)
         .build();
-    let layer = tracing_opentelemetry::layer()
+    Ok(Some((collecting(&provider), Exporter(provider))))
+}
+
+/// Collects the spans of the node's own code.
+fn collecting<S>(provider: &SdkTracerProvider) -> impl Layer<S> + Send + Sync + use<S>
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("starling"))
-        .with_filter(Targets::new().with_target("node", Level::DEBUG));
-    Ok(Some((layer, Exporter(provider))))
+        .with_filter(Targets::new().with_target("node", Level::DEBUG))
 }
 
 /// The span of a request, known to collectors as a server's.
@@ -120,5 +127,67 @@ pub(super) fn end_request(span: &Span, status: u16) {
     span.set_attribute("http.response.status_code", i64::from(status));
     if status >= 500 {
         span.set_status(Status::error(""));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::HeaderMap;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[derive(Debug, Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Memory {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_request_is_a_span_below_its_clients_with_what_it_caused_below_it() {
+        let memory = Memory::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(memory.clone())
+            .build();
+        let subscriber = tracing_subscriber::registry().with(collecting(&provider));
+        tracing::subscriber::with_default(subscriber, || {
+            let mut headers = HeaderMap::new();
+            let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+            headers.insert("traceparent", parent.parse().unwrap());
+            let span = request_span("POST", "/api/v1/records");
+            crate::telemetry::begin_request(&span, &headers, "POST", "/api/v1/records");
+            span.in_scope(|| drop(tracing::debug_span!("decide").entered()));
+            end_request(&span, 503);
+        });
+        let spans = memory.0.lock().unwrap().clone();
+        let [decide, request] = spans.as_slice() else {
+            panic!("{spans:?}")
+        };
+        assert_eq!(
+            (&*decide.name, &*request.name),
+            ("decide", "POST /api/v1/records")
+        );
+        let trace = request.span_context.trace_id();
+        assert_eq!(trace.to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(decide.span_context.trace_id(), trace);
+        assert_eq!(request.parent_span_id.to_string(), "b7ad6b7169203331");
+        assert_eq!(decide.parent_span_id, request.span_context.span_id());
+        assert_eq!(request.span_kind, opentelemetry::trace::SpanKind::Server);
+        assert!(matches!(request.status, Status::Error { .. }));
+        let said = |name: &str| {
+            request
+                .attributes
+                .iter()
+                .any(|pair| pair.key.as_str() == name)
+        };
+        assert!(said("http.route") && said("http.response.status_code") && said("url.path"));
     }
 }
