@@ -30,6 +30,7 @@ test: needs ## every test: crates, simulator, three-process clusters, the tour o
 check: ## formatting, lints, tidy rules, documentation warnings; never writes
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package cli --features otel -- -D warnings
 	cargo xtask tidy
 	cargo xtask proto --check
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
