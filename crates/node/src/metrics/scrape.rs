@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use consensus::{DiskRoom, Phase};
+use consensus::{DiskRoom, Phase, Role};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::{process, seconds};
@@ -168,6 +168,18 @@ fn taking_part(families: &mut Families, status: &NodeStatus) {
         "1 if the ledger's disk has no room, so that writes are refused.",
         flag(replica.disk == DiskRoom::Full),
     );
+    families.gauges(
+        "starling_members",
+        "Members of the cluster by role, this node among them.",
+        [("voter", Role::Voter), ("learner", Role::Learner)].map(|(label, role)| {
+            let peers = replica.peers.iter().map(|peer| peer.role);
+            let roles = peers.chain([replica.role]);
+            (
+                vec![("role", label)],
+                size(roles.filter(|has| *has == role).count()),
+            )
+        }),
+    );
     let has_turn = replica.turn == Some(replica.me);
     families.gauge(
         "starling_has_turn",
@@ -270,48 +282,49 @@ fn peers(families: &mut Families, app: &App, status: &NodeStatus) {
         "Connections refused because whoever made them is not a member.",
         number(app.peers.strangers_refused()),
     );
-    voters(families, &links, status);
+    members(families, &links, status);
 }
 
-/// What the protocol knows of each peer.
-fn voters(families: &mut Families, links: &[PeerStatus], status: &NodeStatus) {
+/// What the protocol knows of each peer. A node that was removed is missed by nobody.
+fn members(families: &mut Families, links: &[PeerStatus], status: &NodeStatus) {
     let head = status.replica.tip.0;
     let known = links.iter().filter_map(|link| {
-        let mut voters = status.replica.peers.iter();
-        let voter = voters.find(|voter| voter.node == link.id)?;
-        Some((link.name.as_str(), voter))
+        let mut members = status.replica.peers.iter();
+        let is_it = |peer: &&consensus::PeerStatus| peer.node == link.id;
+        let member = members.find(is_it)?;
+        (member.role != Role::Outsider).then_some((link.name.as_str(), member))
     });
     let known: Vec<_> = known.collect();
-    let mut of_voters = |name, help, value: &dyn Fn(&consensus::PeerStatus) -> f64| {
+    let mut of_members = |name, help, value: &dyn Fn(&consensus::PeerStatus) -> f64| {
         let samples = known
             .iter()
-            .map(|(peer, voter)| (vec![("peer", *peer)], value(voter)));
+            .map(|(peer, member)| (vec![("peer", *peer)], value(member)));
         families.gauges(name, help, samples);
     };
-    of_voters(
+    of_members(
         "starling_peer_up",
         "1 if the peer was heard within the last second.",
-        &|voter| flag(voter.alive),
+        &|member| flag(member.alive),
     );
-    of_voters(
+    of_members(
         "starling_peer_suspect",
         "1 if the peer missed its turn and has not caught up since.",
-        &|voter| flag(voter.suspect),
+        &|member| flag(member.suspect),
     );
-    of_voters(
+    of_members(
         "starling_peer_height",
         "The height of the last block the peer said it has.",
-        &|voter| number(voter.tip.0),
+        &|member| number(member.tip.0),
     );
-    of_voters(
+    of_members(
         "starling_peer_lag_blocks",
         "How many blocks the peer is behind this node.",
-        &|voter| number(head.saturating_sub(voter.tip.0)),
+        &|member| number(head.saturating_sub(member.tip.0)),
     );
-    of_voters(
+    of_members(
         "starling_peer_round_trip_seconds",
         "A high percentile of the round trip to the peer.",
-        &|voter| seconds(voter.round_trip),
+        &|member| seconds(member.round_trip),
     );
 }
 
