@@ -6,10 +6,12 @@ mod document;
 mod files;
 mod metrics;
 mod records;
+mod stopping;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -164,9 +166,19 @@ fn client(authority: &[u8]) -> Client {
         .unwrap()
 }
 
+/// Nobody listens there and no other test is given them. The ports are below those that the system gives to outgoing
+/// connections: one of those could be in use again before the node listens.
 fn free_addresses() -> [String; 2] {
-    let listeners = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().to_string())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test programs that run at the same time begin at different places.
+    let start = u16::try_from(std::process::id() * 613 % 20_000).unwrap();
+    let mut free = std::iter::repeat_with(|| {
+        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        ("127.0.0.1", 12_000 + offset % 20_000)
+    })
+    .filter(|address| TcpListener::bind(address).is_ok())
+    .map(|(host, port)| format!("{host}:{port}"));
+    [free.next().unwrap(), free.next().unwrap()]
 }
 
 /// Status and code of a problem.
