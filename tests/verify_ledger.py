@@ -7,7 +7,7 @@ Written from docs/ledger-format.md alone, as a second opinion: it shares no code
 
 Recomputes every checksum, block hash, parent link and Merkle root and checks certificates (all of them, that of the
 head, or those of N heights spread over the chain). Prints `height=… hash=… blocks=… commands=… ok`, or names the
-fault on standard error and exits with 1. With --records it also prints every record: height, index and body in
+fault on standard error and exits with 1. Segments are checked like the log. With --records it also prints every record: height, index and body in
 base64. Do not run it on the folder of a running node: its last record may be half written.
 """
 
@@ -23,7 +23,7 @@ import zlib
 
 SECTOR = 4096
 ATOM = 512
-FIRST_RECORD = SECTOR + 64
+FILE_MIN = SECTOR + 64
 HEAD = struct.Struct(">4sB3sQQIIIIII")
 GENESIS, START, VOTE, DECIDED = range(4)
 FILLER = 0xFF
@@ -301,10 +301,28 @@ def ed25519_verify(key, message, signature):
 # --- 5. Log files ---------------------------------------------------------------------------------------------------
 
 
+class Header:
+    """A file's header, and what was known when the file was begun if it says so."""
+
+    def __init__(self, base, extended=None):
+        self.chain, self.nonce = base[16:32], base[32:48]
+        self.origin, self.length, self.intact = None, 64, True
+        if extended is not None:
+            self.length = 128
+            self.intact = len(extended) == 128 and crc(extended[:124]) == int.from_bytes(extended[124:], "big")
+            self.number, self.link = struct.unpack(">QI", base[48:60])
+            if self.intact:
+                self.boot, self.floor, self.tip, self.tip_hash = struct.unpack(">QQQ32s", extended[64:120])
+                self.origin = self
+
+    def __eq__(self, other):
+        return other is not None and vars(self) | {"origin": 0} == vars(other) | {"origin": 0}
+
+
 class File:
     def __init__(self, path):
         self.path, self.name, self.number = path, path.name, int(path.stem)
-        self.nonce = None
+        self.nonce, self.first_record = None, FILE_MIN
 
     @functools.cached_property
     def data(self):
@@ -320,21 +338,22 @@ class File:
         good = next((copy for copy in copies if copy), None)
         if good is None:
             return None
-        if copies[0] != copies[1] or any(b != FILLER for b in self.data[64:SECTOR]):
+        if copies[0] != copies[1] or any(b != FILLER for b in self.data[good.length : SECTOR]):
             note(f"{self.name}: the beginning is damaged, a second copy makes it good")
-        if chain is not None and good[0] != chain:
-            raise Fault(f"{self.name} belongs to chain {good[0].hex()}, not {chain.hex()}")
-        self.nonce = good[1]
-        return good[0]
+        if chain is not None and good.chain != chain:
+            raise Fault(f"{self.name} belongs to chain {good.chain.hex()}, not {chain.hex()}")
+        self.nonce, self.first_record = good.nonce, SECTOR + good.length
+        return good.chain
 
     def header(self, at):
         data = self.data[at : at + 64]
         if len(data) < 64 or data[:8] != b"starling" or crc(data[:60]) != int.from_bytes(data[60:], "big"):
             return None
         version, number = struct.unpack(">II", data[8:16])
-        if version != 1:
+        if version not in (1, 2):
             raise Fault(f"{self.name} is of format version {version}")
-        return (data[16:32], data[32:48]) if number == self.number else None
+        header = Header(data, self.data[at : at + 128]) if version == 2 else Header(data)
+        return header if number == self.number and header.intact else None
 
     def head(self, at, nonce=None):
         """The head at an offset as a Record, its body not yet read; None if there is no intact one."""
@@ -376,7 +395,7 @@ class File:
                 if self.data[at + 4 : at + 5] == b"\x01" and len(nonce) == 16 and self.head(at, nonce):
                     found.append(nonce)
             return found
-        return [self.nonce or (self.header(0) or self.header(SECTOR))[1]]
+        return [self.nonce or (self.header(0) or self.header(SECTOR)).nonce]
 
     def magics(self, start):
         return [match.start() + start for match in re.finditer(b"STRL", self.data[start:])]
@@ -422,8 +441,9 @@ class Record:
 class Log:
     """Walks through the records of a log."""
 
-    def __init__(self, files):
+    def __init__(self, files, base=None):
         self.files, self.index, self.at = files, 0, 0
+        self.base = base  # how the second file begins, if the log does so there
         self.number, self.link = 0, 0  # of the next record; no link: any will do
         self.chain, self.nonce = None, bytes(16)
 
@@ -438,6 +458,8 @@ class Log:
             else:
                 self.files[self.index].release()
                 self.index, self.at = self.index + 1, 0
+                if self.index == 1 and self.base:
+                    self.number, self.link = self.base.number, self.base.link
 
     def file_records(self, file):
         if not file.data:
@@ -445,11 +467,11 @@ class Log:
         if self.at == 0:
             found = file.open(self.chain)
             if found is None:
-                raise Damaged("the file's header is damaged", len(file.data) < FIRST_RECORD)
-            self.chain, self.nonce, self.at = found, file.nonce, FIRST_RECORD
+                raise Damaged("the file's header is damaged", len(file.data) < FILE_MIN)
+            self.chain, self.nonce, self.at = found, file.nonce, file.first_record
         while any(file.data[self.at : self.at + ATOM]) or any(file.data[self.at :]):
             record = file.record(self.at)
-            if record.number > self.number and self.at == FIRST_RECORD:
+            if record.number > self.number and self.at == file.first_record:
                 raise Damaged("records before it are missing", short=True)
             if record.number != self.number or self.link not in (None, record.link):
                 raise Damaged("the record is out of place", intact=True)
@@ -508,10 +530,10 @@ def hole(data, start, end):
     return start >= len(data)
 
 
-def decided(files):
-    """All decided blocks in order, each with its certificate."""
-    bodies, tip, floor = {}, -1, -1
-    for record in Log(files).records():
+def decided(files, base, named):
+    """All decided blocks in the log, in order, each with its certificate. Heights up to `named` may be in segments."""
+    bodies, tip, floor, started = {}, -1, -1, False
+    for record in Log(files, base).records():
         block = Block(record.body) if record.body else None
         if block:
             bodies[block.hash] = block
@@ -523,20 +545,217 @@ def decided(files):
             height, digest = certificate.height, certificate.hash
         else:
             if record.kind == START:
-                floor = max(floor, int.from_bytes(record.meta[24:32], "big"))
+                said, started = int.from_bytes(record.meta[24:32], "big"), True
+                if said <= named:
+                    tip = said  # the node found the blocks below in segments, or did not find them yet
+                floor = max(floor, said)
             continue
         if floor > tip and height == floor + 1:
             floor = height  # above a gap: comes again behind the blocks that are missing
             continue
-        if digest not in bodies:
+        if digest in bodies:
+            if bodies[digest].height != height:
+                raise Fault(f"height {height}: the block says height {bodies[digest].height}")
+            yield bodies[digest], certificate
+        elif height > named:
             raise Fault(f"height {height}: the block is nowhere in the log")
-        if bodies[digest].height != height:
-            raise Fault(f"height {height}: the block says height {bodies[digest].height}")
-        yield bodies[digest], certificate
         tip, floor = height, max(floor, height)
         bodies = {digest: body for digest, body in bodies.items() if body.height > tip}
-    if floor > tip:
+        if record.kind == GENESIS and base:
+            tip, floor = base.tip, base.floor
+    if base and not started and floor <= base.floor:
+        raise Fault(f"{files[1].name}: the files before it are missing, and a vote may be lost with them")
+    if floor > max(tip, named):
         note(f"the blocks {tip + 1} to {floor} have to be fetched from other nodes")
+
+
+# --- 9. Segments ----------------------------------------------------------------------------------------------------
+
+
+SEGMENT_NAME = re.compile(r"(\d{12,20})-(\d{12,20})-([0-9a-f]{64})\.seg")
+
+
+class Segment:
+    """A segment whose header, summary and trailer are as its name says. Raises Fault if it is not whole."""
+
+    def __init__(self, path, chain):
+        self.path = path
+        self.first, self.to, self.head = named_heights(path.name)
+        data = path.read_bytes()
+        if len(data) < 96 or data[:8] != b"starsegm" or crc(data[:60]) != int.from_bytes(data[60:64], "big"):
+            raise Fault("its header is damaged")
+        version, _, found, first, to = struct.unpack(">II16sQQ", data[8:48])
+        if version != 1:
+            raise Fault(f"it is of format version {version}")
+        index, length, summary_crc, _, magic, own = struct.unpack(">QIII8sI", data[-32:])
+        if magic != b"starfoot" or crc(data[:64] + data[-32:-4]) != own or any(data[12:16] + data[48:60]):
+            raise Fault("its trailer is damaged")
+        if found != chain:
+            raise Fault(f"it belongs to chain {found.hex()}")
+        summary = data[-32 - length : -32]
+        if crc(summary) != summary_crc or index + 64 * (to - first + 1) + length + 32 != len(data):
+            raise Fault("its summary is damaged")
+        self.index = index
+        parse(summary, self.read_summary)
+        if (first, to, self.summary_head) != (self.first, self.to, self.head):
+            raise Fault("it is not the segment of its name")
+
+    def read_summary(self, cursor):
+        self.parent, self.summary_head = cursor.take(32), cursor.take(32)
+        self.first_time, self.last_time = cursor.number(8), cursor.number(8)
+        self.changes = [cursor.number(8) for _ in range(cursor.number(4))]
+        self.voters = membership_hash(cursor)
+        roster = membership_hash(cursor)
+        if self.to not in self.changes and roster != self.voters:
+            raise Fault("its summary contradicts itself")
+        read_roster(cursor)
+        start = cursor.at
+        Certificate(cursor)
+        self.certificate = bytes(cursor.data[start : cursor.at])
+
+    def entry(self, data, height):
+        """Hash, time, place and checksums of a height's block and certificate."""
+        at = self.index + 64 * (height - self.first)
+        entry = data[at : at + 64]
+        if crc(struct.pack(">Q", height) + entry[:60]) != int.from_bytes(entry[60:], "big"):
+            raise Fault(f"height {height}: its entry in the index is damaged")
+        return struct.unpack(">32sQIIIII", entry[:60])
+
+    def blocks(self):
+        """All its blocks, each with its certificate."""
+        data, at = self.path.read_bytes(), 64
+        for height in range(self.first, self.to + 1):
+            digest, time, offset, length, own, certificate_length, certificate_crc = self.entry(data, height)
+            body = data[offset : offset + length]
+            proof = data[offset + length : offset + length + certificate_length]
+            if offset != at or crc(body) != own or crc(proof) != certificate_crc:
+                raise Fault(f"height {height}: the block is damaged")
+            at += length + certificate_length
+            block, certificate = Block(body), parse(proof, Certificate)
+            if (block.hash, block.height, block.time) != (digest, height, time):
+                raise Fault(f"height {height}: it is another block")
+            if height == self.first and (block.parent, block.time) != (self.parent, self.first_time):
+                raise Fault("its summary does not fit its first block")
+            yield block, certificate
+        last = (digest, time, block.membership, proof)
+        if last != (self.head, self.last_time, self.voters, self.certificate) or at != self.index:
+            raise Fault("its summary does not fit its last block")
+
+
+def named_heights(name):
+    match = SEGMENT_NAME.fullmatch(name)
+    first, to = int(match[1]), int(match[2])
+    return first, to, bytes.fromhex(match[3])
+
+
+def is_segment(name):
+    if not SEGMENT_NAME.fullmatch(name):
+        return False
+    first, to, head = named_heights(name)
+    return 1 <= first <= to < 1 << 64 and name == f"{first:012}-{to:012}-{head.hex()}.seg"
+
+
+def membership_hash(cursor):
+    start = cursor.at
+    for _ in range(cursor.number(4)):
+        read_member(cursor)
+    return sha256(b"starling/membership/v1", cursor.data[start : cursor.at])
+
+
+def read_member(cursor):
+    cursor.take(32)
+    cursor.bytes()
+
+
+def read_roster(cursor):
+    """What follows the voters in a roster: read, and not used here."""
+    cursor.number(8)  # epoch
+    for _ in range(cursor.number(4)):  # learners
+        read_member(cursor)
+        cursor.number(1)
+    for _ in range(cursor.number(4)):  # addresses
+        cursor.take(32), cursor.bytes(), cursor.bytes()
+    for _ in range(cursor.number(4)):  # former
+        read_member(cursor)
+        cursor.take(9)
+    for _ in range(cursor.number(4)):  # invites
+        cursor.take(8 + 32 + 8 + 2)
+    for _ in range(cursor.number(4)):  # hearings
+        cursor.take(32 + 32 + 8 + 1)
+
+
+def segment_paths(folder):
+    """By their lowest height, of several the longest first."""
+    inside = folder / "segments"
+    paths = [path for path in inside.iterdir() if is_segment(path.name)] if inside.is_dir() else []
+    return sorted(paths, key=lambda path: (named_heights(path.name)[0], -named_heights(path.name)[1]))
+
+
+# --- 10. A log whose beginning is gone ------------------------------------------------------------------------------
+
+
+def beginning(files, named):
+    """The files to read, and how the second begins if the log does so there."""
+    gaps = [at for at in range(1, len(files)) if files[at].number > files[at - 1].number + 1]
+    for at in range(gaps[-1] if gaps else len(files), len(files)):
+        headers = [files[at].header(0), files[at].header(SECTOR)]
+        origin = next((header.origin for header in headers if header and header.origin), None)
+        if origin:
+            return ([files[0], *files[at:]], origin) if named >= origin.tip else (files, None)
+    return files, None
+
+
+def chain_of(files, paths):
+    """All blocks from genesis, from segments where there are any, else from the log."""
+    named = max((named_heights(path.name)[1] for path in paths), default=0)
+    log = decided(*beginning(files, named), named)
+    genesis = next(log, None)
+    if genesis is None:
+        return
+    yield genesis
+    following, hashes, waiting = 1, {}, None
+
+    def logged(end):
+        """The next blocks of the log below a height; those that are sealed must be the same."""
+        nonlocal following, waiting
+        while True:
+            found = waiting or next(log, None)
+            waiting = None
+            if found is None:
+                return
+            height = found[0].height
+            if height < following:
+                if hashes.get(height, found[0].hash) != found[0].hash:
+                    raise Fault(f"height {height}: the log and a segment have different blocks")
+                continue
+            if height >= end:
+                waiting = found
+                return
+            if height > following:
+                raise Fault(f"height {following}: the block is missing")
+            following += 1
+            yield found
+
+    for path in paths:
+        with_name = f"segments/{path.name}: "
+        try:
+            segment = Segment(path, genesis[0].chain)
+        except Fault as fault:
+            raise Fault(f"{with_name}{fault}") from None
+        yield from logged(segment.first)
+        if segment.first > following:
+            raise Fault(f"the blocks {following} to {segment.first - 1} are missing")
+        try:
+            for block, certificate in segment.blocks():
+                if block.height >= following:
+                    hashes[block.height] = block.hash
+                    following += 1
+                    yield block, certificate
+                elif hashes.get(block.height, block.hash) != block.hash:
+                    raise Fault(f"height {block.height}: it was another block so far")
+        except Fault as fault:
+            raise Fault(f"{with_name}{fault}") from None
+    yield from logged(1 << 64)
 
 
 def chosen(certificates, height, head):
@@ -563,7 +782,7 @@ def verify(folder, options):
         raise Fault(f"{folder} holds no ledger")
     files = [File(path) for path in paths]
     below, membership, commands, certificates = None, None, 0, []
-    for block, certificate in decided(files):
+    for block, certificate in chain_of(files, segment_paths(folder)):
         try:
             if below is None:
                 membership = Membership(block)

@@ -12,6 +12,7 @@
 //! * [`codec`]: the canonical encoding of everything that is sent or stored.
 //! * [`log`]: a ledger's folder, with any bytes in it, with any bytes whose checksums are right, and with a real one
 //!   damaged.
+//! * [`segment`]: a file of decided blocks that somebody else may have made.
 //! * [`engine`]: a member that lies, talking to a healthy one.
 //! * [`query`]: what people search for.
 //! * [`picture`]: files that claim to be pictures or films.
@@ -29,6 +30,7 @@ pub mod mutate;
 pub mod picture;
 pub mod query;
 mod seal;
+pub mod segment;
 mod values;
 
 use std::path::PathBuf;
@@ -102,6 +104,11 @@ pub const TARGETS: &[Target] = &[
         name: "damaged_log",
         run: log::damaged,
         seeds: log::damaged_seeds,
+    },
+    Target {
+        name: "segment",
+        run: segment::run,
+        seeds: segment::seeds,
     },
     Target {
         name: "engine",

@@ -9,6 +9,8 @@ use crate::image::file_number;
 
 const MAGIC: &[u8] = b"STRL";
 const HEADER: usize = 64;
+const HEADER_V2: usize = 128;
+const VERSION: usize = 8;
 const NONCE: std::ops::Range<usize> = 32..48;
 const SECTOR: usize = 4096;
 const DOUBLED_ROOM: usize = 256;
@@ -48,9 +50,15 @@ pub(crate) fn seal(files: &mut Files) {
             continue;
         };
         for copy in [0, SECTOR] {
-            let fields = bytes.get(copy..copy + HEADER - 4);
-            if let Some(sum) = fields.map(|fields| crc(&[fields])) {
-                put(bytes, copy + HEADER - 4, sum);
+            let second = word(bytes, copy + VERSION) == Some(2);
+            for length in [HEADER, HEADER_V2]
+                .into_iter()
+                .take(1 + usize::from(second))
+            {
+                let fields = bytes.get(copy..copy + length - 4);
+                if let Some(sum) = fields.map(|fields| crc(&[fields])) {
+                    put(bytes, copy + length - 4, sum);
+                }
             }
         }
         let nonce = bytes.get(NONCE).unwrap_or_default().to_vec();

@@ -93,6 +93,11 @@ fn a_damaged_ledger_is_repaired_cut_or_refused() {
 }
 
 #[test]
+fn any_file_is_a_segment_or_an_error() {
+    attack("segment", 1_000);
+}
+
+#[test]
 fn a_lying_member_breaks_nothing() {
     attack("engine", 400);
 }

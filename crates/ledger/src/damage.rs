@@ -130,6 +130,7 @@ impl Rest<'_> {
             number: file.number,
             chain: self.chain,
             nonce,
+            origin: None,
         };
         let mut guesses = vec![guess(self.nonce)];
         window.search(0, |window, at| {

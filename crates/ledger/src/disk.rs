@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use model::LogSeq;
 
-/// The readable side of a folder of log files; may be shared between threads.
+/// The readable side of a folder of log files, and the segments in it; may be shared between threads.
 pub trait Storage: Send + Sync {
     /// The names of all files, in ascending order.
     ///
@@ -28,6 +28,34 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// `UnexpectedEof` if the file is shorter, or whatever the system says.
     fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+
+    /// The names of the files in the folder [`segment::FOLDER`](crate::segment::FOLDER). [`Storage::len`] and
+    /// [`Storage::read`] know them under that folder's name, a slash, and their own.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed; `NotFound` if there is none.
+    fn segments(&self) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Puts a whole file into that folder, in place of one of the same name, and flushes it. However this ends, the
+    /// old file is there, or the new one, all of it. On any thread, while the log is being written.
+    ///
+    /// # Errors
+    /// If it could not be done. `Unsupported` for a storage that keeps no segments.
+    fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let _ = (name, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Deletes a file of the log that is not needed any more. It may come back if power fails soon.
+    ///
+    /// # Errors
+    /// If it could not be done. `Unsupported` for a storage that keeps no segments.
+    fn retire(&self, file: &str) -> io::Result<()> {
+        let _ = file;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A folder of log files that can be written.

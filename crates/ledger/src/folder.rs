@@ -9,6 +9,8 @@ use model::Block;
 
 use crate::disk::Storage;
 use crate::format::file_number;
+use crate::segment;
+use crate::segment::{SegmentError, SegmentName};
 use crate::writer::GenesisFile;
 
 /// Why no ledger was made.
@@ -34,7 +36,42 @@ pub enum CreateError {
     },
 }
 
-/// Makes a ledger that holds the genesis block alone. The folder is made if it is missing; file and folder are flushed.
+/// Why a segment was not put into a ledger's folder.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The bytes are no segment.
+    #[error("this is not a segment")]
+    Segment(#[from] SegmentError),
+    /// The file system said no.
+    #[error("writing the segment {path}")]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Puts a segment into a ledger's folder, for a node that joins or a ledger that is mended. It is not checked beyond
+/// its frame: [`segment::check()`] it first. A ledger in use does not notice before it is opened again.
+///
+/// # Errors
+/// An [`InstallError`]. Nothing is left of a segment that was not put there.
+pub fn install(folder: &Path, bytes: &[u8]) -> Result<SegmentName, InstallError> {
+    let name = segment::blocks(bytes)?.name();
+    let name = name.ok_or(SegmentError::Damaged("it names no heights"))?;
+    fs::create_dir_all(folder)
+        .and_then(|()| Folder::new(folder).store_segment(&name.to_string(), bytes))
+        .map_err(|source| InstallError::Io {
+            path: folder.join(segment::path_of(name)),
+            source,
+        })?;
+    Ok(name)
+}
+
+/// Makes a ledger that holds the genesis block and the segments that are there already, if any ([`install`]ed before).
+/// The folder is made if it is missing; file and folder are flushed.
 ///
 /// # Errors
 /// A [`CreateError`]. After an I/O error the folder may be left without a ledger, never with a part of one.
@@ -123,5 +160,29 @@ impl Storage for Folder {
         let mut bytes = vec![0; length];
         file.read_exact(&mut bytes)?;
         Ok(bytes)
+    }
+
+    fn segments(&self) -> io::Result<Vec<String>> {
+        Self::new(self.path.join(segment::FOLDER)).files()
+    }
+
+    fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let folder = self.path.join(segment::FOLDER);
+        if !folder.is_dir() {
+            fs::create_dir(&folder)?;
+            flush_folder(&self.path)?;
+        }
+        let unfinished = folder.join(format!("{name}.unfinished"));
+        let stored = write_flushed(&unfinished, bytes)
+            .and_then(|()| fs::rename(&unfinished, folder.join(name)));
+        if stored.is_err() {
+            // A leftover is overwritten by the next attempt; what matters is why there must be one.
+            let _ = fs::remove_file(&unfinished);
+        }
+        stored.and_then(|()| flush_folder(&folder))
+    }
+
+    fn retire(&self, file: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(file))
     }
 }

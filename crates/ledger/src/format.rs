@@ -8,15 +8,19 @@
 //! a client chose can never pass for a record.
 
 use model::codec::{Decode, DecodeError, Encode, Reader};
-use model::{ChainId, Nonce};
+use model::{BlockHash, Boot, ChainId, Height, Nonce};
 
 /// What a disk may lose or garble as a whole.
 pub(crate) const SECTOR: u64 = 4096;
 /// What a disk writes as a whole.
 pub(crate) const ATOM: u64 = 512;
 /// Bytes of a file header.
-pub(crate) const FILE_HEADER: usize = 64;
-/// Where the first record of every file begins: behind the second copy of the header.
+pub(crate) const FILE_HEADER: usize = 128;
+/// Bytes of the part of it that every version has, and all of one of version 1.
+const FILE_HEADER_V1: usize = 64;
+/// A file that is shorter holds no record, whatever its version.
+pub(crate) const FILE_MIN: u64 = SECTOR + FILE_HEADER_V1 as u64;
+/// Where the first record of a new file begins: behind the second copy of the header.
 pub(crate) const FIRST_RECORD: u64 = SECTOR + FILE_HEADER as u64;
 /// Bytes of a head before its meta part.
 pub(crate) const HEAD: usize = 48;
@@ -34,7 +38,7 @@ const FILE_NUMBER_MAX: u32 = 99_999_999;
 pub(crate) const FILLER: u8 = 0xff;
 
 const FILE_MAGIC: [u8; 8] = *b"starling";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// First bytes of every head.
 pub(crate) const RECORD_MAGIC: [u8; 4] = *b"STRL";
 
@@ -78,9 +82,37 @@ pub(crate) struct FileHeader {
     pub(crate) chain: ChainId,
     /// Of the incarnation that writes it; zero in the genesis file.
     pub(crate) nonce: Nonce,
+    /// What was known when it was begun; files of version 1 do not say it.
+    pub(crate) origin: Option<Origin>,
 }
 
-/// Why 64 bytes are not a file header.
+/// What was known when a file was begun: enough to read the log from there on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The number of the file's first record.
+    pub(crate) number: u64,
+    /// The head checksum of the record before it.
+    pub(crate) link: u32,
+    /// Of the incarnation that writes the file.
+    pub(crate) boot: Boot,
+    /// The highest height known to be decided.
+    pub(crate) floor: Height,
+    /// The last decided block.
+    pub(crate) tip: (Height, BlockHash),
+}
+
+impl Origin {
+    /// Of the genesis file.
+    pub(crate) const NONE: Self = Self {
+        number: 0,
+        link: 0,
+        boot: Boot(0),
+        floor: Height::GENESIS,
+        tip: (Height::GENESIS, BlockHash([0; 32])),
+    };
+}
+
+/// Why bytes are not a file header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
     /// Not one, or damaged.
@@ -90,20 +122,46 @@ pub(crate) enum HeaderFault {
 }
 
 impl FileHeader {
-    /// The 64 bytes.
+    /// How many bytes it takes.
+    pub(crate) fn length(&self) -> usize {
+        if self.origin.is_some() {
+            FILE_HEADER
+        } else {
+            FILE_HEADER_V1
+        }
+    }
+
+    /// Where its file's first record begins.
+    pub(crate) fn first_record(&self) -> u64 {
+        SECTOR + self.length() as u64
+    }
+
+    /// The bytes of one copy.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FILE_HEADER);
         FILE_MAGIC.encode(&mut out);
-        VERSION.encode(&mut out);
+        let version = if self.origin.is_some() { VERSION } else { 1 };
+        version.encode(&mut out);
         self.number.encode(&mut out);
         self.chain.encode(&mut out);
         self.nonce.encode(&mut out);
+        let Some(origin) = self.origin else {
+            out.resize(FILE_HEADER_V1 - 4, 0);
+            crc(&[&out]).encode(&mut out);
+            return out;
+        };
+        origin.number.encode(&mut out);
+        origin.link.encode(&mut out);
+        crc(&[&out]).encode(&mut out);
+        origin.boot.encode(&mut out);
+        origin.floor.encode(&mut out);
+        origin.tip.encode(&mut out);
         out.resize(FILE_HEADER - 4, 0);
         crc(&[&out]).encode(&mut out);
         out
     }
 
-    /// The beginning of a file up to [`FIRST_RECORD`].
+    /// The beginning of a file up to its first record.
     pub(crate) fn preamble(self) -> Vec<u8> {
         let header = self.to_bytes();
         let mut out = header.clone();
@@ -112,31 +170,56 @@ impl FileHeader {
         out
     }
 
-    /// Reads one copy.
+    /// Reads one copy, from bytes that may be longer than it.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, HeaderFault> {
-        let (fields, sum) = bytes
-            .split_at_checked(FILE_HEADER - 4)
-            .ok_or(HeaderFault::Damaged)?;
-        if u32::from_bytes(sum) != Ok(crc(&[fields])) {
-            return Err(HeaderFault::Damaged);
-        }
-        Self::fields(&mut Reader::new(fields)).map_err(|_| HeaderFault::Damaged)?
+        let fields = checked(bytes, FILE_HEADER_V1).ok_or(HeaderFault::Damaged)?;
+        Self::fields(&mut Reader::new(fields), bytes).map_err(|_| HeaderFault::Damaged)?
     }
 
-    fn fields(input: &mut Reader<'_>) -> Result<Result<Self, HeaderFault>, DecodeError> {
+    fn fields(
+        input: &mut Reader<'_>,
+        bytes: &[u8],
+    ) -> Result<Result<Self, HeaderFault>, DecodeError> {
         if <[u8; 8]>::decode(input)? != FILE_MAGIC {
             return Ok(Err(HeaderFault::Damaged));
         }
         let version = u32::decode(input)?;
-        if version != VERSION {
-            return Ok(Err(HeaderFault::Version(version)));
-        }
+        let number = Decode::decode(input)?;
+        let chain = Decode::decode(input)?;
+        let nonce = Decode::decode(input)?;
+        let origin = match version {
+            1 => None,
+            VERSION => {
+                let Some(rest) = checked(bytes, FILE_HEADER) else {
+                    return Ok(Err(HeaderFault::Damaged));
+                };
+                let (number, link) = Decode::decode(input)?;
+                let mut rest = Reader::new(rest.get(FILE_HEADER_V1..).unwrap_or_default());
+                let (boot, floor) = Decode::decode(&mut rest)?;
+                let tip = Decode::decode(&mut rest)?;
+                Some(Origin {
+                    number,
+                    link,
+                    boot,
+                    floor,
+                    tip,
+                })
+            }
+            other => return Ok(Err(HeaderFault::Version(other))),
+        };
         Ok(Ok(Self {
-            number: Decode::decode(input)?,
-            chain: Decode::decode(input)?,
-            nonce: Decode::decode(input)?,
+            number,
+            chain,
+            nonce,
+            origin,
         }))
     }
+}
+
+/// The first bytes of `bytes`, if the last four of these are the checksum of the others.
+fn checked(bytes: &[u8], length: usize) -> Option<&[u8]> {
+    let (fields, sum) = bytes.get(..length)?.split_at_checked(length - 4)?;
+    (u32::from_bytes(sum) == Ok(crc(&[fields]))).then_some(fields)
 }
 
 /// What a record is.
@@ -291,6 +374,13 @@ mod tests {
             number: 7,
             chain: ChainId([3; 16]),
             nonce: Nonce([5; 16]),
+            origin: Some(Origin {
+                number: 99,
+                link: 5,
+                boot: Boot(3),
+                floor: Height(17),
+                tip: (Height(16), BlockHash([4; 32])),
+            }),
         }
     }
 
@@ -341,10 +431,36 @@ mod tests {
 
     #[test]
     fn file_headers_are_read_back() {
-        let preamble = file().preamble();
-        assert_eq!(preamble.len() as u64, FIRST_RECORD);
-        assert_eq!(FileHeader::parse(&preamble[..FILE_HEADER]), Ok(file()));
-        assert_eq!(FileHeader::parse(&preamble[SECTOR as usize..]), Ok(file()));
+        let first = FileHeader {
+            origin: None,
+            ..file()
+        };
+        for header in [file(), first] {
+            let preamble = header.preamble();
+            assert_eq!(preamble.len() as u64, header.first_record());
+            assert_eq!(FileHeader::parse(&preamble[..FILE_HEADER]), Ok(header));
+            let second = preamble[SECTOR as usize..].to_vec();
+            assert_eq!(FileHeader::parse(&second), Ok(header));
+        }
+    }
+
+    #[test]
+    fn a_file_header_with_a_bad_bit_is_none() {
+        let bytes = file().to_bytes();
+        for at in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            assert_eq!(FileHeader::parse(&bytes), Err(HeaderFault::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_named() {
+        let mut bytes = file().to_bytes();
+        bytes[11] = 3;
+        let sum = crc(&[&bytes[..60]]).to_be_bytes();
+        bytes[60..64].copy_from_slice(&sum);
+        assert_eq!(FileHeader::parse(&bytes), Err(HeaderFault::Version(3)));
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! Where every block is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
-use model::{Block, BlockHash, ChainId, Decided, Height, Roster};
+use model::{
+    Block, BlockHash, Boot, ChainId, Decided, Header, Height, Membership, Roster, Timestamp,
+};
 
 use crate::disk::Storage;
+use crate::reader::ReadError;
+use crate::sealed::{Sealed, Segment};
 
 /// A run of bytes in the log and its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,13 +21,32 @@ pub(crate) struct Place {
     pub(crate) crc: u32,
 }
 
-/// One decided height.
+/// One decided height in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) hash: BlockHash,
+    pub(crate) time: Timestamp,
+    pub(crate) commands: u32,
     pub(crate) body: Place,
     /// None for genesis alone.
     pub(crate) certificate: Option<Place>,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        header: &Header,
+        hash: BlockHash,
+        body: Place,
+        certificate: Option<Place>,
+    ) -> Self {
+        Self {
+            hash,
+            time: header.time,
+            commands: header.commands,
+            body,
+            certificate,
+        }
+    }
 }
 
 /// What the genesis block says.
@@ -31,14 +55,17 @@ pub(crate) struct Foundation {
     pub(crate) chain: ChainId,
     pub(crate) genesis: Arc<Block>,
     pub(crate) roster: Arc<Roster>,
+    /// Where the log has it.
+    pub(crate) entry: Entry,
 }
 
 impl Foundation {
     /// Nothing if this is not a well-formed genesis.
-    pub(crate) fn of(genesis: Arc<Block>) -> Option<Self> {
+    pub(crate) fn of(genesis: Arc<Block>, body: Place) -> Option<Self> {
         Some(Self {
             chain: genesis.header().chain,
             roster: Arc::new(Roster::founded(genesis.founded_membership()?)),
+            entry: Entry::new(genesis.header(), genesis.hash(), body, None),
             genesis,
         })
     }
@@ -51,72 +78,172 @@ pub(crate) struct Rosters {
 }
 
 impl Rosters {
-    /// Of a ledger that holds the genesis block alone.
-    pub(crate) fn founded(roster: Arc<Roster>) -> Self {
+    /// Of a ledger that knows who belongs to the cluster above this block, and nothing of those below.
+    pub(crate) fn above(height: Height, roster: Arc<Roster>) -> Self {
         Self {
-            changes: vec![(Height::GENESIS, roster)],
+            changes: vec![(height, roster)],
         }
     }
 
     /// Above the last block.
     pub(crate) fn last(&self) -> &Arc<Roster> {
         let last = self.changes.last();
-        &last.expect("genesis founds a roster").1
+        &last.expect("there is one to begin with").1
     }
 
-    /// The one that decides `height`; for genesis the one that it founds.
-    pub(crate) fn deciding(&self, height: Height) -> &Arc<Roster> {
+    /// The one that decides `height`; nothing if that is not above the block that this begins with.
+    fn deciding(&self, height: Height) -> Option<&Arc<Roster>> {
         let later = |(at, _): &(Height, Arc<Roster>)| *at < height;
-        let count = self.changes.partition_point(later).max(1);
-        let found = count.checked_sub(1).and_then(|at| self.changes.get(at));
-        found.map_or_else(|| self.last(), |(_, roster)| roster)
+        let at = self.changes.partition_point(later).checked_sub(1)?;
+        self.changes.get(at).map(|(_, roster)| roster)
     }
 
     /// The block at `height` has changed it.
     pub(crate) fn change(&mut self, height: Height, roster: Roster) {
         self.changes.push((height, Arc::new(roster)));
     }
+
+    /// Forgets what blocks above this one have changed.
+    pub(crate) fn cut(&mut self, height: Height) {
+        let kept = self.changes.partition_point(|(at, _)| *at <= height);
+        self.changes.truncate(kept.max(1));
+    }
+
+    /// Lets go of what a segment tells from now on.
+    fn forget(&mut self, below: Height) {
+        let later = |(at, _): &(Height, Arc<Roster>)| *at <= below;
+        let kept = self.changes.partition_point(later).saturating_sub(1);
+        self.changes.drain(..kept);
+    }
+}
+
+/// Where a decided block is to be had.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// In memory, since its bytes may still be on their way to the disk.
+    Memory(Decided),
+    Log(Entry),
+    Segment(Arc<Segment>),
+    /// In a segment that is missing or damaged.
+    Missing,
+}
+
+/// Which stretches of blocks are sealed together: see [`crate::Bounds`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) bytes: u64,
+    pub(crate) per_block: u64,
+    pub(crate) time: Duration,
 }
 
 /// All decided heights.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// By height, from genesis.
-    entries: Vec<Entry>,
+    genesis: Entry,
+    sealed: Sealed,
+    /// The height of the first entry, or the one that comes next if there is none.
+    first: Height,
+    /// By height, those that the log holds and no segment below them does not.
+    entries: VecDeque<Entry>,
+    tip: (Height, BlockHash),
     rosters: Rosters,
     /// Blocks whose bytes may still be on their way to the disk.
     recent: BTreeMap<Height, Decided>,
+    boot: Boot,
+}
+
+/// What an index begins with.
+pub(crate) struct Beginning {
+    pub(crate) genesis: Entry,
+    pub(crate) sealed: Sealed,
+    /// What the log holds, from this height on.
+    pub(crate) logged: (Height, Vec<Entry>),
+    pub(crate) tip: (Height, BlockHash),
+    pub(crate) rosters: Rosters,
 }
 
 impl Index {
-    /// Of a log that holds these, the first being genesis.
-    pub(crate) fn new(entries: Vec<Entry>, rosters: Rosters) -> Self {
-        Self {
-            entries,
-            rosters,
+    pub(crate) fn new(beginning: Beginning) -> Self {
+        let (first, entries) = beginning.logged;
+        let mut index = Self {
+            genesis: beginning.genesis,
+            sealed: beginning.sealed,
+            first,
+            entries: entries.into(),
+            tip: beginning.tip,
+            rosters: beginning.rosters,
             recent: BTreeMap::new(),
-        }
+            boot: Boot(0),
+        };
+        index.let_go();
+        index
     }
 
     /// The last decided block.
     pub(crate) fn tip(&self) -> (Height, BlockHash) {
-        let last = self.entries.last().expect("a ledger has a genesis block");
-        (Height(self.entries.len() as u64 - 1), last.hash)
+        self.tip
     }
 
-    /// The entry of a height.
-    pub(crate) fn entry(&self, height: Height) -> Option<Entry> {
-        self.entries.get(usize::try_from(height.0).ok()?).copied()
+    /// The last decided block that is on the disk for certain.
+    pub(crate) fn durable(&self) -> Height {
+        let first = self.recent.keys().next();
+        first
+            .and_then(|first| first.previous())
+            .unwrap_or(self.tip.0)
     }
 
-    /// The block of a height, if it is in memory.
-    pub(crate) fn recent(&self, height: Height) -> Option<Decided> {
-        self.recent.get(&height).cloned()
+    /// The running incarnation; 0 before it has begun.
+    pub(crate) fn boot(&self) -> Boot {
+        self.boot
     }
 
-    /// Who belongs to the cluster, above every block.
+    /// A new incarnation has begun.
+    pub(crate) fn begin(&mut self, boot: Boot) {
+        self.boot = boot;
+    }
+
+    /// Where a height is; nothing if it is not decided here.
+    pub(crate) fn find(&self, height: Height) -> Option<Source> {
+        if height > self.tip.0 {
+            return None;
+        }
+        if let Some(decided) = self.recent.get(&height) {
+            return Some(Source::Memory(decided.clone()));
+        }
+        if height == Height::GENESIS {
+            return Some(Source::Log(self.genesis));
+        }
+        if let Some(entry) = self.logged(height) {
+            return Some(Source::Log(entry));
+        }
+        let segment = self.sealed.find(height).cloned();
+        Some(segment.map_or(Source::Missing, Source::Segment))
+    }
+
+    fn logged(&self, height: Height) -> Option<Entry> {
+        let at = height.0.checked_sub(self.first.0)?;
+        self.entries.get(usize::try_from(at).ok()?).copied()
+    }
+
+    /// The blocks in segments.
+    pub(crate) fn sealed(&self) -> &Sealed {
+        &self.sealed
+    }
+
+    /// Who belongs to the cluster, above every block that no segment tells of.
     pub(crate) fn rosters(&self) -> &Rosters {
         &self.rosters
+    }
+
+    /// Who decides a height, if no segment need be read for that.
+    pub(crate) fn roster_deciding(&self, height: Height) -> Option<Arc<Roster>> {
+        self.rosters.deciding(height).cloned()
+    }
+
+    /// The first height in the log with a block of this time or later; the one above the tip if there is none.
+    pub(crate) fn since(&self, time: Timestamp) -> Height {
+        let earlier = self.entries.partition_point(|entry| entry.time < time);
+        Height(self.first.0 + earlier as u64)
     }
 
     /// Takes the next block.
@@ -124,13 +251,53 @@ impl Index {
         if let Some(roster) = self.rosters.last().after(&decided.block) {
             self.rosters.change(decided.block.height(), roster);
         }
+        self.tip = (decided.block.height(), entry.hash);
+        if self.entries.is_empty() {
+            self.first = self.tip.0;
+        }
         self.recent.insert(decided.block.height(), decided);
-        self.entries.push(entry);
+        self.entries.push_back(entry);
     }
 
     /// Lets go of a block that is on the disk.
     pub(crate) fn forget(&mut self, height: Height) {
         self.recent.remove(&height);
+    }
+
+    /// The lowest heights that are in the log, in no segment, and go together; none above `limit`.
+    pub(crate) fn stretch(&self, stretch: Stretch, limit: Height) -> Option<(Height, Height)> {
+        let from = self.sealed.first_missing().max(self.first);
+        let begins = self.logged(from)?.time;
+        let (mut bytes, mut commands) = (0, 0);
+        for height in (from.0..=limit.min(self.durable()).0).map(Height) {
+            let entry = self.logged(height)?;
+            bytes += u64::from(entry.body.length) + stretch.per_block;
+            commands += u64::from(entry.commands);
+            let old = entry.time >= begins.plus(stretch.time) && commands > 0;
+            if bytes >= stretch.bytes || old {
+                return Some((from, height));
+            }
+        }
+        None
+    }
+
+    /// A segment was stored: from now on its blocks are read from there.
+    pub(crate) fn adopt(&mut self, adopt: impl FnOnce(&mut Sealed)) {
+        adopt(&mut self.sealed);
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
+        let missing = self.sealed.first_missing();
+        while self.first < missing && self.entries.pop_front().is_some() {
+            self.first = self.first.next();
+        }
+        if self.entries.is_empty() {
+            self.first = self.tip.0.next();
+        }
+        if self.sealed.top() < missing {
+            self.rosters.forget(self.sealed.top());
+        }
     }
 }
 
@@ -148,6 +315,36 @@ impl Shared {
             storage,
             index: RwLock::new(index),
         }
+    }
+
+    /// Who decided a height that is decided here.
+    pub(crate) fn voters(&self, height: Height) -> Result<Membership, ReadError> {
+        let last = self.index().sealed().last().cloned();
+        if let Some(segment) = last.filter(|last| last.name.to() == height) {
+            return Ok(Membership::clone(&segment.voters));
+        }
+        let roster = self.roster_deciding(height)?;
+        Ok(roster.voters().clone())
+    }
+
+    /// Who belonged to the cluster when a height was decided.
+    pub(crate) fn roster_deciding(&self, height: Height) -> Result<Arc<Roster>, ReadError> {
+        if height == Height::GENESIS {
+            return Ok(self.foundation.roster.clone());
+        }
+        let (known, sealed) = {
+            let index = self.index();
+            (index.roster_deciding(height), index.sealed().around(height))
+        };
+        if let Some(roster) = known {
+            return Ok(roster);
+        }
+        let (below, segment) = sealed.ok_or(ReadError::Missing { height })?;
+        let (top, roster) = match below {
+            Some(below) => (below.name.to(), below.roster.clone()),
+            None => (Height::GENESIS, self.foundation.roster.clone()),
+        };
+        segment.roster_deciding(&*self.storage, (top, roster), height)
     }
 
     /// The index, held for a few instructions only. Its methods change it in one step each, so a panic elsewhere

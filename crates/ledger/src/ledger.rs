@@ -60,6 +60,7 @@ impl<D: Disk> Ledger<D> {
         } = recover(&*storage)?;
         let (boot, nonce) = replay.incarnation();
         let vote = replay.read_vote(&*storage)?;
+        let floor = replay.floor;
         let (foundation, index, bodies) = replay.into_parts();
         let (height, _) = index.tip();
         let base = position.number;
@@ -67,6 +68,7 @@ impl<D: Disk> Ledger<D> {
             number: 0,
             chain: foundation.chain,
             nonce: Nonce([0; 16]),
+            origin: None,
         };
         let shared = Arc::new(Shared::new(foundation, storage, index));
         let tip = Reader::new(shared.clone())
@@ -74,11 +76,12 @@ impl<D: Disk> Ledger<D> {
             .expect("the tip is decided");
         let roster = shared.index().rosters().last().clone();
         if let Some(certificate) = &tip.certificate {
-            let deciding = shared.index().rosters().deciding(height).clone();
             certificate
-                .verify(shared.foundation.chain, deciding.voters(), signatures)
+                .verify(shared.foundation.chain, &shared.voters(height)?, signatures)
                 .map_err(|source| OpenError::Certificate { height, source })?;
         }
+        let mut writer = Writer::new(position, file);
+        writer.reach(shared.index().tip(), floor);
         for (file, length) in ends {
             disk.cut(&file, length)
                 .map_err(|source| OpenError::Io { file, source })?;
@@ -95,7 +98,7 @@ impl<D: Disk> Ledger<D> {
         };
         let ledger = Self {
             disk,
-            writer: Writer::new(position, file),
+            writer,
             shared,
             boot,
             base,
@@ -123,7 +126,8 @@ impl<D: Disk> Ledger<D> {
         let body = body.map(|block| block.to_bytes()).unwrap_or_default();
         if let Record::Start { boot, nonce, .. } = record {
             self.boot = *boot;
-            self.writer.begin(*nonce);
+            self.shared.index_mut().begin(*boot);
+            self.writer.begin(*nonce, *boot);
         }
         // A start does not vouch for what was read: that may be only in the page cache.
         let flushed = if self.durable == LogSeq(0) {
@@ -205,12 +209,9 @@ impl<D: Disk> Ledger<D> {
             .bodies
             .get(&hash)
             .expect("the body was written if it was not known");
-        let entry = Entry {
-            hash,
-            body,
-            certificate: Some(certificate),
-        };
+        let entry = Entry::new(decided.block.header(), hash, body, Some(certificate));
         self.shared.index_mut().push(entry, decided);
+        self.writer.reach((height, hash), height);
         self.bodies.clear();
         self.unwritten.push_back((seq, height));
     }

@@ -10,7 +10,10 @@
 //! left in the page cache only are superseded by the start that repeats the vote; anything else means that something
 //! flushed is lost, and the node does not vote.
 //!
-//! Reads check what they return against the hash in memory, and that covers every byte. [`verify()`] checks a whole folder.
+//! What is decided for good is sealed into [`segment`]s, and the files of the log that only hold such blocks are deleted
+//! while the node runs ([`seal()`], [`retire()`]). The log stays short, and a start reads it and a few bytes of each segment.
+//!
+//! Reads check what they return against the hash in memory or in a segment's index, and that covers every byte. [`verify()`] checks a whole folder.
 //!
 //! What this crate must never know: SQLite, a network, a clock. The format is described in `docs/ledger-format.md`.
 
@@ -25,16 +28,20 @@ mod record;
 mod recovery;
 mod replay;
 mod scan;
+mod seal;
+mod sealed;
 pub mod segment;
 mod verify;
 mod window;
 mod writer;
 
 pub use disk::{Completion, Disk, Storage, Write};
-pub use folder::{CreateError, Folder, create_in};
+pub use folder::{CreateError, Folder, InstallError, create_in};
 pub use ledger::{Flush, Ledger};
 pub use reader::{Blocks, ReadError, Reader};
 pub use recovery::{Cut, OpenError, Recovered, Repair, Report, read_genesis};
+pub use seal::{Bounds, SealError, retire, seal};
+pub use sealed::DamagedSegment;
 pub use segment::SegmentName;
 pub use verify::{Fault, VerifyReport, verify, verify_storage};
 pub use writer::GenesisFile;

@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use model::{Block, BlockHash, Certificate, ChainId, Decided, Decode, Height, Roster};
+use model::{Block, BlockHash, Certificate, ChainId, Decided, Decode, Height, Roster, Timestamp};
 
 use crate::disk::Storage;
 use crate::format::{crc, file_name};
-use crate::index::{Foundation, Place, Shared};
+use crate::index::{Entry, Foundation, Place, Shared, Source};
+use crate::sealed::DamagedSegment;
+use crate::segment::SegmentName;
 
 /// Why a decided block could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,14 @@ pub enum ReadError {
         file: String,
         /// What is wrong.
         what: &'static str,
+    },
+    /// It was sealed, and the log does not have it any more.
+    #[error(
+        "the block of height {height} is in a segment that is missing or damaged; other nodes and the archive have it"
+    )]
+    Missing {
+        /// The height.
+        height: Height,
     },
 }
 
@@ -69,8 +79,11 @@ impl Reader {
     }
 
     /// Who belonged to the cluster when `height` was decided; for genesis, whom it founds.
-    pub fn roster_deciding(&self, height: Height) -> Arc<Roster> {
-        self.shared.index().rosters().deciding(height).clone()
+    ///
+    /// # Errors
+    /// A [`ReadError`] if a segment has to be read for that and cannot be.
+    pub fn roster_deciding(&self, height: Height) -> Result<Arc<Roster>, ReadError> {
+        self.shared.roster_deciding(height)
     }
 
     /// Height and hash of the last decided block; its bytes may still be on their way to the disk.
@@ -78,9 +91,49 @@ impl Reader {
         self.shared.index().tip()
     }
 
-    /// The hash of a decided block, without touching the disk.
+    /// The hash of a decided block; nothing if it is not decided here or cannot be read.
     pub fn hash(&self, height: Height) -> Option<BlockHash> {
-        self.shared.index().entry(height).map(|entry| entry.hash)
+        let source = self.shared.index().find(height)?;
+        match source {
+            Source::Memory(decided) => Some(decided.block.hash()),
+            Source::Log(entry) => Some(entry.hash),
+            Source::Segment(segment) if segment.name.to() == height => Some(segment.name.head()),
+            Source::Segment(segment) => {
+                let entry = segment.entry(&*self.shared.storage, height);
+                entry.ok().map(|entry| entry.hash)
+            }
+            Source::Missing => None,
+        }
+    }
+
+    /// The lowest height whose block is of this time or later; the one above the tip if all are earlier. Where
+    /// segments are missing it is the next one that is there.
+    ///
+    /// # Errors
+    /// A [`ReadError`] if the index of a segment cannot be read.
+    pub fn since(&self, time: Timestamp) -> Result<Height, ReadError> {
+        if time <= self.genesis().header().time {
+            return Ok(Height::GENESIS);
+        }
+        let (sealed, logged) = {
+            let index = self.shared.index();
+            (index.sealed().since(time), index.since(time))
+        };
+        let Some(segment) = sealed else {
+            return Ok(logged);
+        };
+        Ok(segment.since(&*self.shared.storage, time)?.min(logged))
+    }
+
+    /// The segments that blocks are read from, by height.
+    pub fn segments(&self) -> Vec<SegmentName> {
+        let index = self.shared.index();
+        index.sealed().all().iter().map(|s| s.name).collect()
+    }
+
+    /// The segments that were found damaged when the ledger was opened, and have not been made anew since.
+    pub fn damaged_segments(&self) -> Vec<DamagedSegment> {
+        self.shared.index().sealed().damaged.clone()
     }
 
     /// The block of a height with its certificate; nothing if the height is not decided here.
@@ -88,34 +141,27 @@ impl Reader {
     /// # Errors
     /// A [`ReadError`] if its bytes cannot be read, or are not those that were decided.
     pub fn block(&self, height: Height) -> Result<Option<Decided>, ReadError> {
-        let entry = {
-            let index = self.shared.index();
-            if let Some(decided) = index.recent(height) {
-                return Ok(Some(decided));
-            }
-            index.entry(height)
+        let Some(source) = self.shared.index().find(height) else {
+            return Ok(None);
         };
-        let Some(entry) = entry else { return Ok(None) };
-        let storage = &*self.shared.storage;
-        let block = read_block(storage, height, entry.body, entry.hash)?;
-        let certificate = entry
-            .certificate
-            .map(|place| read_certificate(storage, height, place));
-        let certificate = certificate.transpose()?;
-        if certificate
-            .as_ref()
-            .is_some_and(|certificate| certificate.hash != entry.hash)
-        {
-            return Err(damaged(
-                height,
-                entry.body,
-                "its certificate is of another block",
-            ));
+        let read = match self.read(height, &source) {
+            // Between a look at the index and the read, the block may have moved from the log to a segment.
+            Err(ReadError::Io { .. }) if matches!(source, Source::Log(_)) => {
+                let again = self.shared.index().find(height).unwrap_or(source);
+                self.read(height, &again)
+            }
+            read => read,
+        };
+        read.map(Some)
+    }
+
+    fn read(&self, height: Height, source: &Source) -> Result<Decided, ReadError> {
+        match source {
+            Source::Memory(decided) => Ok(decided.clone()),
+            Source::Log(entry) => read_entry(&*self.shared.storage, height, entry),
+            Source::Segment(segment) => segment.block(&*self.shared.storage, height),
+            Source::Missing => Err(ReadError::Missing { height }),
         }
-        Ok(Some(Decided {
-            block: Arc::new(block),
-            certificate,
-        }))
     }
 
     /// The decided blocks from `height` on, up to the tip of the moment at which it is reached.
@@ -132,6 +178,10 @@ impl Reader {
 
     pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
         &self.shared.storage
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 }
 
@@ -159,6 +209,33 @@ fn damaged(height: Height, place: Place, what: &'static str) -> ReadError {
         file: file_name(place.file),
         what,
     }
+}
+
+/// A block that the log has, with its certificate.
+pub(crate) fn read_entry(
+    storage: &dyn Storage,
+    height: Height,
+    entry: &Entry,
+) -> Result<Decided, ReadError> {
+    let block = read_block(storage, height, entry.body, entry.hash)?;
+    let certificate = entry
+        .certificate
+        .map(|place| read_certificate(storage, height, place));
+    let certificate = certificate.transpose()?;
+    if certificate
+        .as_ref()
+        .is_some_and(|certificate| certificate.hash != entry.hash)
+    {
+        return Err(damaged(
+            height,
+            entry.body,
+            "its certificate is of another block",
+        ));
+    }
+    Ok(Decided {
+        block: Arc::new(block),
+        certificate,
+    })
 }
 
 /// The bytes at a place, if they are still those that were written.

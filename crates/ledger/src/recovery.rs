@@ -12,12 +12,14 @@ use model::{Block, Boot, CertificateError, ChainId, Decided, Height, Nonce, Rost
 
 use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
-use crate::format::{FIRST_RECORD, Kind};
+use crate::format::{FIRST_RECORD, FileHeader, Kind};
+use crate::index::Foundation;
 use crate::reader::{ReadError, read_block};
 use crate::record::Meta;
 use crate::replay::Replay;
 use crate::scan::{Break, Found, Scanner, Step};
-use crate::window::{LogFile, ScanError, list};
+use crate::sealed::{DamagedSegment, Sealed};
+use crate::window::{self, LogFile, ScanError, list};
 use crate::writer::Position;
 
 /// What is said of bytes that belong to no record.
@@ -103,6 +105,17 @@ pub enum OpenError {
         /// What is wrong.
         what: &'static str,
     },
+    /// The log goes on above blocks whose segments are lost.
+    #[error(
+        "{file} goes on above height {height}, and who belongs to the cluster there is in a segment that is missing or \
+         damaged: put the segments back from another node or the archive"
+    )]
+    Sealed {
+        /// The first file of the log.
+        file: String,
+        /// The last height below it.
+        height: Height,
+    },
     /// The last block's certificate proves nothing.
     #[error("the certificate of the last block, at height {height}, is not valid")]
     Certificate {
@@ -181,6 +194,9 @@ pub struct Report {
     /// What an earlier incarnation read from the page cache and never reached the disk. Its start repeats the vote;
     /// decided blocks that are missing are fetched from other nodes.
     pub superseded: Vec<Repair>,
+    /// Segments that are left aside, since they are damaged or do not fit the others. Blocks that only they hold cannot
+    /// be read.
+    pub damaged: Vec<DamagedSegment>,
 }
 
 /// Damage that a second copy made good.
@@ -219,71 +235,133 @@ pub(crate) struct Recovery {
 /// Reads a whole log. Changes nothing.
 pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
     let files = list(storage)?;
-    if files.first().is_none_or(|file| file.number != 0) {
-        return Err(OpenError::NoLedger);
-    }
-    let mut scanner = Scanner::new(storage, &files);
-    let (mut replay, repaired) = found(storage, &files, &mut scanner)?;
-    let mut report = Report {
+    let (foundation, repaired) = found(storage, &files)?;
+    let sealed = Sealed::read(storage, &foundation)?;
+    let (files, base) = window::begin(storage, files, sealed.named)?;
+    let report = Report {
         files: files.len(),
         bytes: files.iter().map(|file| file.length).sum(),
         repaired: repaired.into_iter().collect(),
+        damaged: sealed.damaged.clone(),
         ..Report::default()
     };
-    let mut extent = Extent::new(&files);
-    let torn = loop {
-        match scanner.step()? {
-            Step::End => break false,
-            Step::Break(broken) => match judge(&scanner, &files, &broken, replay.floor)? {
-                Behind::Nothing => break true,
-                Behind::Start(start) => {
-                    let at = Site::of(&files, broken.suspect.0, broken.suspect.1);
-                    report.superseded.push(at.repair(broken.what));
-                    scanner.resume(start)?;
-                    replay.lost = true;
-                }
-                Behind::Next(record) => {
-                    let at = Site::of(&files, broken.suspect.0, broken.suspect.1);
-                    report.repaired.push(at.repair(STRAY));
-                    scanner.resume(record)?;
-                }
-            },
-            Step::Record(record) => {
-                let at = Site::of(&files, record.file, record.offset);
-                report
-                    .repaired
-                    .extend(record.repaired.map(|what| at.repair(what)));
-                extent.add(&record);
-                let height = height_of(&record.meta);
-                replay
-                    .take(*record)
-                    .map_err(|what| at.inconsistent(height, what))?;
-            }
-        }
+    let mut replay = Replay::new(foundation, sealed);
+    let mut scanner = Scanner::new(storage, &files);
+    scanner.step()?;
+    if let Some(origin) = base.and_then(|base| base.origin) {
+        scanner.begin(&origin);
+        replay.begin(&origin).map_err(|_| OpenError::Sealed {
+            file: Site::of(&files, 1, 0).file.to_owned(),
+            height: origin.tip.0,
+        })?;
+    }
+    let mut walk = Walk {
+        files: &files,
+        scanner,
+        replay,
+        report,
+        extent: Extent::new(&files),
+        base,
     };
-    let cuts = extent.cuts();
+    let torn = walk.run()?;
+    walk.replay.finish();
+    let cuts = walk.extent.cuts();
     let ends = cuts
         .iter()
         .map(|cut| (cut.file.clone(), cut.keep))
         .collect();
     if torn {
-        report
+        walk.report
             .cut
             .extend(cuts.into_iter().filter(|cut| cut.lost > 0));
     }
-    let (number, link) = scanner.expected();
+    let (number, link) = walk.scanner.expected();
     let next_file = files.last().map_or(0, |file| file.number + 1);
     Ok(Recovery {
-        replay,
+        replay: walk.replay,
         position: Position {
             number,
             link,
             next_file,
         },
-        flushed: extent.flushed,
-        report,
+        flushed: walk.extent.flushed,
+        report: walk.report,
         ends,
     })
+}
+
+/// A way through a log.
+struct Walk<'a> {
+    files: &'a [LogFile],
+    scanner: Scanner<'a>,
+    replay: Replay,
+    report: Report,
+    extent: Extent<'a>,
+    /// The header of the second file, if the log begins there and what was in the files before may still count.
+    base: Option<FileHeader>,
+}
+
+impl Walk<'_> {
+    /// Takes all records; whether the end was never finished.
+    fn run(&mut self) -> Result<bool, OpenError> {
+        let torn = loop {
+            match self.scanner.step()? {
+                Step::End => break false,
+                Step::Break(broken) => {
+                    if self.go_on(&broken)? {
+                        break true;
+                    }
+                }
+                Step::Record(record) => self.take(*record)?,
+            }
+        };
+        let Some(origin) = self.base.and_then(|base| base.origin) else {
+            return Ok(torn);
+        };
+        let at = Site::of(self.files, 1, 0);
+        Err(at.damaged_votes(origin.floor.next(), "the files before it are missing"))
+    }
+
+    /// Goes on behind a break; true if there is nothing behind it.
+    fn go_on(&mut self, broken: &Break) -> Result<bool, OpenError> {
+        let at = Site::of(self.files, broken.suspect.0, broken.suspect.1);
+        match judge(&self.scanner, self.files, broken, self.replay.floor)? {
+            Behind::Nothing => return Ok(true),
+            Behind::Start(start) => {
+                self.report.superseded.push(at.repair(broken.what));
+                self.scanner.resume(start)?;
+                self.replay.lost = true;
+            }
+            Behind::Next(record) => {
+                self.report.repaired.push(at.repair(STRAY));
+                self.scanner.resume(record)?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn take(&mut self, record: Found) -> Result<(), OpenError> {
+        let at = Site::of(self.files, record.file, record.offset);
+        let repaired = record.repaired.map(|what| at.repair(what));
+        self.report.repaired.extend(repaired);
+        self.extent.add(&record);
+        if record.head.kind == Kind::Start {
+            // It repeats the last vote.
+            self.base = None;
+        }
+        if let Some(base) = &self.base {
+            self.replay.resume(base);
+        }
+        let height = height_of(&record.meta);
+        self.replay
+            .take(record)
+            .map_err(|what| at.inconsistent(height, what))?;
+        // The votes in the files before were about heights up to the one above their floor.
+        let floor = self.replay.floor;
+        let decided = |base: &mut FileHeader| base.origin.is_none_or(|o| o.floor < floor);
+        self.base.take_if(decided);
+        Ok(())
+    }
 }
 
 /// How far the records reach in each file.
@@ -343,8 +421,11 @@ impl<'a> Extent<'a> {
 fn found(
     storage: &dyn Storage,
     files: &[LogFile],
-    scanner: &mut Scanner<'_>,
-) -> Result<(Replay, Option<Repair>), OpenError> {
+) -> Result<(Foundation, Option<Repair>), OpenError> {
+    if files.first().is_none_or(|file| file.number != 0) {
+        return Err(OpenError::NoLedger);
+    }
+    let mut scanner = Scanner::new(storage, files);
     let at = Site::of(files, 0, FIRST_RECORD);
     let damaged = |what| at.damaged_block(Height::GENESIS, what);
     match scanner.step()? {
@@ -353,12 +434,12 @@ fn found(
                 .body
                 .ok_or_else(|| damaged("the record has no block"))?;
             let genesis = read_block(storage, Height::GENESIS, body.place, body.hash)?;
-            let replay = Replay::new(Arc::new(genesis), body.place);
-            let replay = replay.ok_or_else(|| damaged("it does not found a chain"))?;
-            if scanner.chain() != Some(replay.foundation.chain) {
+            let foundation = Foundation::of(Arc::new(genesis), body.place);
+            let foundation = foundation.ok_or_else(|| damaged("it does not found a chain"))?;
+            if scanner.chain() != Some(foundation.chain) {
                 return Err(damaged("the file's header names another chain"));
             }
-            Ok((replay, record.repaired.map(|what| at.repair(what))))
+            Ok((foundation, record.repaired.map(|what| at.repair(what))))
         }
         Step::Break(broken) => Err(damaged(broken.what)),
         Step::Record(_) => Err(damaged("the first record is not a genesis block")),
@@ -459,10 +540,6 @@ impl<'a> Site<'a> {
 /// # Errors
 /// An [`OpenError`] if there is no ledger or its genesis file is damaged.
 pub fn read_genesis(storage: &dyn Storage) -> Result<Arc<Block>, OpenError> {
-    let files = list(storage)?;
-    if files.first().is_none_or(|file| file.number != 0) {
-        return Err(OpenError::NoLedger);
-    }
-    let (replay, _) = found(storage, &files, &mut Scanner::new(storage, &files))?;
-    Ok(replay.foundation.genesis)
+    let (foundation, _) = found(storage, &list(storage)?)?;
+    Ok(foundation.genesis)
 }

@@ -3,21 +3,39 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Ballot, Block, BlockHash, Boot, Header, Height, Nonce, Vote};
+use model::{Ballot, BlockHash, Boot, ChainId, Height, Nonce, Timestamp, Vote};
 
 use crate::disk::Storage;
-use crate::index::{Entry, Foundation, Index, Place, Rosters};
+use crate::format::{FileHeader, Origin};
+use crate::index::{Beginning, Entry, Foundation, Index, Place, Rosters};
 use crate::reader::{ReadError, read_block};
 use crate::record::{Meta, StartMeta, VoteMeta};
 use crate::scan::{Body, Found};
+use crate::sealed::Sealed;
+
+/// The last decided block.
+#[derive(Debug, Clone, Copy)]
+struct Tip {
+    height: Height,
+    hash: BlockHash,
+    /// As far as it is known.
+    time: Timestamp,
+}
 
 /// What the records say, up to the last one taken.
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) foundation: Foundation,
+    /// What need not be in the log any more.
+    pub(crate) sealed: Sealed,
+    /// Above the highest block in a segment.
     rosters: Rosters,
+    /// The decided blocks in the log, the first of this height.
+    first: Height,
     entries: Vec<Entry>,
-    tip: (Header, BlockHash),
+    tip: Tip,
+    /// Where the log was before it went on above blocks that it does not hold.
+    before: Option<(Tip, Height, Vec<Entry>)>,
     pub(crate) boot: Boot,
     nonce: Option<Nonce>,
     vote: Option<VoteMeta>,
@@ -30,27 +48,73 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Of a log that holds the genesis block alone; nothing if it is not a well-formed one.
-    pub(crate) fn new(genesis: Arc<Block>, body: Place) -> Option<Self> {
-        let tip = (genesis.header().clone(), genesis.hash());
-        let entry = Entry {
+    /// Of a log that holds the genesis block alone.
+    pub(crate) fn new(foundation: Foundation, sealed: Sealed) -> Self {
+        let genesis = &foundation.genesis;
+        let tip = Tip {
+            height: Height::GENESIS,
             hash: genesis.hash(),
-            body,
-            certificate: None,
+            time: genesis.header().time,
         };
-        let foundation = Foundation::of(genesis)?;
-        Some(Self {
-            rosters: Rosters::founded(foundation.roster.clone()),
+        let roster = sealed
+            .last()
+            .map_or(&foundation.roster, |last| &last.roster);
+        Self {
+            rosters: Rosters::above(sealed.top(), roster.clone()),
             foundation,
-            entries: vec![entry],
+            sealed,
+            first: Height::GENESIS.next(),
+            entries: Vec::new(),
             tip,
+            before: None,
             boot: Boot(0),
             nonce: None,
             vote: None,
             floor: Height::GENESIS,
             lost: false,
             bodies: BTreeMap::new(),
-        })
+        }
+    }
+
+    /// The log begins with the file of this header.
+    pub(crate) fn begin(&mut self, origin: &Origin) -> Result<(), &'static str> {
+        let (height, hash) = origin.tip;
+        self.jump(height, hash)?;
+        self.reach(origin.floor);
+        Ok(())
+    }
+
+    /// The log goes on above a block that it does not hold.
+    fn jump(&mut self, height: Height, hash: BlockHash) -> Result<(), &'static str> {
+        if height > self.sealed.top() {
+            return Err("who belongs to the cluster is in a segment that is missing or damaged");
+        }
+        let last = self.sealed.last().filter(|s| s.name.to() == height);
+        let time = last.map_or(Timestamp(0), |segment| segment.last);
+        let entries = std::mem::take(&mut self.entries);
+        self.before.get_or_insert((self.tip, self.first, entries));
+        self.tip = Tip { height, hash, time };
+        self.first = height.next();
+        Ok(())
+    }
+
+    /// Goes back to where the log was before it went on above blocks that it does not hold: the incarnation that begins
+    /// now did not find them, since they were sealed later. False if it cannot have been there.
+    fn go_back(&mut self, height: Height) -> bool {
+        let Some(before) = self.before.take_if(|(tip, ..)| tip.height <= height) else {
+            return false;
+        };
+        (self.tip, self.first, self.entries) = before;
+        self.rosters.cut(height);
+        true
+    }
+
+    /// The first file begins with a record of an incarnation whose start is not in the log any more.
+    pub(crate) fn resume(&mut self, header: &FileHeader) {
+        if let Some(origin) = header.origin {
+            self.boot = origin.boot;
+            self.nonce = Some(header.nonce);
+        }
     }
 
     /// Takes the next record.
@@ -74,13 +138,20 @@ impl Replay {
             return Err("the start counter went back");
         }
         let (height, hash) = start.tip;
-        let tip = self.tip.0.height;
-        let known = usize::try_from(height.0)
-            .ok()
-            .and_then(|at| self.entries.get(at));
-        let fits = known.map_or(self.lost, |entry| entry.hash == hash);
-        if !fits || height < tip {
+        if height < self.tip.height && !self.go_back(height) {
             return Err("the start names another tip");
+        }
+        if height == self.tip.height && hash != self.tip.hash {
+            return Err("the start names another tip");
+        }
+        if height > self.tip.height {
+            let sealed = self.sealed.may_hold(height, hash);
+            if !sealed && !self.lost {
+                return Err("the start names a tip that is neither in the log nor in a segment");
+            }
+            if sealed && !(self.lost && height > self.sealed.top()) {
+                self.jump(height, hash)?;
+            }
         }
         self.boot = start.boot;
         self.nonce = Some(start.nonce);
@@ -109,50 +180,77 @@ impl Replay {
         (height, hash): (Height, BlockHash),
         certificate: Place,
     ) -> Result<(), &'static str> {
-        let (tip, tip_hash) = &self.tip;
         // Above a gap: the block is decided, and is of no use before those below it are fetched.
         if self.lost && height == self.floor.next() {
             self.reach(height);
             return Ok(());
         }
-        let body = self
-            .bodies
-            .get(&hash)
-            .ok_or("the decided block is nowhere in the log")?;
+        let top = self.sealed.top();
+        if height == top && self.sealed.last().is_some_and(|s| s.name.head() != hash) {
+            return Err("the segments hold another block of this height");
+        }
+        let Some(body) = self.bodies.get(&hash) else {
+            return self.decided_elsewhere(height, hash);
+        };
         let header = &body.header;
-        if header.height != height || height != tip.height.next() {
+        if header.height != height || height != self.tip.height.next() {
             return Err("heights are missing or repeated");
         }
-        if header.parent != Some(*tip_hash) || header.chain != tip.chain {
+        if header.parent != Some(self.tip.hash) || header.chain != self.chain() {
             return Err("the block does not name the block below as its parent");
         }
-        if header.membership != self.rosters.last().voters().hash() {
+        if height > top && header.membership != self.rosters.last().voters().hash() {
             return Err("the block is of another membership");
         }
-        if header.time <= tip.time {
+        if header.time <= self.tip.time {
             return Err("the block is not later than its parent");
         }
-        self.entries.push(Entry {
-            hash,
-            body: body.place,
-            certificate: Some(certificate),
-        });
-        let changes = body.changes.iter().cloned();
-        if let Some(roster) = self.rosters.last().after_changes(header, changes) {
-            self.rosters.change(height, roster);
+        let entry = Entry::new(header, hash, body.place, Some(certificate));
+        self.entries.push(entry);
+        if height > top {
+            let changes = body.changes.iter().cloned();
+            if let Some(roster) = self.rosters.last().after_changes(header, changes) {
+                self.rosters.change(height, roster);
+            }
         }
-        self.tip = (header.clone(), hash);
+        let time = header.time;
+        self.tip = Tip { height, hash, time };
         self.reach(height);
         Ok(())
+    }
+
+    /// The block was in a file that is gone, and is in a segment: that can only be the first of the log.
+    fn decided_elsewhere(&mut self, height: Height, hash: BlockHash) -> Result<(), &'static str> {
+        let first = self.entries.is_empty() && height == self.tip.height.next();
+        if !first || !self.sealed.may_hold(height, hash) {
+            return Err("the decided block is nowhere in the log");
+        }
+        self.jump(height, hash)?;
+        self.reach(height);
+        Ok(())
+    }
+
+    fn chain(&self) -> ChainId {
+        self.foundation.chain
     }
 
     /// A height is known to be decided.
     fn reach(&mut self, height: Height) {
         let floor = self.floor.max(height);
         self.floor = floor;
-        self.lost = floor > self.tip.0.height;
+        self.lost = floor > self.tip.height;
         self.bodies.retain(|_, body| body.header.height > floor);
         self.vote.take_if(|vote| vote.height <= floor);
+    }
+
+    /// The last record was taken. Segments may reach above the log.
+    pub(crate) fn finish(&mut self) {
+        let last = self.sealed.last().map(|last| last.name);
+        if let Some(name) = last.filter(|name| name.to() > self.tip.height) {
+            let jumped = self.jump(name.to(), name.head());
+            jumped.expect("it is the highest that can be used");
+            self.reach(name.to());
+        }
     }
 
     /// The memory of the undecided height, with its block. Where blocks are missing below, a vote that says nothing
@@ -190,11 +288,14 @@ impl Replay {
             .into_iter()
             .map(|(hash, body)| (hash, body.place))
             .collect();
-        (
-            self.foundation,
-            Index::new(self.entries, self.rosters),
-            bodies,
-        )
+        let beginning = Beginning {
+            genesis: self.foundation.entry,
+            sealed: self.sealed,
+            logged: (self.first, self.entries),
+            tip: (self.tip.height, self.tip.hash),
+            rosters: self.rosters,
+        };
+        (self.foundation, Index::new(beginning), bodies)
     }
 
     /// Start counter and nonce of the last incarnation.

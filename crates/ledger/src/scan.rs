@@ -7,8 +7,8 @@ use model::{BlockHash, ChainId, Header, Nonce, Reader as Bytes};
 use crate::damage::{Rest, Spot, Verdict};
 use crate::disk::Storage;
 use crate::format::{
-    DOUBLED_ROOM, FILE_HEADER, FILLER, FIRST_RECORD, FileHeader, HEAD, Head, HeaderFault, Kind,
-    SECTOR, crc, file_name, second_copy,
+    DOUBLED_ROOM, FILE_MIN, FILLER, FIRST_RECORD, FileHeader, HEAD, Head, HeaderFault, Kind,
+    Origin, SECTOR, crc, file_name, second_copy,
 };
 use crate::index::Place;
 use crate::record::Meta;
@@ -120,7 +120,7 @@ impl<'a> Scanner<'a> {
             };
             if file.length > 0 {
                 if self.header.is_none() && !self.open(file)? {
-                    let short = file.length < FIRST_RECORD;
+                    let short = file.length < FILE_MIN;
                     let fault = Fault::new("the file's header is damaged").short(short);
                     return Ok(self.broken((self.file, 0), fault));
                 }
@@ -133,6 +133,14 @@ impl<'a> Scanner<'a> {
             self.file += 1;
             self.header = None;
         }
+    }
+
+    /// Goes on with the second file, which begins as this says, whatever came before.
+    pub(crate) fn begin(&mut self, origin: &Origin) {
+        self.file = 1;
+        self.header = None;
+        self.tail = (1, FIRST_RECORD);
+        self.expected = (origin.number, Some(origin.link));
     }
 
     /// What a break means.
@@ -165,11 +173,9 @@ impl<'a> Scanner<'a> {
     fn open(&mut self, file: &'a LogFile) -> Result<bool, ScanError> {
         let mut window = Window::new(self.storage, file);
         let copies = [window.header(0)?, window.header(SECTOR)?];
-        let filled = window.all(FILE_HEADER as u64..SECTOR, FILLER)?;
-        self.window = Some(window);
-        self.offset = FIRST_RECORD;
         let header = match copies {
             [Ok(first), second] => {
+                let filled = window.all(first.length() as u64..SECTOR, FILLER)?;
                 if second != Ok(first) || !filled {
                     self.repaired = Some("the second copy of the file's header was damaged");
                 }
@@ -187,6 +193,8 @@ impl<'a> Scanner<'a> {
             }
             _ => return Ok(false),
         };
+        self.window = Some(window);
+        self.offset = header.first_record();
         if file_name(header.number) != file.name {
             return Ok(false);
         }

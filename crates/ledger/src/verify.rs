@@ -9,13 +9,16 @@ use model::{BlockHash, Decided, Header, Height, Roster, Signatures};
 use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
 use crate::folder::Folder;
-use crate::format::Kind;
+use crate::format::{Kind, Origin};
 use crate::index::{Entry, Foundation, Place};
-use crate::reader::{Reader, read_block, read_certificate};
+use crate::reader::{Reader, read_block, read_entry};
 use crate::record::Meta;
 use crate::recovery::{OpenError, STRAY};
 use crate::scan::{Break, Found, Scanner, Step};
-use crate::window::{LogFile, list};
+use crate::sealed::{Sealed, Segment, describe, names};
+use crate::segment::links::Links;
+use crate::segment::{self, Below, Contents, SegmentError, SegmentName};
+use crate::window::{self, LogFile, list};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +75,12 @@ pub fn verify_storage(
     if files.first().is_none_or(|file| file.number != 0) {
         return Err(OpenError::NoLedger);
     }
-    let mut survey = Survey::new(storage, &files);
+    let names = names(storage)?;
+    let named = names.iter().map(SegmentName::to).max();
+    let named = named.unwrap_or(Height::GENESIS);
+    let (files, base) = window::begin(storage, files, named)?;
+    let base = base.and_then(|base| base.origin);
+    let mut survey = Survey::new(storage, &files, named, base);
     survey.walk()?;
     survey.close();
     let Survey {
@@ -82,15 +90,18 @@ pub fn verify_storage(
         ..
     } = survey;
     let foundation = read_foundation(storage, &files, blocks.get(&Height::GENESIS))?;
-    let roster = foundation.roster.clone();
+    let sealed = Sealed::read(storage, &foundation)?;
+    let roster = Some(foundation.roster.clone());
     let mut check = Check::new(storage, &foundation, signatures, (Height::GENESIS, roster));
     check.report.faults = faults;
     check.report.notes = notes;
-    let mut next = Height::GENESIS;
-    for (height, entry) in &blocks {
-        check.gap(next, *height);
-        check.entry(*height, *entry);
-        next = height.next();
+    check.chain(&blocks, &sealed);
+    for name in names {
+        let used = sealed.all().iter().any(|segment| segment.name == name);
+        let damaged = sealed.damaged.iter().any(|damaged| damaged.name == name);
+        if !used && !damaged {
+            check.spare(name, &sealed);
+        }
     }
     Ok(check.finish())
 }
@@ -112,7 +123,7 @@ fn read_foundation(
     };
     let entry = genesis.ok_or_else(|| damaged("no intact genesis record"))?;
     let block = read_block(storage, Height::GENESIS, entry.body, entry.hash)?;
-    Foundation::of(Arc::new(block)).ok_or_else(|| damaged("it does not found a chain"))
+    Foundation::of(Arc::new(block), entry.body).ok_or_else(|| damaged("it does not found a chain"))
 }
 
 /// Collects the records of a log, damaged or not.
@@ -120,7 +131,11 @@ struct Survey<'a> {
     scanner: Scanner<'a>,
     files: &'a [LogFile],
     blocks: BTreeMap<Height, Entry>,
-    bodies: BTreeMap<BlockHash, (Height, Place)>,
+    bodies: BTreeMap<BlockHash, (Header, Place)>,
+    /// The highest height in the name of a segment.
+    named: Height,
+    /// How the second file begins, if the log does so there.
+    base: Option<Origin>,
     tip: Height,
     /// The highest height that a start behind lost records called decided.
     floor: Height,
@@ -130,12 +145,19 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn new(storage: &'a dyn Storage, files: &'a [LogFile]) -> Self {
+    fn new(
+        storage: &'a dyn Storage,
+        files: &'a [LogFile],
+        named: Height,
+        base: Option<Origin>,
+    ) -> Self {
         Self {
             scanner: Scanner::new(storage, files),
             files,
             blocks: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            named,
+            base,
             tip: Height::GENESIS,
             floor: Height::GENESIS,
             superseded: false,
@@ -148,7 +170,13 @@ impl<'a> Survey<'a> {
         loop {
             match self.scanner.step()? {
                 Step::End => return Ok(()),
-                Step::Record(found) => self.take(*found),
+                Step::Record(found) => {
+                    self.take(*found);
+                    if let Some(base) = self.base.take() {
+                        self.scanner.begin(&base);
+                        (self.tip, self.floor) = (base.tip.0, base.floor);
+                    }
+                }
                 Step::Break(broken) => {
                     let Some(spot) = self.judge(&broken)? else {
                         return Ok(());
@@ -210,7 +238,7 @@ impl<'a> Survey<'a> {
         }
         if let Some(body) = &found.body {
             self.bodies
-                .insert(body.hash, (body.header.height, body.place));
+                .insert(body.hash, (body.header.clone(), body.place));
         }
         let (height, hash, certificate) = match found.meta {
             Meta::Genesis { height, hash } => (height, hash, None),
@@ -233,22 +261,18 @@ impl<'a> Survey<'a> {
         self.tip = self.tip.max(height);
         self.floor = self.floor.max(height);
         match self.bodies.get(&hash) {
-            Some((_, body)) => {
-                self.blocks.insert(
-                    height,
-                    Entry {
-                        hash,
-                        body: *body,
-                        certificate,
-                    },
-                );
+            Some((header, body)) => {
+                let entry = Entry::new(header, hash, *body, certificate);
+                self.blocks.insert(height, entry);
             }
+            // In a file that is gone, since a segment has it; if not, it is missed later.
+            None if height <= self.named => {}
             None => self.faults.push(Fault {
                 height,
                 what: "the decided block is nowhere in the log".to_owned(),
             }),
         }
-        self.bodies.retain(|_, (at, _)| *at > height);
+        self.bodies.retain(|_, (header, _)| header.height > height);
     }
 }
 
@@ -268,7 +292,7 @@ impl<'a> Check<'a> {
         storage: &'a dyn Storage,
         foundation: &'a Foundation,
         signatures: &'a dyn Signatures,
-        (from, roster): (Height, Arc<Roster>),
+        (from, roster): (Height, Option<Arc<Roster>>),
     ) -> Self {
         let report = VerifyReport {
             from,
@@ -283,7 +307,7 @@ impl<'a> Check<'a> {
             storage,
             foundation,
             signatures,
-            roster: Some(roster),
+            roster,
             below: None,
             report,
         }
@@ -301,20 +325,131 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// All heights, from segments where there are any, else from the log.
+    fn chain(&mut self, blocks: &BTreeMap<Height, Entry>, sealed: &Sealed) {
+        for damaged in &sealed.damaged {
+            self.fault_in(damaged.name, damaged.name.from(), &damaged.what);
+        }
+        let mut next = Height::GENESIS;
+        for segment in sealed.all() {
+            let below = segment.name.from().previous();
+            next = self.logged(blocks, next, below.unwrap_or(Height::GENESIS));
+            self.gap(next, segment.name.from());
+            let known = next <= segment.name.from();
+            self.segment(segment.name, known);
+            next = segment.name.to().next();
+        }
+        let last = self.logged(blocks, next, Height(u64::MAX));
+        debug_assert!(last >= next, "heights ascend");
+        for (height, entry) in blocks.range(..next) {
+            if let Some(segment) = sealed.find(*height) {
+                self.copy(segment, *height, entry);
+            }
+        }
+    }
+
+    /// The heights from `first` to `last` that the log has; the first behind them.
+    fn logged(&mut self, blocks: &BTreeMap<Height, Entry>, first: Height, last: Height) -> Height {
+        let mut next = first;
+        let within = blocks.range(first..).take_while(|(at, _)| **at <= last);
+        for (height, entry) in within {
+            self.gap(next, *height);
+            self.entry(*height, *entry);
+            next = height.next();
+        }
+        next
+    }
+
+    /// Reads all of a segment; `known` says that its first block comes next.
+    fn segment(&mut self, name: SegmentName, known: bool) {
+        let bytes = match read_all(self.storage, name) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.lacking(name, &error),
+        };
+        let mut contents = match Contents::open(&bytes) {
+            Ok(contents) => contents,
+            Err(error) => return self.lacking(name, &error),
+        };
+        let top = self.below.as_ref().map(|(header, _)| header.height);
+        let mut links = self.below().filter(|_| known).map(Links::above);
+        for (height, decided) in (name.from().0..).map(Height).zip(&mut contents) {
+            match decided {
+                Ok(decided) => {
+                    links = links.and_then(|mut links| links.push(&decided).ok().map(|()| links));
+                    if known || top.is_none_or(|top| height > top) {
+                        self.block(height, &decided);
+                    }
+                }
+                Err(error) => {
+                    links = None;
+                    self.missing(height, in_segment(name, &error.to_string()));
+                }
+            }
+        }
+        let said = links.map(|links| links.summary().as_ref() == Some(&contents.frame.summary));
+        if said == Some(false) {
+            self.fault_in(name, name.to(), "its summary is not what its blocks say");
+        }
+    }
+
+    /// None of the blocks of a segment can be read.
+    fn lacking(&mut self, name: SegmentName, error: &SegmentError) {
+        self.missing(name.to(), in_segment(name, &describe(error)));
+    }
+
+    /// A segment whose blocks others have too.
+    fn spare(&mut self, name: SegmentName, sealed: &Sealed) {
+        let other = sealed.find(name.to());
+        let other = other.and_then(|other| other.entry(self.storage, name.to()).ok());
+        if other.is_some_and(|other| other.hash != name.head()) {
+            self.fault_in(name, name.to(), "it holds other blocks than the chain");
+        }
+        let whole = read_all(self.storage, name).and_then(|bytes| {
+            let mut contents = Contents::open(&bytes)?;
+            contents.frame.is(name, self.foundation.chain)?;
+            contents.try_for_each(|decided| decided.map(|_| ()))
+        });
+        if let Err(error) = whole {
+            self.fault_in(name, name.from(), &describe(&error));
+        }
+    }
+
+    /// A block in the log that is in a segment too.
+    fn copy(&mut self, segment: &Segment, height: Height, entry: &Entry) {
+        let other = segment.entry(self.storage, height);
+        let what = match (read_entry(self.storage, height, entry), other) {
+            (Err(error), _) => error.to_string(),
+            (Ok(_), Ok(other)) if other.hash != entry.hash => {
+                in_segment(segment.name, "the log has another block of this height")
+            }
+            // That the segment cannot be read was said before.
+            (Ok(_), _) => return,
+        };
+        self.report.faults.push(Fault { height, what });
+    }
+
+    fn fault_in(&mut self, name: SegmentName, height: Height, what: &str) {
+        let what = in_segment(name, what);
+        self.report.faults.push(Fault { height, what });
+    }
+
+    /// What is known of the chain so far, if nothing is missing.
+    fn below(&self) -> Option<Below> {
+        let (header, hash) = self.below.as_ref()?;
+        Some(Below {
+            chain: self.foundation.chain,
+            height: header.height,
+            hash: *hash,
+            time: header.time,
+            roster: self.roster.clone()?,
+        })
+    }
+
     /// Reads a block where the log says it is.
     fn entry(&mut self, height: Height, entry: Entry) {
-        let read = || {
-            let block = read_block(self.storage, height, entry.body, entry.hash)?;
-            let place = entry.certificate;
-            let certificate = place.map(|place| read_certificate(self.storage, height, place));
-            Ok(Decided {
-                block: Arc::new(block),
-                certificate: certificate.transpose()?,
-            })
-        };
-        match read() {
+        match read_entry(self.storage, height, &entry) {
             Ok(decided) => self.block(height, &decided),
-            Err::<_, crate::ReadError>(error) => self.missing(height, error.to_string()),
+            Err(error) => self.missing(height, error.to_string()),
         }
     }
 
@@ -406,10 +541,27 @@ impl Reader {
     /// Merkle roots and certificates. Blocks that are not yet on the disk are taken from memory.
     pub fn verify(&self, from: Height, to: Height, signatures: &dyn Signatures) -> VerifyReport {
         let foundation = self.foundation();
+        let storage = &**self.storage();
         let roster = self.roster_deciding(from);
-        let mut check = Check::new(&**self.storage(), foundation, signatures, (from, roster));
+        let known = roster.as_ref().ok().cloned();
+        let mut check = Check::new(storage, foundation, signatures, (from, known));
+        if let Err(error) = roster {
+            let what = format!("who decided it is not known: {}", describe(&error));
+            check.report.faults.push(Fault { height: from, what });
+        }
         if let Some(Ok(Some(below))) = from.previous().map(|below| self.block(below)) {
             check.below = Some((below.block.header().clone(), below.block.hash()));
+        }
+        let within = |name: &SegmentName| name.from() <= to && name.to() >= from;
+        for name in self.segments().into_iter().filter(within) {
+            if let Err(error) = Segment::frame(storage, foundation, name) {
+                check.fault_in(name, name.from().max(from), &describe(&error));
+            }
+        }
+        for damaged in self.damaged_segments() {
+            if within(&damaged.name) {
+                check.fault_in(damaged.name, damaged.name.from().max(from), &damaged.what);
+            }
         }
         for decided in self.heights(from, to.min(self.tip().0)) {
             match decided {
@@ -430,4 +582,14 @@ impl Reader {
             .map(Height)
             .map(|height| (height, self.block(height)))
     }
+}
+
+fn read_all(storage: &dyn crate::Storage, name: SegmentName) -> Result<Vec<u8>, SegmentError> {
+    let path = segment::path_of(name);
+    let length = usize::try_from(storage.len(&path)?).unwrap_or(usize::MAX);
+    Ok(storage.read(&path, 0, length)?)
+}
+
+fn in_segment(name: SegmentName, what: &str) -> String {
+    format!("{}: {what}", segment::path_of(name))
 }

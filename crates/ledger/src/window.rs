@@ -2,7 +2,7 @@
 
 use std::io;
 
-use model::ChainId;
+use model::{ChainId, Height};
 
 use crate::disk::Storage;
 use crate::format::{
@@ -75,6 +75,38 @@ pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<LogFile>, ScanError> {
     }
     files.sort_by_key(|file| file.number);
     Ok(files)
+}
+
+/// What is to be read of a log whose first files may be gone, since segments hold their blocks: the genesis file and
+/// all from the first behind the last gap that says how it was begun. Without a gap, or if no segment of the name of
+/// one reaches that far, all of them: the `named` height is the highest in the name of any.
+pub(crate) fn begin(
+    storage: &dyn Storage,
+    files: Vec<LogFile>,
+    named: Height,
+) -> Result<(Vec<LogFile>, Option<FileHeader>), ScanError> {
+    let pairs = files.iter().zip(files.iter().skip(1)).enumerate();
+    let apart = |pair: &(usize, (&LogFile, &LogFile))| pair.1.1.number - pair.1.0.number > 1;
+    let Some((gap, _)) = pairs.rev().find(apart) else {
+        return Ok((files, None));
+    };
+    for (at, file) in files.iter().enumerate().skip(gap + 1) {
+        let mut window = Window::new(storage, file);
+        for copy in [0, SECTOR] {
+            let header = window.header(copy)?.ok();
+            let header = header.filter(|header| header.number == file.number);
+            let Some((header, origin)) = header.and_then(|h| Some((h, h.origin?))) else {
+                continue;
+            };
+            if named < origin.tip.0 {
+                return Ok((files, None));
+            }
+            let genesis = files.iter().take(1);
+            let kept = genesis.chain(files.iter().skip(at)).cloned().collect();
+            return Ok((kept, Some(header)));
+        }
+    }
+    Ok((files, None))
 }
 
 /// A file seen through a chunk of it.

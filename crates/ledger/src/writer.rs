@@ -1,9 +1,10 @@
 //! Puts records into files, one behind the other.
 
-use model::{Block, Encode, Nonce};
+use model::{Block, BlockHash, Boot, Encode, Height, Nonce};
 
 use crate::format::{
-    BODY_MAX, FILE_BYTES, FILLER, FIRST_RECORD, FileHeader, Head, crc, file_name, second_copy,
+    BODY_MAX, FILE_BYTES, FILLER, FIRST_RECORD, FileHeader, Head, Origin, crc, file_name,
+    second_copy,
 };
 use crate::index::Place;
 use crate::record::Meta;
@@ -56,9 +57,21 @@ impl Writer {
     }
 
     /// The next record begins a new file, and a new incarnation.
-    pub(crate) fn begin(&mut self, nonce: Nonce) {
+    pub(crate) fn begin(&mut self, nonce: Nonce, boot: Boot) {
         self.file.nonce = nonce;
+        self.origin().boot = boot;
         self.offset = u64::MAX;
+    }
+
+    /// The last decided block is this one, and the highest height known to be decided at least `floor`.
+    pub(crate) fn reach(&mut self, tip: (Height, BlockHash), floor: Height) {
+        let origin = self.origin();
+        origin.tip = tip;
+        origin.floor = origin.floor.max(floor).max(tip.0);
+    }
+
+    fn origin(&mut self) -> &mut Origin {
+        self.file.origin.get_or_insert(Origin::NONE)
     }
 
     /// Formats the next record. All records below `flushed` are known to be on the disk.
@@ -73,6 +86,9 @@ impl Writer {
         if create {
             self.file.number = self.position.next_file;
             self.position.next_file += 1;
+            let Position { number, link, .. } = self.position;
+            let origin = self.origin();
+            (origin.number, origin.link) = (number, link);
             self.offset = 0;
             bytes = self.file.preamble();
         }
@@ -163,6 +179,7 @@ impl GenesisFile {
             number: 0,
             chain: genesis.header().chain,
             nonce,
+            origin: Some(Origin::NONE),
         };
         let meta = Meta::Genesis {
             height: genesis.height(),

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use ledger::segment::FOLDER;
 use ledger::{Disk, Storage, Write};
 use model::LogSeq;
 
@@ -71,6 +72,10 @@ pub(crate) enum Begun {
 #[derive(Debug, Default)]
 pub(crate) struct Platter {
     files: BTreeMap<String, File>,
+    /// Durable when they are there at all; by path.
+    segments: BTreeMap<String, Vec<u8>>,
+    /// Files of the log whose deletion a power cut may undo.
+    retired: BTreeMap<String, File>,
     queue: VecDeque<Write>,
     /// The writes being flushed.
     flight: Vec<Write>,
@@ -105,7 +110,10 @@ impl Platter {
         let files = self.files.iter();
         let durable =
             files.filter_map(|(name, file)| Some((name.clone(), file.durable_bytes()?.to_vec())));
-        Self::holding(durable)
+        Self {
+            segments: self.segments.clone(),
+            ..Self::holding(durable)
+        }
     }
 
     /// How long that image is.
@@ -222,6 +230,11 @@ impl Platter {
     /// Power fails.
     pub(crate) fn cut_power(&mut self, rng: &mut Rng, writeback: Writeback) {
         self.tear_queue(rng);
+        for (name, file) in std::mem::take(&mut self.retired) {
+            if rng.chance(Chance::HALF) {
+                self.files.insert(name, file);
+            }
+        }
         for file in self.files.values_mut() {
             file.cut_power(rng, writeback);
         }
@@ -407,14 +420,41 @@ impl Storage for SimStorage {
 
     fn len(&self, file: &str) -> io::Result<u64> {
         let platter = lock(&self.platter);
+        if let Some(segment) = platter.segments.get(file) {
+            return Ok(segment.len() as u64);
+        }
         let found = platter.files.get(file).ok_or_else(|| missing(file))?;
         Ok(found.len())
     }
 
     fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let platter = lock(&self.platter);
+        if let Some(segment) = platter.segments.get(file) {
+            return File::durable(segment.clone()).read(offset, length);
+        }
         let found = platter.files.get(file).ok_or_else(|| missing(file))?;
         found.read(offset, length)
+    }
+
+    fn segments(&self) -> io::Result<Vec<String>> {
+        let platter = lock(&self.platter);
+        let names = platter.segments.keys();
+        let names = names.filter_map(|path| path.strip_prefix(FOLDER)?.strip_prefix('/'));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut platter = lock(&self.platter);
+        let path = format!("{FOLDER}/{name}");
+        platter.segments.insert(path, bytes.to_vec());
+        Ok(())
+    }
+
+    fn retire(&self, file: &str) -> io::Result<()> {
+        let mut platter = lock(&self.platter);
+        let gone = platter.files.remove(file).ok_or_else(|| missing(file))?;
+        platter.retired.insert(file.to_owned(), gone);
+        Ok(())
     }
 }
 

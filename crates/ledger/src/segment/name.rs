@@ -18,7 +18,9 @@ pub struct SegmentName {
 
 /// Text that is no segment's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a segment is called <from>-<to>-<hash of the block at to>.seg, the heights in twelve digits")]
+#[error(
+    "a segment is called <from>-<to>-<hash of the block at to>.seg, the heights in twelve digits"
+)]
 pub struct ParseSegmentNameError;
 
 impl SegmentName {

@@ -247,14 +247,14 @@ fn a_newer_format_is_refused() {
     let node = Node::started();
     node.disk.edit("00000001.log", |bytes| {
         for copy in [0, 4096] {
-            bytes[copy + 11] = 2;
+            bytes[copy + 11] = 3;
             let sum = crc32fast::hash(&bytes[copy..copy + 60]);
             bytes[copy + 60..copy + 64].copy_from_slice(&sum.to_be_bytes());
         }
     });
     assert!(matches!(
         opened(&node.disk),
-        Err(OpenError::Version { version: 2, .. })
+        Err(OpenError::Version { version: 3, .. })
     ));
 }
 

@@ -16,3 +16,5 @@ mod ledger;
 mod memory_disk;
 mod python;
 mod random_crashes;
+mod segment_files;
+mod segments;

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use ledger::{Disk, GenesisFile, Storage, Write};
 use model::{Block, LogSeq};
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+
+/// With which the names of segments begin.
+pub(crate) const SEGMENTS: &str = "segments/";
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -20,6 +23,8 @@ pub(crate) struct State {
     pub(crate) pending: Vec<Write>,
     /// Files cut while opening.
     pub(crate) cuts: Vec<(String, u64)>,
+    /// Deleted, and perhaps back after a crash.
+    pub(crate) retired: Files,
 }
 
 impl State {
@@ -107,7 +112,9 @@ impl MemoryDisk {
 
     pub(crate) fn save(&self, folder: &Path) {
         for (name, bytes) in &self.state().seen {
-            std::fs::write(folder.join(name), bytes).unwrap();
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
         }
     }
 }
@@ -121,7 +128,9 @@ pub(crate) fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 
 impl Storage for MemoryDisk {
     fn files(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().seen.keys().cloned().collect())
+        let state = self.state();
+        let names = state.seen.keys().filter(|name| !name.contains('/'));
+        Ok(names.cloned().collect())
     }
 
     fn len(&self, file: &str) -> io::Result<u64> {
@@ -136,6 +145,31 @@ impl Storage for MemoryDisk {
         let offset = usize::try_from(offset).unwrap();
         let read = bytes.get(offset..offset + length);
         Ok(read.ok_or(io::ErrorKind::UnexpectedEof)?.to_vec())
+    }
+
+    fn segments(&self) -> io::Result<Vec<String>> {
+        let state = self.state();
+        let names = state
+            .seen
+            .keys()
+            .filter_map(|name| name.strip_prefix(SEGMENTS));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        let name = format!("{SEGMENTS}{name}");
+        state.durable.insert(name.clone(), bytes.to_vec());
+        state.seen.insert(name, bytes.to_vec());
+        Ok(())
+    }
+
+    fn retire(&self, file: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.durable.remove(file).ok_or(io::ErrorKind::NotFound)?;
+        let bytes = state.seen.remove(file).ok_or(io::ErrorKind::NotFound)?;
+        state.retired.insert(file.to_owned(), bytes);
+        Ok(())
     }
 }
 

@@ -166,3 +166,50 @@ fn stray_bytes_hide_no_start_behind_them() {
     assert!(said.contains("height=2 "), "{said}");
     assert!(noted.contains("behind the last record"), "{noted}");
 }
+
+#[test]
+fn a_sealed_ledger_verifies() {
+    let node = formats::sealed_life();
+    let folder = tempfile::tempdir().unwrap();
+    node.disk.save(folder.path());
+    let Some(output) = run(folder.path(), &[]) else {
+        return;
+    };
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", text(&output.stderr));
+    let hash = node.memory.tip.block.hash();
+    let expected = format!("height=14 hash={hash} blocks=15 commands=16 ok");
+    assert!(printed.contains(&expected), "{printed}");
+}
+
+#[test]
+fn damage_in_a_segment_is_named() {
+    let node = formats::sealed_life();
+    let names = node.disk.segment_files();
+    let files = node.disk.files();
+    // Header, block, certificate, index, summary, trailer; cut short; another one in its place; none.
+    let length = files[&names[1]].len();
+    let mut harmed: Vec<_> = [20, 70, 400, length - 900, length - 300, length - 25]
+        .into_iter()
+        .map(|at| {
+            let mut files = files.clone();
+            files.get_mut(&names[1]).unwrap()[at] ^= 1;
+            files
+        })
+        .collect();
+    harmed.extend([files.clone(), files.clone(), files.clone()]);
+    harmed[6].get_mut(&names[1]).unwrap().truncate(length / 2);
+    harmed[7].insert(names[1].clone(), files[&names[0]].clone());
+    harmed[8].remove(&names[1]);
+    for (which, files) in harmed.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        crate::memory_disk::MemoryDisk::holding(files).save(folder.path());
+        let Some(output) = run(folder.path(), &[]) else {
+            return;
+        };
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{which}");
+        let named = said.contains(&names[1]) || said.contains("height 5: the block is missing");
+        assert!(named, "{which}: {said}");
+    }
+}

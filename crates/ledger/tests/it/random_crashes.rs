@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ledger::Bounds;
 use model::{Ballot, Boot, Decided, Height, Record, Vote};
 use proptest::prelude::*;
 
@@ -18,6 +19,8 @@ enum Act {
     Crash(u64),
     /// A flush fails, and the process is started again.
     Fail(u64),
+    /// Something is sealed, and what is not needed any more deleted.
+    Seal,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -29,6 +32,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => Just(Act::Flush),
         2 => any::<u64>().prop_map(Act::Crash),
         1 => any::<u64>().prop_map(Act::Fail),
+        2 => Just(Act::Seal),
     ]
 }
 
@@ -101,13 +105,49 @@ impl Life {
             }
             Act::Crash(seed) => return self.crash(*seed),
             Act::Fail(seed) => return self.fail(*seed),
+            Act::Seal => return self.seal(),
         }
         self.remember();
+    }
+
+    fn seal(&self) {
+        let bounds = Bounds {
+            bytes: 1500,
+            keep: 0,
+            ..Bounds::default()
+        };
+        let reader = self.node.ledger.reader();
+        while ledger::seal(&reader, &bounds).unwrap().is_some() {}
+        ledger::retire(&reader).unwrap();
+    }
+
+    /// What was decided is still there, or was never flushed before a flush failed.
+    fn read_all(&self) {
+        let reader = self.node.ledger.reader();
+        let tip = reader.tip().0;
+        for decided in reader.blocks(Height(1)) {
+            let decided = decided.expect("nothing rots");
+            let height = decided.block.height();
+            assert_eq!(
+                self.decided.get(&height),
+                Some(&decided),
+                "{height} of {tip}"
+            );
+        }
+        assert_eq!(reader.blocks(Height(0)).count() as u64, tip.0 + 1);
     }
 
     /// A quarter of the crashes lose everything, a quarter nothing, the others any set of sectors.
     fn crash(&mut self, seed: u64) {
         let survivor = self.node.disk.crash(lottery(seed));
+        for (at, (name, bytes)) in self.node.disk.state().retired.iter().enumerate() {
+            // A deletion may not have reached the disk.
+            if seed >> (at % 60) & 1 == 1 {
+                let mut state = survivor.state();
+                state.durable.insert(name.clone(), bytes.clone());
+                state.seen.insert(name.clone(), bytes.clone());
+            }
+        }
         self.node = Node::open(&survivor).expect("no flushed byte was touched");
         let memory = self.node.memory.clone();
         let expected = |known: &Memory| essence(known) == essence(&memory);
@@ -150,6 +190,7 @@ impl Life {
             self.remember();
         }
         assert_eq!(self.node.memory.tip.block.height(), floor);
+        self.read_all();
         self.node.memory.vote = vote;
     }
 }

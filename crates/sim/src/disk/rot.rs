@@ -59,7 +59,10 @@ impl Platter {
         let sector = rng.index(bytes.len() / SECTOR + 1) * SECTOR;
         match harm {
             Harm::RollBack => {}
-            Harm::Wipe => self.files.retain(|name, _| !names.contains(name)),
+            Harm::Wipe => {
+                self.segments.clear();
+                self.files.retain(|name, _| !names.contains(name));
+            }
             Harm::LostFile => {
                 self.files.pop_last();
             }

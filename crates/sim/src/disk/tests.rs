@@ -119,3 +119,23 @@ fn a_failed_flush_leaves_clean_sectors_that_no_flush_will_write() {
     }
     assert!((16..64).contains(&lost), "{lost}");
 }
+
+#[test]
+fn segments_are_durable_and_a_deletion_may_be_undone_by_a_power_cut() {
+    let mut back = 0;
+    for seed in 0..64 {
+        let (platter, mut disk) = disk();
+        disk.submit(write(1, "a", 0, b"one"));
+        lock(&platter).begin();
+        lock(&platter).finish();
+        let storage = disk.storage();
+        storage.store_segment("s", b"blocks").unwrap();
+        storage.retire("a").unwrap();
+        assert_eq!(read_all(&disk, "a"), None);
+        lock(&platter).cut_power(&mut Rng::new(seed), Writeback::None);
+        assert_eq!(storage.segments().unwrap(), ["s"]);
+        assert_eq!(read_all(&disk, "segments/s"), Some(b"blocks".to_vec()));
+        back += u32::from(read_all(&disk, "a").is_some());
+    }
+    assert!((16..48).contains(&back), "{back}");
+}

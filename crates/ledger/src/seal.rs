@@ -1,0 +1,188 @@
+//! Sealing what is decided, and letting go of the log that is not needed any more.
+//!
+//! Both run on any thread beside the replica's, on a [`Reader`] alone. A segment is stored whole and flushed before
+//! the index is turned to it, and the log keeps what it holds until a second segment is above it: so a crash at any
+//! moment, and one segment that rots, lose nothing. Why no vote is lost with a file of the log is argued in
+//! `docs/ledger-format.md`, section 10.
+
+use std::io;
+use std::time::Duration;
+
+use model::Height;
+
+use crate::disk::Storage;
+use crate::format::{FileHeader, SECTOR};
+use crate::index::Stretch;
+use crate::reader::{ReadError, Reader};
+use crate::sealed::Segment;
+use crate::segment::{self, Below, Builder, SegmentError, SegmentName};
+use crate::window::{LogFile, ScanError, Window, list};
+
+/// Where segments end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// A segment ends with the block that brings it to this many bytes of blocks, each counted with 512 more.
+    pub bytes: u64,
+    /// Or with one that is so much later than its first, if it holds a command.
+    pub time: Duration,
+    /// The newest blocks stay in the log: so many.
+    pub keep: u64,
+}
+
+impl Bounds {
+    /// What a block's certificate, record and entry take, about.
+    const PER_BLOCK: u64 = 512;
+}
+
+impl Default for Bounds {
+    /// Those of the format, so that nodes usually seal the same.
+    fn default() -> Self {
+        Self {
+            bytes: 16 << 20,
+            time: Duration::from_secs(3600),
+            keep: 16,
+        }
+    }
+}
+
+/// Why nothing was sealed, or nothing let go of.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// A block cannot be read back.
+    #[error("a block that is to be sealed cannot be read")]
+    Read(#[from] ReadError),
+    /// The blocks do not follow one another: what was read is not what was decided.
+    #[error("what is to be sealed is not a chain")]
+    Chain(#[source] SegmentError),
+    /// The segment that was just written is not what it should be.
+    #[error("the segment {name} cannot be read back")]
+    Stored {
+        /// Which.
+        name: SegmentName,
+        /// What is wrong.
+        #[source]
+        source: SegmentError,
+    },
+    /// The disk said no.
+    #[error("{file}")]
+    Io {
+        /// Which file.
+        file: String,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl From<ScanError> for SealError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Io { file, source } => Self::Io { file, source },
+            other => Self::Io {
+                file: other.to_string(),
+                source: io::ErrorKind::InvalidData.into(),
+            },
+        }
+    }
+}
+
+/// Seals the lowest blocks that are in no segment, if there are enough of them. Call it again until it gives nothing.
+/// Only one thread may do so.
+///
+/// # Errors
+/// A [`SealError`]; the ledger is as before then.
+pub fn seal(reader: &Reader, bounds: &Bounds) -> Result<Option<SegmentName>, SealError> {
+    let shared = reader.shared();
+    let stretch = Stretch {
+        bytes: bounds.bytes,
+        per_block: Bounds::PER_BLOCK,
+        time: bounds.time,
+    };
+    let found = {
+        let index = shared.index();
+        let limit = Height(index.durable().0.saturating_sub(bounds.keep));
+        index.stretch(stretch, limit)
+    };
+    let Some((from, to)) = found else {
+        return Ok(None);
+    };
+    let mut builder = Builder::above(below(reader, from)?);
+    for decided in reader.blocks(from).take(blocks_in(from, to)) {
+        builder.push(&decided?).map_err(SealError::Chain)?;
+    }
+    let Some((name, bytes)) = builder.finish() else {
+        return Ok(None);
+    };
+    let path = segment::path_of(name);
+    let stored = shared.storage.store_segment(&name.to_string(), &bytes);
+    stored.map_err(|source| SealError::Io { file: path, source })?;
+    let frame = Segment::frame(&*shared.storage, reader.foundation(), name)
+        .map_err(|source| SealError::Stored { name, source })?;
+    shared.index_mut().adopt(|sealed| sealed.adopt(name, frame));
+    Ok(Some(name))
+}
+
+fn blocks_in(from: Height, to: Height) -> usize {
+    usize::try_from(to.0 - from.0 + 1).unwrap_or(usize::MAX)
+}
+
+/// What is known of the chain below a height.
+fn below(reader: &Reader, height: Height) -> Result<Below, SealError> {
+    let missing = ReadError::Missing { height };
+    let below = height.previous().ok_or(missing)?;
+    let missing = ReadError::Missing { height: below };
+    let block = reader.block(below)?.ok_or(missing)?.block;
+    Ok(Below {
+        chain: reader.chain(),
+        height: below,
+        hash: block.hash(),
+        time: block.header().time,
+        roster: reader.roster_deciding(height)?,
+    })
+}
+
+/// Deletes the files of the log that are not needed any more, oldest first, and gives their names. Only the thread that
+/// seals may do so.
+///
+/// # Errors
+/// A [`SealError`] if the log cannot be listed or a file not be deleted. Whatever was deleted until then, the ledger is
+/// whole.
+pub fn retire(reader: &Reader) -> Result<Vec<String>, SealError> {
+    let storage = &*reader.shared().storage;
+    let files = list(storage)?;
+    let mut kept = None;
+    for file in files.iter().skip(1).rev() {
+        if may_begin(reader, storage, file)? {
+            kept = Some(file.number);
+            break;
+        }
+    }
+    let mut gone = Vec::new();
+    let Some(kept) = kept else { return Ok(gone) };
+    for file in files.iter().skip(1).filter(|file| file.number < kept) {
+        let retired = storage.retire(&file.name);
+        retired.map_err(|source| SealError::Io {
+            file: file.name.clone(),
+            source,
+        })?;
+        gone.push(file.name.clone());
+    }
+    Ok(gone)
+}
+
+/// Whether the log may begin with this file: it was written by the running incarnation, so that the flush of what it
+/// holds says that the file itself is there; and every height that a vote in an earlier file was about is decided, and
+/// sealed below another segment.
+fn may_begin(reader: &Reader, storage: &dyn Storage, file: &LogFile) -> Result<bool, SealError> {
+    let mut window = Window::new(storage, file);
+    let header: Option<FileHeader> = match window.header(0)? {
+        Ok(header) => Some(header),
+        Err(_) => window.header(SECTOR)?.ok(),
+    };
+    let header = header.filter(|header| header.number == file.number);
+    let Some(origin) = header.and_then(|header| header.origin) else {
+        return Ok(false);
+    };
+    let index = reader.shared().index();
+    Ok(origin.boot == index.boot() && origin.floor < index.sealed().covered_twice())
+}
