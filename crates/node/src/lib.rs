@@ -18,6 +18,7 @@ pub mod logging;
 mod metrics;
 pub mod peer;
 pub mod replica_thread;
+mod sealer;
 mod serve;
 mod telemetry;
 

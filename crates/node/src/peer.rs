@@ -59,6 +59,7 @@ pub use self::blobs::{
 };
 use self::client::Dialer;
 use self::link::Link;
+pub(crate) use self::link::chain_of_causes;
 use self::outbox::Outbox;
 use self::refusals::Refusals;
 use self::server::Server;

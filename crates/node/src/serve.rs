@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use catalogue::Catalogue;
 use ledger::Disk as _;
-use model::{Membership, Nonce};
+use model::{Height, Membership, Nonce};
 use replica::{AppliedBlock, Replica};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::peer::{PeerAddress, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
+use crate::sealer::Sealer;
 use crate::{disk, http, identity, peer};
 
 /// What the HTTP layer works with. Cheap to clone.
@@ -131,6 +132,7 @@ pub async fn serve(
 
     let peers = start_peers(&config, &identity, &blobs, &inlet).await?;
     let tip = replica.tip();
+    let reader = replica.reader();
     let catalogue =
         catalogue_thread::start(feeder, &catalogue_path, tip).map_err(ServeError::System)?;
     let running = replica_thread::start(
@@ -141,6 +143,7 @@ pub async fn serve(
         catalogue.feed(),
     )
     .map_err(ServeError::System)?;
+    let sealer = Sealer::start(reader).map_err(ServeError::System)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
     let links = peers.clone();
@@ -165,6 +168,7 @@ pub async fn serve(
     closing.cancel();
     server.await;
     tokio::task::spawn_blocking(move || {
+        drop(sealer);
         running.stop();
         catalogue.stop();
     })
@@ -207,6 +211,7 @@ fn open_replica(
             "the catalogue could not be used and is rebuilt from the ledger"
         );
     }
+    let wanted = catalogue.height().map_or(Height::GENESIS, Height::next);
     let mut feeder = Feeder::new(catalogue, metrics.catalogue().clone());
     let mut failed = None;
     let (mut nonce, mut seed) = ([0; 16], [0; 8]);
@@ -225,7 +230,7 @@ fn open_replica(
             failed = feeder.push(block).err();
         }
     };
-    let replica = Replica::open_replaying(disk, config, opening.now(), replayed)?;
+    let replica = Replica::open_replaying(disk, config, opening.now(), wanted, replayed)?;
     if let Some(error) = failed {
         return Err(error.into());
     }

@@ -5,8 +5,8 @@
 //! and a command is not applied in a block later than its `valid_until`, which is a block time at which its key was
 //! looked up plus the same window: so no command can be applied after its key has been forgotten.
 //!
-//! The state is a function of the chain alone: [`CoreState::apply`] over the blocks of the last window gives the
-//! same on every node.
+//! The state is a function of the chain alone: [`CoreState::apply`] over all blocks gives the same on every node. A
+//! start need not read all of them (`opening`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -67,15 +67,30 @@ impl CoreState {
 
     /// Takes the next block.
     pub fn apply(&mut self, block: &Block) -> Vec<Disposition> {
+        self.apply_noting(block, &mut |_, _| {})
+    }
+
+    /// The same, naming every request in the block and the window for which it is remembered if it counts.
+    pub(crate) fn apply_noting(
+        &mut self,
+        block: &Block,
+        note: &mut impl FnMut(Digest, Duration),
+    ) -> Vec<Disposition> {
         self.time = block.header().time;
         self.forget();
         (0..)
             .zip(block.entries())
-            .map(|(index, entry)| self.dispose(block, index, entry))
+            .map(|(index, entry)| self.dispose(block, index, entry, note))
             .collect()
     }
 
-    fn dispose(&mut self, block: &Block, index: u32, entry: &Entry) -> Disposition {
+    fn dispose(
+        &mut self,
+        block: &Block,
+        index: u32,
+        entry: &Entry,
+        note: &mut impl FnMut(Digest, Duration),
+    ) -> Disposition {
         let Some(sealed) = entry.sealed() else {
             return Disposition::Erased;
         };
@@ -83,6 +98,7 @@ impl CoreState {
             return Disposition::Malformed;
         };
         let id = command.request_id(sealed.leaf());
+        note(id, window(command.key.is_some()));
         let request = command
             .key
             .as_ref()

@@ -11,6 +11,7 @@
 mod caretaker;
 mod core_state;
 mod input;
+mod opening;
 mod replica;
 
 pub use caretaker::{Care, NODE_ITSELF};

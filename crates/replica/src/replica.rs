@@ -14,8 +14,9 @@ use model::{
 };
 
 use crate::caretaker::{Care, Caretaker};
-use crate::core_state::CoreState;
+use crate::core_state::{CoreState, Disposition};
 use crate::input::{AppliedBlock, Input, Output};
+use crate::opening;
 
 /// One answer to a peer that is behind carries at most this many blocks and about this many bytes.
 const CATCH_UP_BLOCKS: usize = 64;
@@ -109,11 +110,11 @@ impl<D: Disk> Replica<D> {
     /// # Errors
     /// If the ledger is missing, foreign or damaged, or the identity does not belong to it.
     pub fn open(disk: D, config: Config, now: Now) -> Result<Self, OpenError> {
-        Self::open_replaying(disk, config, now, |_| {})
+        Self::open_replaying(disk, config, now, Height(u64::MAX), |_| {})
     }
 
-    /// The same, showing every block from genesis on its way: the core state is a function of the whole chain, and a
-    /// catalogue that is behind can follow in the same pass.
+    /// The same, showing every block from `wanted` on its way, once and in order: a catalogue that is behind can follow
+    /// in the same pass. Of the blocks below, only those are read that the core state rests on.
     ///
     /// # Errors
     /// As [`Replica::open`].
@@ -121,13 +122,11 @@ impl<D: Disk> Replica<D> {
         disk: D,
         config: Config,
         now: Now,
-        mut replayed: impl FnMut(&Arc<AppliedBlock>),
+        wanted: Height,
+        replayed: impl FnMut(&Arc<AppliedBlock>),
     ) -> Result<Self, OpenError> {
         let (ledger, recovered) = Ledger::open(disk, &*config.signatures)?;
-        let mut core = CoreState::default();
-        for decided in ledger.reader().blocks(Height::GENESIS) {
-            replayed(&Arc::new(apply(&mut core, decided?)));
-        }
+        let core = opening::replay(&ledger.reader(), wanted, replayed)?;
         let time = recovered.tip.block.header().time;
         let engine = Engine::new(
             consensus::Config {
@@ -427,8 +426,12 @@ impl<D: Disk> Replica<D> {
     }
 }
 
-fn apply(core: &mut CoreState, decided: Decided) -> AppliedBlock {
+pub(crate) fn apply(core: &mut CoreState, decided: Decided) -> AppliedBlock {
     let dispositions = core.apply(&decided.block);
+    applied(decided, dispositions)
+}
+
+pub(crate) fn applied(decided: Decided, dispositions: Vec<Disposition>) -> AppliedBlock {
     AppliedBlock {
         block: decided.block,
         certificate: decided.certificate,

@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use ledger::Storage;
+use ledger::segment::FOLDER;
+use ledger::{Folder, Storage};
 
 /// Files kept open for reading. A long ledger has thousands; readers mostly want the newest, and one that walks
 /// through all of them opens each once.
@@ -117,5 +118,19 @@ impl Storage for Files {
         let mut bytes = vec![0; length];
         handle.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
+    }
+
+    fn segments(&self) -> io::Result<Vec<String>> {
+        Folder::new(&self.folder).segments()
+    }
+
+    fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        Folder::new(&self.folder).store_segment(name, bytes)?;
+        self.opened().remove(&format!("{FOLDER}/{name}"));
+        Ok(())
+    }
+
+    fn retire(&self, file: &str) -> io::Result<()> {
+        self.remove(file)
     }
 }

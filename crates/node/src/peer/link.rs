@@ -97,7 +97,7 @@ fn jitter(pause: Duration) -> Duration {
 }
 
 /// tonic says "transport error" and keeps what matters to itself.
-fn chain_of_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain_of_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<String> = causes.map(ToString::to_string).collect();
     texts.join(": ")

@@ -55,7 +55,7 @@ impl World<'_> {
         let cuts = self.cuts_before_power_fails();
         lock(&self.platter(seat)).limit_cuts(cuts);
         let mut shelf = Shelf::default();
-        let opened = Replica::open_replaying(disk, config, reading, |applied| {
+        let opened = Replica::open_replaying(disk, config, reading, Height::GENESIS, |applied| {
             shelf.apply(applied.block.height(), &applied.dispositions);
         });
         if opened.is_err() && lock(&self.platter(seat)).is_out_of_cuts() {

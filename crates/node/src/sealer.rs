@@ -1,0 +1,75 @@
+//! The thread that seals decided blocks and lets go of the log behind them.
+//!
+//! It works on a reader alone, beside the replica: what it does is a matter of room and of the time that a start takes,
+//! never of what is decided. So it goes slowly, and a failure is logged and tried again.
+
+use std::io;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ledger::{Bounds, Reader, SealError};
+use tracing::{info, warn};
+
+use crate::peer::chain_of_causes;
+
+/// Between two looks at whether there is something to seal.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Between two segments, where many wait to be made.
+const BREATH: Duration = Duration::from_millis(500);
+/// Behind a failure.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// The running thread. Dropped, it stops behind the segment that it is making.
+pub(crate) struct Sealer {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sealer {
+    /// Starts it.
+    pub(crate) fn start(reader: Reader) -> io::Result<Self> {
+        let (stop, stopped) = channel();
+        let run = move || {
+            let mut pause = BREATH;
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                pause = step(&reader).unwrap_or_else(|error| {
+                    warn!(
+                        error = chain_of_causes(&error),
+                        "sealing the ledger failed; it is tried again"
+                    );
+                    RETRY
+                });
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("sealer".to_owned())
+            .spawn(run)?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Sealer {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic there was printed by the thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Makes one segment at most; how long to wait before the next.
+fn step(reader: &Reader) -> Result<Duration, SealError> {
+    let Some(segment) = ledger::seal(reader, &Bounds::default())? else {
+        return Ok(PAUSE);
+    };
+    info!(%segment, blocks = segment.blocks(), "sealed a stretch of the ledger");
+    for file in ledger::retire(reader)? {
+        info!(%file, "the log lets go of a file whose blocks are sealed");
+    }
+    Ok(BREATH)
+}

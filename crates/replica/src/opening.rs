@@ -1,0 +1,156 @@
+//! How much of the chain a start reads.
+//!
+//! The core state remembers a request for one window, so its blocks of the last window are what it is made of. But what
+//! a command in one of them *is* may rest on an earlier block: the second of two equal requests is a duplicate only to
+//! who knows the first, and whether the first counted may rest on one before that. So a start begins two windows back,
+//! with an empty state, and keeps in mind which requests it may be wrong about: those it meets in its first window, since
+//! they may have been decided before it began, and whenever one of these comes again within a window. Unless one of them
+//! comes where it matters, the state is the one that the whole chain gives. If one does, the start begins further back;
+//! at genesis there is nothing to doubt.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger::{ReadError, Reader};
+use model::{Decided, Digest, Height, Timestamp, limits};
+
+use crate::core_state::CoreState;
+use crate::input::AppliedBlock;
+use crate::replica::{applied, apply};
+
+/// What comes of a replay that began too late.
+struct TooLate {
+    /// The first height that is still to be shown.
+    wanted: Height,
+}
+
+/// The core state above the tip. Shows every block from `wanted` on, once and in order, with what it made of it.
+pub(crate) fn replay(
+    reader: &Reader,
+    mut wanted: Height,
+    mut show: impl FnMut(&Arc<AppliedBlock>),
+) -> Result<CoreState, ReadError> {
+    let mut back = limits::KEYED_WINDOW;
+    loop {
+        let begin = Beginning::new(reader, wanted, back)?;
+        match begin.over(reader.blocks(begin.from), wanted, &mut show)? {
+            Ok(core) => return Ok(core),
+            Err(TooLate { wanted: next }) => {
+                wanted = next;
+                back *= 2;
+            }
+        }
+    }
+}
+
+/// Where a replay begins, and what it must be right about.
+struct Beginning {
+    from: Height,
+    /// What it begins with is in doubt from this time; nothing at genesis.
+    since: Option<Timestamp>,
+    /// From this time on it must be right.
+    exact: Timestamp,
+}
+
+impl Beginning {
+    /// So far `back` from where it must be right that it can be.
+    fn new(reader: &Reader, wanted: Height, back: Duration) -> Result<Self, ReadError> {
+        let (tip, _) = reader.tip();
+        let time = |height| {
+            let missing = ReadError::Missing { height };
+            let decided = reader.block(height)?.ok_or(missing)?;
+            Ok::<_, ReadError>(decided.block.header().time)
+        };
+        let mut exact = before(time(tip)?, limits::KEYED_WINDOW);
+        if wanted <= tip {
+            exact = exact.min(time(wanted)?);
+        }
+        let since = before(exact, back);
+        let from = reader.since(since)?;
+        // That the block below is older must be seen: where a segment is missing, the next one is what is found.
+        let older = from.previous().map(time).transpose()?;
+        Ok(Self {
+            from,
+            since: older.map(|_| since),
+            exact,
+        })
+    }
+
+    /// Goes over the blocks from `from` on.
+    fn over(
+        &self,
+        blocks: impl Iterator<Item = Result<Decided, ReadError>>,
+        wanted: Height,
+        show: &mut impl FnMut(&Arc<AppliedBlock>),
+    ) -> Result<Result<CoreState, TooLate>, ReadError> {
+        let mut core = CoreState::default();
+        let mut doubts = self.since.map(Doubts::since);
+        let mut next = wanted;
+        for decided in blocks {
+            let decided = decided?;
+            let (height, time) = (decided.block.height(), decided.block.header().time);
+            let applied = match &mut doubts {
+                Some(doubts) => {
+                    let (applied, sure) = doubts.apply(&mut core, decided);
+                    if !sure && (time >= self.exact || height >= next) {
+                        return Ok(Err(TooLate { wanted: next }));
+                    }
+                    applied
+                }
+                None => apply(&mut core, decided),
+            };
+            if height >= next {
+                show(&Arc::new(applied));
+                next = height.next();
+            }
+        }
+        Ok(Ok(core))
+    }
+}
+
+fn before(time: Timestamp, by: Duration) -> Timestamp {
+    let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+    Timestamp(time.0.saturating_sub(micros))
+}
+
+/// The requests that a replay may be wrong about.
+struct Doubts {
+    since: Timestamp,
+    /// Until when.
+    until: BTreeMap<Digest, Timestamp>,
+}
+
+impl Doubts {
+    fn since(since: Timestamp) -> Self {
+        Self {
+            since,
+            until: BTreeMap::new(),
+        }
+    }
+
+    /// Applies a block; whether it is sure about all of it.
+    fn apply(&mut self, core: &mut CoreState, decided: Decided) -> (AppliedBlock, bool) {
+        let time = decided.block.header().time;
+        let mut sure = true;
+        let dispositions = core.apply_noting(&decided.block, &mut |id, window| {
+            sure &= !self.doubt(time, id, window);
+        });
+        (applied(decided, dispositions), sure)
+    }
+
+    /// A request comes at this time. What it may be shadowed by began before the replay, or is itself in doubt.
+    fn doubt(&mut self, time: Timestamp, id: Digest, window: Duration) -> bool {
+        let unseen = time <= self.since.plus(window);
+        let doubtful = unseen || self.until.get(&id).is_some_and(|until| *until >= time);
+        if doubtful {
+            self.until.insert(id, time.plus(window));
+        } else {
+            self.until.remove(&id);
+        }
+        doubtful
+    }
+}
+
+#[cfg(test)]
+mod tests;

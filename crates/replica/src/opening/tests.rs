@@ -1,0 +1,160 @@
+use model::{
+    Block, Boot, ChainId, Command, Decided, Digest, Draft, Header, LibraryId, Member, Membership,
+    NodeId, Payload, RequestKey, SealedCommand, TokenId, Turn,
+};
+
+use super::*;
+use crate::core_state::Disposition;
+
+const HOUR: u64 = 3_600_000_000;
+const WINDOW: u64 = 24 * HOUR;
+
+fn turn() -> Turn {
+    Turn {
+        node: NodeId([1; 32]),
+        boot: Boot(1),
+    }
+}
+
+/// A request under this key, looked up at `time`.
+fn request(key: u64, salt: u64, time: Timestamp) -> SealedCommand {
+    let command = Command {
+        library: LibraryId::home(),
+        actor: TokenId([1; 8]),
+        key: Some(RequestKey {
+            key: format!("key-{key}"),
+            request: Digest([0; 32]),
+        }),
+        valid_until: time.plus(limits::KEYED_WINDOW),
+        payload: Payload::Record(vec![]),
+    };
+    let mut salts = [0; 16];
+    salts[..8].copy_from_slice(&salt.to_be_bytes());
+    command.seal(salts)
+}
+
+fn child(parent: &Header, time: Timestamp, commands: Vec<SealedCommand>) -> Decided {
+    let block = Block::new(Draft {
+        chain: parent.chain,
+        height: parent.height.next(),
+        parent: Some(parent.hash()),
+        membership: parent.membership,
+        proposer: turn(),
+        time,
+        hint: None,
+        commands,
+    });
+    Decided {
+        block: Arc::new(block),
+        certificate: None,
+    }
+}
+
+fn genesis() -> Decided {
+    let member = Member {
+        id: NodeId([1; 32]),
+        name: "n1".to_owned(),
+    };
+    let membership = Membership::new(vec![member]).unwrap();
+    let time = Timestamp(1_700_000_000_000_000);
+    let block = Block::genesis(ChainId([1; 16]), &membership, time, request(0, 0, time));
+    Decided {
+        block: Arc::new(block),
+        certificate: None,
+    }
+}
+
+/// A chain of several days, in which some keys come again and again.
+fn chain(seed: u64) -> Vec<Decided> {
+    let mut random = seed;
+    let mut below = move |limit: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % limit
+    };
+    let mut blocks = vec![genesis()];
+    let keys = 2 + below(1000);
+    for salt in 0..60 + below(100) {
+        let parent = blocks.last().unwrap().block.header().clone();
+        let time = Timestamp(parent.time.0 + 1 + below(240) * (HOUR / 60));
+        let commands = (0..below(3))
+            .map(|at| request(below(keys), salt << 8 | at, time))
+            .collect();
+        blocks.push(child(&parent, time, commands));
+    }
+    blocks
+}
+
+type Shown = Vec<(Height, Vec<Disposition>)>;
+
+fn replayed(blocks: &[Decided], begin: &Beginning, wanted: Height) -> (Shown, Option<CoreState>) {
+    let mut shown = Vec::new();
+    let from = usize::try_from(begin.from.0).unwrap();
+    let mut show = |applied: &Arc<AppliedBlock>| {
+        shown.push((applied.block.height(), applied.dispositions.clone()));
+    };
+    let blocks = blocks[from..].iter().cloned().map(Ok);
+    let core = begin.over(blocks, wanted, &mut show).unwrap().ok();
+    (shown, core)
+}
+
+#[test]
+fn a_replay_that_begins_late_is_right_or_says_that_it_is_not() {
+    let (mut sure, mut unsure) = (0, 0);
+    for seed in 0..300 {
+        let blocks = chain(seed);
+        let whole = Beginning {
+            from: Height::GENESIS,
+            since: None,
+            exact: Timestamp(0),
+        };
+        let (all, core) = replayed(&blocks, &whole, Height::GENESIS);
+        let tip = blocks.last().unwrap().block.header().time;
+        for wanted in [blocks.len(), blocks.len() - 20] {
+            let time = |at: usize| blocks.get(at).map(|decided| decided.block.header().time);
+            let exact = Timestamp(tip.0 - WINDOW).min(time(wanted).unwrap_or(tip));
+            let since = Timestamp(exact.0 - WINDOW);
+            let from = blocks.partition_point(|decided| decided.block.header().time < since);
+            let late = Beginning {
+                from: Height(from as u64),
+                since: (from > 0).then_some(since),
+                exact,
+            };
+            let (shown, found) = replayed(&blocks, &late, Height(wanted as u64));
+            assert_eq!(shown, all[wanted..wanted + shown.len()], "{seed}");
+            if found.is_some() {
+                assert_eq!(
+                    (found, shown.len()),
+                    (core.clone(), blocks.len() - wanted),
+                    "{seed}"
+                );
+                sure += 1;
+            } else {
+                unsure += 1;
+            }
+        }
+    }
+    assert!(sure > 50 && unsure > 50, "{sure} {unsure}");
+}
+
+#[test]
+fn requests_of_every_day_are_remembered_alike() {
+    // A key that comes every 23 hours: every other one is a repeat, to who counts from the first.
+    let mut blocks = vec![genesis()];
+    for day in 0..9 {
+        let parent = blocks.last().unwrap().block.header().clone();
+        let time = Timestamp(parent.time.0 + 23 * HOUR);
+        blocks.push(child(&parent, time, vec![request(7, day, time)]));
+    }
+    let late = |from: usize, since| Beginning {
+        from: Height(from as u64),
+        since,
+        exact: blocks[8].block.header().time,
+    };
+    for from in 1..8 {
+        let since = Some(blocks[from].block.header().time);
+        assert_eq!(replayed(&blocks, &late(from, since), Height(99)).1, None);
+    }
+    assert!(replayed(&blocks, &late(0, None), Height(99)).1.is_some());
+}
