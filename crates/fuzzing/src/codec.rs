@@ -2,6 +2,7 @@
 //!
 //! That one sentence covers a mutated encoding too: it is refused, or it is the encoding of another value.
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
@@ -20,7 +21,7 @@ use crate::values;
 ///
 /// # Panics
 /// If it has another encoding than the bytes it was read from, or does not say the same when read again.
-fn canonical<T: Decode + Encode + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
+pub(crate) fn canonical<T: Decode + Encode + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
     let value = T::from_bytes(bytes).ok()?;
     let encoded = value.to_bytes();
     assert_eq!(encoded, bytes, "{value:?} has two encodings");
@@ -135,12 +136,20 @@ pub fn block_seeds() -> Vec<Seed> {
     seeds.collect()
 }
 
-/// One command of every kind.
+/// One command of every kind, and the further ones of a kind by their number.
 pub fn command_seeds() -> Vec<Seed> {
-    let commands = values::commands();
-    let seeds = commands
-        .into_iter()
-        .map(|command| Seed::new(command.payload.kind(), command.to_bytes()));
+    let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
+    let commands = values::commands().into_iter();
+    let seeds = commands.map(|command| {
+        let kind = command.payload.kind();
+        let count = counts.entry(kind).or_default();
+        *count += 1;
+        let name = match *count {
+            1 => kind.to_owned(),
+            more => format!("{kind}-{more}"),
+        };
+        Seed::new(name, command.to_bytes())
+    });
     seeds.collect()
 }
 
