@@ -16,6 +16,7 @@
 //! * [`engine`]: a member that lies, talking to a healthy one.
 //! * [`query`]: what people search for.
 //! * [`picture`]: files that claim to be pictures or films.
+//! * [`receipt`]: proofs that come from anywhere at all.
 //!
 //! What this crate must never know: the node, its sockets and its HTTP. The bodies of calls between nodes are mutated in
 //! tests of the node, with the same [`mutate`].
@@ -29,6 +30,7 @@ pub mod log;
 pub mod mutate;
 pub mod picture;
 pub mod query;
+pub mod receipt;
 mod seal;
 pub mod segment;
 mod values;
@@ -124,6 +126,16 @@ pub const TARGETS: &[Target] = &[
         name: "picture",
         run: picture::run,
         seeds: picture::seeds,
+    },
+    Target {
+        name: "receipt",
+        run: receipt::run,
+        seeds: receipt::seeds,
+    },
+    Target {
+        name: "consistency",
+        run: receipt::run_consistency,
+        seeds: receipt::consistency_seeds,
     },
 ];
 

@@ -113,6 +113,16 @@ fn any_file_is_examined() {
 }
 
 #[test]
+fn any_receipt_that_passes_is_true() {
+    attack("receipt", 4_000);
+}
+
+#[test]
+fn any_proof_of_consistency_that_passes_is_true() {
+    attack("consistency", 1_000);
+}
+
+#[test]
 fn the_corpus_holds_what_real_values_are_today() {
     for target in TARGETS {
         let kept = files(target);

@@ -17,6 +17,7 @@ pub mod id;
 pub mod limits;
 pub mod membership;
 pub mod merkle;
+pub mod receipt;
 pub mod record;
 pub mod roster;
 pub mod signature;
@@ -32,6 +33,7 @@ pub use id::{
     MerkleRoot, NodeId, Nonce, Position, TokenId,
 };
 pub use membership::{Member, Membership};
+pub use receipt::{Checkpoint, Consistency, Proven, Receipt, ReceiptError};
 pub use record::{Mark, Record, Vote};
 pub use roster::{Addresses, Reason, Roster, RosterChange, SeatChange};
 pub use signature::{Domain, Ed25519, Signature, Signatures, Statement};
