@@ -37,6 +37,7 @@ mod metrics;
 mod once;
 mod params;
 mod problem;
+mod proof;
 mod range;
 mod records;
 mod reply;
@@ -158,6 +159,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(cluster::routes())
         .merge(ledger::routes())
         .merge(records::routes())
+        .merge(proof::routes())
         .merge(upload::routes())
         .merge(search::routes())
         .merge(files::routes())

@@ -5,6 +5,7 @@ mod copies;
 mod document;
 mod files;
 mod metrics;
+mod proof;
 mod records;
 mod stopping;
 
