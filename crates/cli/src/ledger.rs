@@ -1,4 +1,6 @@
-//! `starling ledger`: the chain's head, and whether every byte of it is what it was.
+//! `starling ledger`: the chain's head, whether every byte of it is what it was, and proofs for those who hold none of it.
+
+mod proof;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +26,12 @@ pub(crate) enum Ledger {
     Head(Head),
     /// Check every checksum, link, Merkle root and certificate, on a node or in a folder
     Verify(Verify),
+    /// Fetch a receipt: proof that a file was added, or a record appended, for anybody
+    Receipt(proof::Receipt),
+    /// Fetch what a check of receipts begins at, or prove that history was only appended to since
+    Checkpoint(proof::Fetch),
+    /// Check a receipt, without any node
+    Check(proof::Check),
 }
 
 #[derive(Debug, clap::Args)]
@@ -62,6 +70,9 @@ impl Ledger {
         match self {
             Self::Head(head) => head.run().await,
             Self::Verify(verify) => verify.run().await,
+            Self::Receipt(receipt) => receipt.run().await,
+            Self::Checkpoint(fetch) => fetch.run().await,
+            Self::Check(check) => check.run(),
         }
     }
 }

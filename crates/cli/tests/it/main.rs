@@ -22,5 +22,6 @@ mod faults;
 mod files;
 mod full_disk;
 mod operations;
+mod receipts;
 mod rolling_restart;
 mod torture;
