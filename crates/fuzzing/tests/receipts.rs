@@ -672,6 +672,15 @@ fn long_proofs_of_consistency_come_in_pieces() {
         pieces += 1;
     }
     assert_eq!((pieces, trust), (3, cluster.checkpoint(tip)));
+
+    let mut cluster = Cluster::default();
+    for _ in 0..40 {
+        cluster.decide((0..4).map(|n| record(&[n; 250 << 10])).collect());
+    }
+    let tip = cluster.tip().height();
+    let piece = Consistency::between(&cluster, Height(0), tip).unwrap();
+    assert!(piece.height() < tip, "so much is not read for one answer");
+    assert!(piece.height() > Height(0));
 }
 
 #[test]

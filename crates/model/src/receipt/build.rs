@@ -2,6 +2,7 @@
 
 use super::{Anchor, Change, Checkpoint, Consistency, Link, Opening, Receipt, STEPS_MAX, Step};
 use crate::block::{Decided, Entry};
+use crate::command::SealedCommand;
 use crate::id::{Height, Position};
 use crate::membership::Membership;
 
@@ -110,7 +111,7 @@ impl Consistency {
         }
         let mut below = read(source, from)?;
         let base = below.block.header().clone();
-        let mut steps = Vec::new();
+        let (mut steps, mut read_bytes) = (Vec::new(), 0);
         for height in (from.0..to.0).take(STEPS_MAX) {
             let height = Height(height).next();
             let above = read(source, height)?;
@@ -118,7 +119,11 @@ impl Consistency {
             let change = changed.then(|| change(source, &below)).transpose()?;
             let header = above.block.header().clone();
             steps.push(Step { change, header });
+            read_bytes += bytes(&above);
             below = above;
+            if read_bytes >= READ_BYTES_MAX {
+                break;
+            }
         }
         let certificate = below.certificate.filter(|_| !steps.is_empty());
         Ok(Self {
@@ -127,6 +132,15 @@ impl Consistency {
             certificate,
         })
     }
+}
+
+/// Whole blocks are read for their headers: a piece ends behind so many bytes of commands.
+const READ_BYTES_MAX: usize = 32 << 20;
+
+fn bytes(decided: &Decided) -> usize {
+    let entries = decided.block.entries().iter();
+    let sealed = entries.filter_map(Entry::sealed);
+    sealed.map(SealedCommand::block_bytes).sum()
 }
 
 fn read<S: Source>(source: &S, height: Height) -> Result<Decided, BuildError<S::Error>> {
