@@ -101,7 +101,7 @@ class Header:  # section 2: blocks
         self.hash = sha256(c.data[start : c.at])
 
 
-class Opening:  # section 9: a command with its salt and its path (RFC 9162, section 2.1.3.2)
+class Opening:  # section 11: a command with its salt and its path (RFC 9162, section 2.1.3.2)
     def __init__(self, c):
         self.index, self.path, self.salt, self.command = c.number(4), c.list(lambda: c.take(32)), c.take(16), c.bytes()
         self.leaf = sha256(b"\0", self.salt, self.command)
