@@ -13,7 +13,7 @@ TARGET ?= all
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench sim model torture fuzz mutants experiments needs
+.PHONY: emulators help demo test check fix bench sim model torture fuzz mutants experiments needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -23,7 +23,7 @@ demo: ## three nodes on this machine, with sample photos (ARGS="--nodes 5 --json
 	cargo build --locked --release --package cli
 	@exec $(STARLING) demo $(ARGS)
 
-test: needs ## every test: crates, simulator, three-process clusters, the tour of the README
+test: needs emulators ## every test: crates, simulator, three-process clusters, the tour of the README
 	cargo test --locked --workspace --no-fail-fast
 	python3 tests/readme_tour.py --starling $(BUILT)/debug/starling
 
@@ -62,6 +62,9 @@ mutants: ## deliberate bugs, one per rule and more, that simulator and model mus
 
 experiments: ## the tables and charts of docs/experiments.md (ARGS=lan for one part; about two minutes)
 	cargo run --locked --release --package experiments -- write $(ARGS)
+
+emulators: # servers that stand for object stores; what cannot be installed is said, and its tests are skipped
+	@tests/emulators.sh $(BUILT)/emulators
 
 needs: # what the tests call besides cargo; installed when that can be done without asking
 	@tests/needs.sh

@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("consensus", &["model"]),
     ("ledger", &["model"]),
+    ("archive", &["model", "ledger"]),
     ("catalogue", &["model"]),
     ("blobs", &["model"]),
     ("media", &["model"]),
@@ -20,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "model",
             "consensus",
             "ledger",
+            "archive",
             "catalogue",
             "blobs",
             "media",
@@ -28,7 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "fuzzing",
         ],
     ),
-    ("cli", &["model", "ledger", "media", "node"]),
+    ("cli", &["model", "ledger", "archive", "media", "node"]),
     (
         "sim",
         &[

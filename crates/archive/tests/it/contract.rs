@@ -1,0 +1,227 @@
+//! What the archive asks of every store.
+
+use archive::{Created, StoreError};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use crate::emulator;
+use crate::place::Place;
+use crate::proxy::Proxy;
+
+/// One suite, run on every kind of store: a server takes longer to start than all of it takes.
+async fn keeps_the_contract(place: Option<Place>) {
+    let Some(place) = place else { return };
+    place.store.probe().await.unwrap();
+    place.store.probe().await.unwrap();
+    the_first_of_racing_writers_wins(&place).await;
+    what_is_missing_is_nothing(&place).await;
+    a_listing_goes_beyond_a_page(&place).await;
+    objects_are_fetched_whole(&place).await;
+    nothing_is_too_long_unnoticed(&place).await;
+    a_broken_upload_leaves_nothing(&place).await;
+    a_store_that_comes_back_is_used(&place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_keeps_the_contract() {
+    keeps_the_contract(Some(Place::folder())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn azure_keeps_the_contract() {
+    keeps_the_contract(Place::azure().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_keeps_the_contract() {
+    keeps_the_contract(Place::s3().await).await;
+}
+
+async fn the_first_of_racing_writers_wins(place: &Place) {
+    for round in 0..8 {
+        let key = format!("race/{round}");
+        let writers: Vec<_> = (0..4_u8)
+            .map(|writer| {
+                let (store, key) = (place.store.clone(), key.clone());
+                let bytes = Bytes::from(vec![writer; 200_000]);
+                tokio::spawn(async move { store.create(&key, bytes).await.unwrap() })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for (writer, created) in (0_u8..).zip(writers) {
+            if created.await.unwrap() == Created::New {
+                winners.push(writer);
+            }
+        }
+        assert_eq!(winners.len(), 1, "exactly one writer is the first");
+        let kept = place.store.read(&key, 1 << 20).await.unwrap().unwrap();
+        assert_eq!(kept, vec![winners[0]; 200_000], "its bytes stay");
+    }
+}
+
+async fn what_is_missing_is_nothing(place: &Place) {
+    let (_scratch, folder) = Place::scratch();
+    assert_eq!(place.store.read("race/none", 10).await.unwrap(), None);
+    let to = folder.join("none");
+    assert_eq!(place.store.fetch("race/none", &to, 10).await.unwrap(), None);
+    assert!(!to.exists(), "and makes no file");
+    assert_eq!(place.store.list("no/such/folder").await.unwrap(), []);
+}
+
+async fn a_listing_goes_beyond_a_page(place: &Place) {
+    // S3 lists at most a thousand at a time, Azure five thousand: this is beyond the one and says nothing on the other.
+    let names: Vec<_> = (0..1_100).map(|number| format!("{number:05}")).collect();
+    for some in names.chunks(100) {
+        let writes = some.iter().map(|name| {
+            let (store, key) = (place.store.clone(), format!("many/{name}"));
+            async move { store.create(&key, Bytes::from_static(b"x")).await.unwrap() }
+        });
+        futures::future::join_all(writes).await;
+    }
+    place
+        .store
+        .create("many/below/1", Bytes::from_static(b"x"))
+        .await
+        .unwrap();
+    let listed = place.store.list("many").await.unwrap();
+    assert!(listed.iter().all(|object| object.length == 1));
+    let listed: Vec<_> = listed.into_iter().map(|object| object.name).collect();
+    assert_eq!(listed, names);
+    let mut folders = place.store.folders().await.unwrap();
+    folders.sort();
+    assert_eq!(folders, ["many", "race"]);
+}
+
+async fn objects_are_fetched_whole(place: &Place) {
+    let (_scratch, folder) = Place::scratch();
+    let bytes: Vec<u8> = (0..5_000_000_u32).map(|at| (at / 7) as u8).collect();
+    let key = "large/one";
+    let created = place.store.create(key, Bytes::from(bytes.clone())).await;
+    assert_eq!(created.unwrap(), Created::New);
+    let to = folder.join("one");
+    let fetched = place
+        .store
+        .fetch(key, &to, 10 << 20)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(fetched.length, bytes.len() as u64);
+    assert_eq!(fetched.sha256.0, <[u8; 32]>::from(Sha256::digest(&bytes)));
+    assert!(std::fs::read(&to).unwrap() == bytes);
+}
+
+async fn nothing_is_too_long_unnoticed(place: &Place) {
+    let (_scratch, folder) = Place::scratch();
+    let read = place.store.read("large/one", 1000).await;
+    assert!(matches!(read, Err(StoreError::TooLong { limit: 1000, .. })));
+    let to = folder.join("one");
+    let fetched = place.store.fetch("large/one", &to, 1000).await;
+    assert!(matches!(
+        fetched,
+        Err(StoreError::TooLong { limit: 1000, .. })
+    ));
+}
+
+async fn a_broken_upload_leaves_nothing(place: &Place) {
+    let bytes = Bytes::from(vec![7; 3_000_000]);
+    place.break_next_upload();
+    let created = place.store.create("folder/broken", bytes.clone()).await;
+    assert!(
+        matches!(created, Err(StoreError::Unavailable { .. })),
+        "{created:?}"
+    );
+    place.heal();
+    assert_eq!(place.store.list("folder").await.unwrap(), []);
+    assert_eq!(
+        place.store.read("folder/broken", 4 << 20).await.unwrap(),
+        None
+    );
+    let created = place.store.create("folder/broken", bytes).await.unwrap();
+    assert_eq!(created, Created::New, "and does not stand in the way");
+}
+
+async fn a_store_that_comes_back_is_used(place: &Place) {
+    place.cut();
+    for _ in 0..2 {
+        let error = place.store.list("many").await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{text}");
+        assert!(text.contains(place.store.place()), "{text}");
+        assert!(!text.contains("Eby8vdM02xNOcqFlqUwJ"), "no key: {text}");
+    }
+    // One that is away for a moment is not even noticed.
+    let listing = tokio::spawn({
+        let store = place.store.clone();
+        async move { store.list("many").await }
+    });
+    place.heal();
+    assert_eq!(listing.await.unwrap().unwrap().len(), 1_100);
+}
+
+/// Many servers that speak S3 accept the condition and ignore it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_overwrites_is_found_out() {
+    let Some(server) = emulator::s3().await else {
+        return;
+    };
+    let proxy = Proxy::forgetful(server.address).await;
+    let store = server.open(proxy.address);
+    let error = store.probe().await.unwrap_err();
+    assert!(matches!(error, StoreError::Overwrites { .. }), "{error}");
+    assert!(server.open(server.address).probe().await.is_ok());
+}
+
+/// There is no server to try it on, so this says only that its URLs and keys are understood.
+#[test]
+fn google_is_set_up_from_its_own_variables() {
+    let account = r#"{"gcs_base_url":"http://127.0.0.1:1","disable_oauth":true,"client_email":"","private_key":"",
+        "private_key_id":""}"#;
+    let settings = [("google_service_account_key", account)];
+    let store = emulator::open_with("gs://bucket/prefix", &settings);
+    assert_eq!(store.place(), "gs://bucket/prefix");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_is_said_at_once() {
+    let Some(server) = emulator::azure().await else {
+        return;
+    };
+    let settings = [
+        ("azure_storage_account_name", "devstoreaccount1"),
+        ("azure_storage_account_key", "d3Jvbmc="),
+        ("azure_allow_http", "true"),
+        (
+            "azure_storage_endpoint",
+            &format!("http://{}/devstoreaccount1", server.address),
+        ),
+    ];
+    let store = emulator::open_with("az://archive/prefix", &settings);
+    let error = store.probe().await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    assert!(!error.to_string().contains("d3Jvbmc"), "{error}");
+}
+
+#[test]
+fn an_archive_is_named_by_a_url_without_secrets() {
+    use archive::{OpenError, Store};
+    let open = |url: &str| Store::open(url).unwrap_err();
+    assert!(matches!(open("/mnt/archive"), OpenError::Malformed { .. }));
+    assert!(matches!(
+        open("https://example.com/a"),
+        OpenError::Scheme { .. }
+    ));
+    assert!(matches!(
+        open("file:///no/such/folder"),
+        OpenError::NoFolder { .. }
+    ));
+    for secret in [
+        "az://user:SECRET@container/prefix",
+        "az://container/prefix?sig=SECRET",
+        "s3://SECRET@bucket/prefix",
+        "s3://bucket/#SECRET",
+    ] {
+        let error = open(secret);
+        assert!(matches!(error, OpenError::Credentials), "{error}");
+        assert!(!format!("{error} {error:?}").contains("SECRET"));
+    }
+}
