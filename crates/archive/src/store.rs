@@ -162,7 +162,7 @@ impl Store {
     /// Credentials come from the environment variables of each. Nothing is sent yet.
     ///
     /// # Errors
-    /// An [`OpenError`] if the URL is none of these, holds a credential, or the folder does not exist.
+    /// An [`OpenError`] if the URL is none of these, holds a credential, or the environment lacks one.
     pub fn open(url: &str) -> Result<Self, OpenError> {
         Self::open_with(url, &[])
     }
@@ -419,7 +419,9 @@ impl Store {
 
     fn check_root(&self) -> object_store::Result<()> {
         match &self.root {
-            Some(root) if !root.is_dir() => Err(temporary("the folder is gone")),
+            Some(root) if !root.is_dir() => Err(temporary(
+                "there is no such folder: make it, or mount it (it is not made by itself, so that a missing mount is noticed)",
+            )),
             _ => Ok(()),
         }
     }

@@ -45,15 +45,6 @@ pub enum OpenError {
          (AZURE_…, AWS_…, GOOGLE_…)"
     )]
     Credentials,
-    /// There is no such folder.
-    #[error(
-        "the archive's folder {path} does not exist: make it, or mount it (it is not made by itself, so that a share \
-         that is not mounted is noticed)"
-    )]
-    NoFolder {
-        /// Where.
-        path: PathBuf,
-    },
     /// The environment lacks something, or has something that cannot be used.
     #[error("the archive {url} cannot be set up: {what}")]
     Settings {
@@ -79,10 +70,10 @@ pub(super) fn open(text: &str, settings: &[(&str, &str)]) -> Result<Store, OpenE
     let place = url.as_str().trim_end_matches('/').into();
     let patience = Patience::default();
     if url.scheme() == "file" {
-        let (root, objects) = folder(&url)?;
+        let (root, prefix) = folder(&url)?;
         return Ok(Store {
-            objects,
-            prefix: Path::default(),
+            objects: Arc::new(LocalFileSystem::new().with_fsync(true)),
+            prefix,
             root: Some(root.into()),
             place,
             patience,
@@ -117,16 +108,14 @@ fn unusable(url: &Url, error: &object_store::Error) -> OpenError {
     }
 }
 
-fn folder(url: &Url) -> Result<(PathBuf, Arc<dyn ObjectStore>), OpenError> {
+/// Whether the folder exists is asked whenever it is used: a share may be mounted later.
+fn folder(url: &Url) -> Result<(PathBuf, Path), OpenError> {
     let path = url.to_file_path().map_err(|()| OpenError::Malformed {
         url: url.to_string(),
     })?;
-    if !path.is_dir() {
-        return Err(OpenError::NoFolder { path });
-    }
-    let folder = LocalFileSystem::new_with_prefix(&path);
-    let folder = folder.map_err(|error| unusable(url, &error))?;
-    Ok((path, Arc::new(folder.with_fsync(true))))
+    let prefix = Path::from_absolute_path(&path);
+    let prefix = prefix.map_err(|error| unusable(url, &error.into()))?;
+    Ok((path, prefix))
 }
 
 /// Trying again is this crate's business: it knows how long is too long.
