@@ -18,7 +18,7 @@ use serde::Deserialize;
 pub const FILE_NAME: &str = "node.toml";
 
 /// The variables that override a key of the file.
-pub const OVERRIDES: [&str; 8] = [
+pub const OVERRIDES: [&str; 9] = [
     "STARLING_FOLDER",
     "STARLING_HTTP_ADDRESS",
     "STARLING_HTTP_URL",
@@ -27,6 +27,7 @@ pub const OVERRIDES: [&str; 8] = [
     "STARLING_HTTP_TLS_KEY",
     "STARLING_PEER_ADDRESS",
     "STARLING_NAME",
+    "STARLING_ARCHIVE_URL",
 ];
 
 /// One node's settings, checked.
@@ -40,6 +41,8 @@ pub struct NodeConfig {
     pub http: HttpConfig,
     /// Where peers reach it.
     pub peer: PeerConfig,
+    /// Where sealed segments go, if anywhere: the URL of a folder or a bucket. Credentials are in the environment.
+    pub archive_url: Option<String>,
     /// How to reach every member, this node among them.
     pub members: Vec<MemberConfig>,
 }
@@ -221,6 +224,9 @@ impl NodeConfig {
             );
         }
         text += &format!("\n[peer]\naddress = \"{}\"\n", self.peer.address);
+        if let Some(url) = &self.archive_url {
+            text += &format!("\n[archive]\nurl = {}\n", quoted(url));
+        }
         for member in &self.members {
             text += &format!(
                 "\n[[members]]\nname = {}\nid = \"{}\"\npeer_address = {}\nurl = {}\n",
@@ -251,6 +257,7 @@ struct Written {
     folder: Option<PathBuf>,
     http: WrittenHttp,
     peer: WrittenPeer,
+    archive: Option<WrittenArchive>,
     members: Vec<WrittenMember>,
 }
 
@@ -275,6 +282,12 @@ struct WrittenTls {
 #[serde(deny_unknown_fields)]
 struct WrittenPeer {
     address: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenArchive {
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -332,6 +345,10 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
                     &self.text("STARLING_PEER_ADDRESS", written.peer.address),
                 )?,
             },
+            archive_url: self
+                .variable("STARLING_ARCHIVE_URL")
+                .or_else(|| written.archive.map(|archive| archive.url))
+                .filter(|url| !url.is_empty()),
             name,
             folder,
             members,
@@ -537,6 +554,7 @@ mod tests {
             peer: PeerConfig {
                 address: "127.0.0.1:7801".parse().unwrap(),
             },
+            archive_url: Some("s3://bucket/prefix".into()),
             members: vec![member(1), member(2), member(3)],
         }
     }
@@ -589,6 +607,18 @@ mod tests {
         let config = load(&path, &[("STARLING_HTTP_ADDRESS", "127.0.0.1:9")]).unwrap();
         assert_eq!(config.http.address.port(), 9);
         assert_eq!(config.http.public_url, "http://127.0.0.1:7701");
+    }
+
+    #[test]
+    fn an_empty_variable_turns_the_archive_off() {
+        let (_folder, path) = write(&sample_text());
+        let archive = |value| {
+            load(&path, &[("STARLING_ARCHIVE_URL", value)])
+                .unwrap()
+                .archive_url
+        };
+        assert_eq!(archive("file:///mnt/a").as_deref(), Some("file:///mnt/a"));
+        assert_eq!(archive(""), None);
     }
 
     #[test]

@@ -387,6 +387,7 @@ impl Addresses {
                 insecure: false,
             },
             peer: PeerConfig { address: self.peer },
+            archive_url: None,
             members: members.to_vec(),
         }
     }

@@ -7,6 +7,7 @@
 //! [`serve()`] runs a node from its configuration until it is told to stop. It never creates a ledger: only
 //! [`init`] does.
 
+pub mod archiver;
 pub mod catalogue_thread;
 pub mod config;
 pub mod disk;
@@ -22,6 +23,7 @@ mod sealer;
 mod serve;
 mod telemetry;
 
+pub use archiver::{ArchiveStatus, ArchiverHandle};
 pub use catalogue_thread::{Behind, CatalogueHandle};
 pub use config::NodeConfig;
 pub use faults::{FaultError, Faults};

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::Faults;
+use crate::archiver::{self, ArchiverHandle};
 use crate::catalogue_thread::{self, CatalogueHandle, Feeder};
 use crate::config::NodeConfig;
 use crate::disk::FileDisk;
@@ -41,6 +42,8 @@ pub struct App {
     pub peers: Peers,
     /// What operators see in numbers.
     pub metrics: Metrics,
+    /// How the archive is; none if none is set.
+    pub archive: Option<ArchiverHandle>,
 }
 
 /// Why a node does not run.
@@ -88,6 +91,9 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The archive's URL cannot be used.
+    #[error(transparent)]
+    Archive(#[from] archive::OpenError),
     /// Certificate or key for HTTPS cannot be used.
     #[error(transparent)]
     Tls(#[from] http::TlsError),
@@ -147,6 +153,9 @@ pub async fn serve(
     info!(node = %config.name, %address, height = %tip, "serving");
 
     let links = peers.clone();
+    let closing = CancellationToken::new();
+    let reader = running.handle.reader().clone();
+    let archive = start_archiver(&config, &identity, reader, &closing)?;
     let app = App {
         config,
         membership,
@@ -155,8 +164,8 @@ pub async fn serve(
         blobs,
         peers,
         metrics,
+        archive,
     };
-    let closing = CancellationToken::new();
     let server = http::serve(app, listener, tls, closing.clone());
     tokio::pin!(server);
     tokio::select! {
@@ -245,6 +254,19 @@ fn open_replica(
         info!(?cut, "cut off an end of the ledger that was never finished");
     }
     Ok((replica, feeder))
+}
+
+fn start_archiver(
+    config: &NodeConfig,
+    identity: &Identity,
+    reader: ledger::Reader,
+    closing: &CancellationToken,
+) -> Result<Option<ArchiverHandle>, archive::OpenError> {
+    let start = |url: &String| {
+        let (folder, closing) = (config.ledger_folder(), closing.clone());
+        archiver::start(url, identity, folder, reader, closing)
+    };
+    config.archive_url.as_ref().map(start).transpose()
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), ServeError> {

@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use super::call::MayRead;
 use super::problem::{Problem, ReadProblems};
 use super::{Api, reply};
+use crate::archiver::ArchiverHandle;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(read))
@@ -38,8 +39,25 @@ struct Cluster {
     survives: Survives,
     /// Whether the nodes that are heard have the same history.
     agreement: Agreement,
+    /// Where sealed segments of the ledger go, and how far that is; null if there is no such place.
+    archive: Option<Archive>,
     /// All voters in ring order.
     nodes: Vec<Node>,
+}
+
+/// The ledger's archive, as this node sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ArchiveState)]
+struct Archive {
+    /// Where it is. Holds no secret.
+    url: String,
+    /// The archive holds the blocks up to here.
+    height: u64,
+    /// How many blocks are decided and not there. Blocks come when their segment is sealed, so it is rarely 0.
+    lag_blocks: u64,
+    /// What went wrong last, if the last attempt did not work.
+    last_error: Option<String>,
 }
 
 /// How many more nodes may be lost without losing data, or the ability to write.
@@ -156,11 +174,22 @@ impl<'a> View<'a> {
                 bytes: spare,
             },
             agreement: self.agreement(),
+            archive: self.api.app.archive.as_ref().map(|one| self.archive(one)),
             nodes: membership
                 .voters()
                 .iter()
                 .map(|member| self.node(member))
                 .collect(),
+        }
+    }
+
+    fn archive(&self, archiver: &ArchiverHandle) -> Archive {
+        let status = archiver.status();
+        Archive {
+            url: archiver.url().to_owned(),
+            height: status.height.0,
+            lag_blocks: self.status.tip.0.saturating_sub(status.height.0),
+            last_error: status.last_error,
         }
     }
 

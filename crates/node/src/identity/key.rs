@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
-use model::{Ed25519, NodeId};
+use ed25519_dalek::{Signer as _, SigningKey};
+use model::{Ed25519, NodeId, Signature};
 use rcgen::KeyPair;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -68,6 +68,12 @@ impl NodeKey {
     /// Makes the node's signatures.
     pub fn signatures(&self) -> Ed25519 {
         Ed25519::new(&self.seed)
+    }
+
+    /// The node's signature under bytes that begin with a label of their own. What members sign about blocks is made by
+    /// [`NodeKey::signatures`].
+    pub fn sign(&self, bytes: &[u8]) -> Signature {
+        Signature(SigningKey::from_bytes(&self.seed).sign(bytes).to_bytes())
     }
 
     pub(super) fn pkcs8(&self) -> PrivatePkcs8KeyDer<'static> {
