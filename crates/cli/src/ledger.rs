@@ -1,5 +1,10 @@
-//! `starling ledger`: the chain's head, whether every byte of it is what it was, and proofs for those who hold none of it.
+//! `starling ledger`: the chain's head, whether every byte of it is what it was, taking it elsewhere and back, and proofs
+//! for those who hold none of it.
 
+mod export;
+mod import;
+mod offline;
+mod place;
 mod proof;
 
 use std::path::{Path, PathBuf};
@@ -7,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
-use model::Ed25519;
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -32,6 +36,10 @@ pub(crate) enum Ledger {
     Checkpoint(proof::Fetch),
     /// Check a receipt, without any node
     Check(proof::Check),
+    /// Write all of a ledger into one file, a folder or an object store
+    Export(export::Export),
+    /// Make a ledger's folder of an export or an archive, after verifying all of it
+    Import(import::Import),
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +66,18 @@ pub(crate) struct Verify {
     )]
     all: bool,
 
+    /// An export or an archive, checked without any node: a file, a folder, or file:///…, az://…, s3://…, gs://…
+    #[arg(
+        long,
+        env = "STARLING_LEDGER_EXPORT",
+        value_name = "FILE|URL",
+        conflicts_with_all = ["folder", "all"]
+    )]
+    export: Option<String>,
+
+    #[command(flatten)]
+    origin: import::Origin,
+
     #[command(flatten)]
     connection: Connection,
 
@@ -73,6 +93,8 @@ impl Ledger {
             Self::Receipt(receipt) => receipt.run().await,
             Self::Checkpoint(fetch) => fetch.run().await,
             Self::Check(check) => check.run(),
+            Self::Export(export) => export.run().await,
+            Self::Import(import) => import.run().await,
         }
     }
 }
@@ -91,9 +113,14 @@ impl Head {
 
 impl Verify {
     async fn run(self) -> Result<(), Failure> {
-        let sound = match &self.folder {
-            Some(folder) => self.report(&check_folder(folder)?)?,
-            None => self.check_nodes().await?,
+        if self.export.is_none() && self.origin.is_given() {
+            let text = "--trust and --chain say something about --export alone";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let sound = match (&self.folder, &self.export) {
+            (Some(folder), _) => self.report(&check_folder(folder)?)?,
+            (None, Some(export)) => self.report(&import::verify(export, &self.origin).await?)?,
+            (None, None) => self.check_nodes().await?,
         };
         if sound {
             Ok(())
@@ -144,9 +171,7 @@ impl Verify {
 
 /// Checks a folder without any node.
 fn check_folder(folder: &Path) -> Result<Value, Failure> {
-    // Only verification is asked of it, for which its own key does not matter.
-    let signatures = Ed25519::new(&[0; 32]);
-    let report = ledger::verify(folder, &signatures)
+    let report = ledger::verify(folder, &offline::signatures())
         .with_context(|| format!("verifying {}", folder.display()))?;
     let faults = report
         .faults

@@ -14,6 +14,7 @@ mod harness;
 mod proxy;
 
 mod agreement;
+mod archive;
 mod bad_input;
 mod command_line;
 mod demo;
