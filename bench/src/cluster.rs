@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use crate::Options;
+use crate::hosts::Hosts;
 
 /// Members of every cluster measured.
 pub(crate) const MEMBERS: usize = 3;
@@ -56,12 +56,17 @@ impl fmt::Display for NotAcknowledged {
 pub(crate) trait Writer: Send + 'static {
     /// Writes and waits until it is acknowledged. A broken connection is made anew by the next write.
     fn write(&mut self, id: WriteId) -> impl Future<Output = Result<(), NotAcknowledged>> + Send;
+
+    /// The same client, whose writes may be sent again, also through another member.
+    fn repeatable(self) -> Self;
 }
 
 /// A running cluster of [`MEMBERS`].
 pub(crate) trait Cluster: Sized {
     /// In tables.
     const NAME: &'static str;
+    /// Whether a write that is sent again under its id is stored once.
+    const ONCE: bool;
     /// Its client.
     type Writer: Writer;
 
@@ -80,8 +85,20 @@ pub(crate) trait Cluster: Sized {
     /// Ends a member without warning (SIGKILL).
     fn kill(&mut self, member: usize) -> Result<()>;
 
+    /// Starts a killed member; returns at once.
+    fn revive(&mut self, member: usize) -> Result<()>;
+
+    /// Stops a member's time (SIGSTOP), or lets it go on (SIGCONT).
+    fn freeze(&mut self, member: usize, frozen: bool) -> Result<()>;
+
+    /// Waits until a member has what the others have now.
+    async fn caught_up(&self, member: usize) -> Result<()>;
+
     /// Starts a killed member and waits until it has what the others have.
-    async fn restart(&mut self, member: usize) -> Result<()>;
+    async fn restart(&mut self, member: usize) -> Result<()> {
+        self.revive(member)?;
+        self.caught_up(member).await
+    }
 
     /// How often each write is stored.
     async fn stored(&self) -> Result<BTreeMap<WriteId, u64>>;
@@ -90,19 +107,21 @@ pub(crate) trait Cluster: Sized {
     async fn stop(self) -> Result<()>;
 }
 
-/// Programs and a place for data.
+/// Programs, a place for data, and where members run.
 #[derive(Debug)]
 pub(crate) struct Setup {
     /// The `starling` program.
     pub(crate) starling: PathBuf,
     /// The `etcd` program.
     pub(crate) etcd: PathBuf,
+    /// Where members run.
+    pub(crate) hosts: Hosts,
     folder: TempDir,
 }
 
 impl Setup {
     /// Checks nothing yet: a missing program is reported when it is started.
-    pub(crate) fn new(options: &Options) -> Result<Self> {
+    pub(crate) fn new(options: &Options, hosts: Hosts) -> Result<Self> {
         let parent = options.dir.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new()
             .prefix("starling-bench-")
@@ -111,6 +130,7 @@ impl Setup {
         Ok(Self {
             starling: options.starling()?,
             etcd: options.etcd.clone(),
+            hosts,
             folder,
         })
     }
@@ -127,23 +147,6 @@ impl Setup {
             .tempdir_in(self.folder.path())
             .context("making a folder for a cluster")
     }
-}
-
-/// `count` consecutive loopback ports nobody listens on.
-pub(crate) fn free_ports(count: u16) -> Result<u16> {
-    for _ in 0..100 {
-        let first = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let Some(end) = first.checked_add(count) else {
-            continue;
-        };
-        let all: std::io::Result<Vec<TcpListener>> = (first..end)
-            .map(|port| TcpListener::bind(("127.0.0.1", port)))
-            .collect();
-        if all.is_ok() {
-            return Ok(first);
-        }
-    }
-    anyhow::bail!("no {count} consecutive free ports")
 }
 
 #[cfg(test)]

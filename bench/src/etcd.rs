@@ -16,9 +16,11 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use crate::cluster::{Cluster, MEMBERS, NotAcknowledged, Setup, WriteId, Writer, free_ports};
-use crate::process::{Process, Signal};
+use crate::cluster::{Cluster, MEMBERS, NotAcknowledged, Setup, WriteId, Writer};
+use crate::hosts::Seat;
+use crate::process::Process;
 
+const NEEDED: &str = "etcd is needed for the comparison (Debian: apt-get install etcd-server)";
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEY_PREFIX: &[u8] = b"w/";
 /// Keys asked for at once when counting.
@@ -104,10 +106,16 @@ impl Writer for PutWriter {
             .map(|_| ())
             .map_err(|status| NotAcknowledged(status.to_string()))
     }
+
+    /// A put may always be.
+    fn repeatable(self) -> Self {
+        self
+    }
 }
 
 #[derive(Debug)]
 struct Member {
+    seat: Seat,
     channel: Channel,
     arguments: Vec<String>,
     process: Process,
@@ -123,24 +131,23 @@ pub(crate) struct Etcd {
 
 impl Cluster for Etcd {
     const NAME: &'static str = "etcd";
+    /// A second put of a key is another version of it.
+    const ONCE: bool = false;
     type Writer = PutWriter;
 
     async fn start(setup: &Setup) -> Result<Self> {
         let folder = setup.new_folder("etcd-")?;
-        write_certificates(folder.path())?;
-        let first = free_ports(2 * u16::try_from(MEMBERS)?)?;
-        let ports: Vec<(u16, u16)> = (0..MEMBERS)
-            .zip((first..).step_by(2))
-            .map(|(_, port)| (port, port + 1))
-            .collect();
+        let seats = setup.hosts.seats()?;
+        write_certificates(folder.path(), &seats)?;
         let mut members = Vec::new();
-        for (member, (client, _)) in ports.iter().enumerate() {
-            let arguments = arguments(folder.path(), member, &ports);
-            let process = spawn(&setup.etcd, &arguments, folder.path(), member)?;
-            let channel = Endpoint::from_shared(format!("http://127.0.0.1:{client}"))?
+        for (member, seat) in seats.iter().enumerate() {
+            let arguments = arguments(folder.path(), member, &seats);
+            let process = spawn(&setup.etcd, seat, &arguments, folder.path(), member)?;
+            let channel = Endpoint::from_shared(format!("http://{}", seat.client))?
                 .connect_timeout(Duration::from_secs(1))
                 .connect_lazy();
             members.push(Member {
+                seat: seat.clone(),
                 channel,
                 arguments,
                 process,
@@ -193,26 +200,35 @@ impl Cluster for Etcd {
         self.member_mut(member).process.kill()
     }
 
-    async fn restart(&mut self, member: usize) -> Result<()> {
+    fn revive(&mut self, member: usize) -> Result<()> {
+        let (seat, arguments) = (
+            self.member(member).seat.clone(),
+            self.member(member).arguments.clone(),
+        );
+        let process = spawn(&self.program, &seat, &arguments, self.folder.path(), member)?;
+        self.member_mut(member).process = process;
+        Ok(())
+    }
+
+    fn freeze(&mut self, member: usize, frozen: bool) -> Result<()> {
+        self.member(member).process.freeze(frozen)
+    }
+
+    async fn caught_up(&self, member: usize) -> Result<()> {
         let survivor = &self.member((member + 1) % MEMBERS).channel;
         let goal = status(survivor)
             .await
             .context("asking a survivor how far it is")?
             .raft_index;
-        let arguments = self.member(member).arguments.clone();
-        let process = spawn(&self.program, &arguments, self.folder.path(), member)?;
-        self.member_mut(member).process = process;
         self.wait_for_writes(member).await?;
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            if status(&self.member(member).channel)
-                .await
-                .is_ok_and(|s| s.raft_index >= goal)
-            {
-                return Ok(());
-            }
-            wait_a_moment(deadline, "a restarted etcd member to catch up").await?;
+        while !status(&self.member(member).channel)
+            .await
+            .is_ok_and(|s| s.raft_index >= goal)
+        {
+            wait_a_moment(deadline, "an etcd member to catch up").await?;
         }
+        Ok(())
     }
 
     async fn stored(&self) -> Result<BTreeMap<WriteId, u64>> {
@@ -243,10 +259,7 @@ impl Cluster for Etcd {
     async fn stop(mut self) -> Result<()> {
         for member in &mut self.members {
             if member.process.is_alive() {
-                member
-                    .process
-                    .end(Signal::Terminate, Duration::from_secs(10))
-                    .await?;
+                member.process.end(Duration::from_secs(10)).await?;
             }
         }
         self.folder.close().context("removing a cluster's folder")
@@ -304,35 +317,45 @@ async fn status(channel: &Channel) -> Result<StatusResponse, tonic::Status> {
     .await
 }
 
-fn spawn(program: &Path, arguments: &[String], folder: &Path, member: usize) -> Result<Process> {
-    let mut command = Command::new(program);
+/// Fails unless the program runs; in a namespace nobody would notice before long.
+pub(crate) fn check_installed(program: &Path) -> Result<()> {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .with_context(|| format!("starting {}", program.display()))
+        .context(NEEDED)?;
+    Ok(())
+}
+
+fn spawn(
+    program: &Path,
+    seat: &Seat,
+    arguments: &[String],
+    folder: &Path,
+    member: usize,
+) -> Result<Process> {
+    let mut command = seat.command(program);
     command.args(arguments);
-    Process::start(command, &folder.join(format!("e{member}.log")))
-        .context("etcd is needed for the comparison (Debian: apt-get install etcd-server)")
+    Process::start(command, &folder.join(format!("e{member}.log"))).context(NEEDED)
 }
 
 /// Everything else is etcd's default, timeouts and fsync among it.
-fn arguments(folder: &Path, member: usize, ports: &[(u16, u16)]) -> Vec<String> {
-    let (client, peer) = ports.get(member).copied().expect("ports for every member");
+fn arguments(folder: &Path, member: usize, seats: &[Seat]) -> Vec<String> {
+    let seat = seats.get(member).expect("a seat for every member");
+    let (client, peer) = (seat.client, seat.peer);
     let folder = folder.display();
-    let cluster: Vec<String> = ports
+    let cluster: Vec<String> = seats
         .iter()
         .enumerate()
-        .map(|(index, (_, port))| format!("e{index}=https://127.0.0.1:{port}"))
+        .map(|(index, seat)| format!("e{index}=https://{}", seat.peer))
         .collect();
     let pairs = [
         ("name", format!("e{member}")),
         ("data-dir", format!("{folder}/e{member}")),
-        ("listen-client-urls", format!("http://127.0.0.1:{client}")),
-        (
-            "advertise-client-urls",
-            format!("http://127.0.0.1:{client}"),
-        ),
-        ("listen-peer-urls", format!("https://127.0.0.1:{peer}")),
-        (
-            "initial-advertise-peer-urls",
-            format!("https://127.0.0.1:{peer}"),
-        ),
+        ("listen-client-urls", format!("http://{client}")),
+        ("advertise-client-urls", format!("http://{client}")),
+        ("listen-peer-urls", format!("https://{peer}")),
+        ("initial-advertise-peer-urls", format!("https://{peer}")),
         ("initial-cluster", cluster.join(",")),
         ("initial-cluster-state", "new".to_owned()),
         ("peer-cert-file", format!("{folder}/peer.pem")),
@@ -348,8 +371,8 @@ fn arguments(folder: &Path, member: usize, ports: &[(u16, u16)]) -> Vec<String> 
         .collect()
 }
 
-/// An authority and one certificate for all members, which share the address.
-fn write_certificates(folder: &Path) -> Result<()> {
+/// An authority and one certificate for all members, with all their addresses.
+fn write_certificates(folder: &Path, seats: &[Seat]) -> Result<()> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -357,7 +380,11 @@ fn write_certificates(folder: &Path) -> Result<()> {
     let issuer = Issuer::new(authority, authority_key);
 
     let key = KeyPair::generate()?;
-    let mut peer = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
+    let addresses: Vec<String> = seats
+        .iter()
+        .map(|seat| seat.peer.ip().to_string())
+        .collect();
+    let mut peer = CertificateParams::new(addresses)?;
     peer.extended_key_usages = vec![
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,

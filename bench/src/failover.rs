@@ -140,7 +140,7 @@ async fn measure<C: Cluster>(setup: &Setup, options: &Options) -> Result<Kills> 
             .await
             .with_context(|| format!("restarting {}", C::NAME))?;
     }
-    check_stored(&samples, &cluster.stored().await?).with_context(|| C::NAME)?;
+    check_stored(&samples, &cluster.stored().await?, C::ONCE).with_context(|| C::NAME)?;
     cluster.stop().await?;
     kills.counted = samples.len();
     Ok(kills)
@@ -216,6 +216,7 @@ mod tests {
             member,
             finished: start + Duration::from_millis(ms),
             latency: Duration::ZERO,
+            repeated: false,
         };
         Work {
             samples: finished_ms.iter().map(sample).collect(),

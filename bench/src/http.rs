@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -92,17 +92,6 @@ pub(crate) async fn get(address: SocketAddr, path: &str, headers: &str) -> Resul
         .with_context(|| format!("GET {path} from {address}"))
 }
 
-/// The address in `http://host:port`, with or without a slash behind it.
-pub(crate) fn address_of(url: &str) -> Result<SocketAddr> {
-    let Some(rest) = url.strip_prefix("http://") else {
-        bail!("{url} is not plain http")
-    };
-    let authority = rest.trim_end_matches('/').replace("localhost", "127.0.0.1");
-    authority
-        .parse()
-        .with_context(|| format!("{url} does not name an address and a port"))
-}
-
 fn parse_head(head: &[u8]) -> io::Result<(u16, usize)> {
     let text = std::str::from_utf8(head).map_err(|_| invalid("the head is not text"))?;
     let mut lines = text.split("\r\n");
@@ -141,12 +130,5 @@ mod tests {
         assert_eq!(parse_head(head).unwrap(), (201, 42));
         assert!(parse_head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
         assert!(parse_head(b"nonsense\r\n\r\n").is_err());
-    }
-
-    #[test]
-    fn addresses_come_out_of_urls() {
-        assert_eq!(address_of("http://127.0.0.1:7700").unwrap().port(), 7700);
-        assert_eq!(address_of("http://localhost:7700/").unwrap().port(), 7700);
-        assert!(address_of("https://127.0.0.1:7700").is_err());
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn run(setup: &Setup) -> Result<Report> {
     for _ in 0..STARTS {
         starling.kill(0)?;
         let begun = Instant::now();
-        starling.serve(0)?;
+        starling.revive(0)?;
         starling.wait_until_ready(0).await?;
         starts.push(begun.elapsed());
     }

@@ -8,19 +8,26 @@
 //! the machine's mood meets both.
 //!
 //! After every run each acknowledged write is looked for: it must be there exactly once.
+//!
+//! Two measurements break wires and run in network namespaces: what losing a member does, and a slow one. Their figures
+//! go into `docs/experiments.md`, which the crate `experiments` writes.
 
 mod cluster;
 mod etcd;
 mod failover;
 mod host;
+mod hosts;
 mod http;
 mod idle;
 mod latency;
 mod load;
+mod losing;
 mod pairs;
 mod process;
 mod report;
 mod run;
+mod series;
+mod slow;
 mod starling;
 mod statistics;
 mod throughput;
@@ -31,6 +38,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 
+use crate::cluster::Setup;
+use crate::hosts::Hosts;
 use crate::report::Report;
 
 /// Measures Starling beside etcd.
@@ -55,6 +64,17 @@ enum What {
     Idle,
     /// All of these.
     All,
+    /// A member killed, paused, cut off: writes over time, for docs/experiments.md (root).
+    Losing,
+    /// A slow disk, a link that loses packets: what clients of others feel, for docs/experiments.md (root).
+    Slow,
+}
+
+impl What {
+    /// Whether wires are broken.
+    fn takes_namespaces(self) -> bool {
+        matches!(self, Self::Losing | Self::Slow)
+    }
 }
 
 /// What all measurements share.
@@ -78,6 +98,15 @@ pub(crate) struct Options {
     /// Closed-loop clients, spread evenly over the members.
     #[arg(long, global = true, default_value_t = 64)]
     clients: usize,
+    /// How many times each member is lost in each way.
+    #[arg(long, global = true, default_value_t = 2)]
+    repeats: usize,
+    /// How many times each slow condition is tried.
+    #[arg(long, global = true, default_value_t = 3)]
+    rounds: usize,
+    /// Do nothing, but say so, where something is missing that the measurement takes.
+    #[arg(long, global = true)]
+    if_possible: bool,
     /// How many times the turn's holder (the leader) is killed.
     #[arg(long, global = true, default_value_t = 20)]
     kills: usize,
@@ -114,7 +143,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: &Cli) -> Result<()> {
-    let setup = cluster::Setup::new(&cli.options)?;
+    let mut setup = match prepare(cli) {
+        Ok(setup) => setup,
+        Err(missing) if cli.options.if_possible => {
+            println!("not measured here: {missing:#}");
+            return Ok(());
+        }
+        Err(missing) => return Err(missing),
+    };
     let host = host::describe(&setup)?;
     println!("{}", host.markdown);
     let mut reports = vec![host];
@@ -123,7 +159,7 @@ async fn run(cli: &Cli) -> Result<()> {
         one => vec![one],
     };
     for step in steps {
-        let report = measure(step, &setup, &cli.options).await?;
+        let report = measure(step, &mut setup, &cli.options).await?;
         println!("{}", report.markdown);
         reports.push(report);
     }
@@ -133,11 +169,24 @@ async fn run(cli: &Cli) -> Result<()> {
     }
 }
 
-async fn measure(what: What, setup: &cluster::Setup, options: &Options) -> Result<Report> {
+/// A place for data, and hosts.
+fn prepare(cli: &Cli) -> Result<Setup> {
+    if !cli.what.takes_namespaces() {
+        return Setup::new(&cli.options, Hosts::Loopback);
+    }
+    if cli.what == What::Losing {
+        etcd::check_installed(&cli.options.etcd)?;
+    }
+    Setup::new(&cli.options, Hosts::namespaces()?)
+}
+
+async fn measure(what: What, setup: &mut Setup, options: &Options) -> Result<Report> {
     match what {
         What::Throughput | What::All => throughput::run(setup, options).await,
         What::Latency => latency::run(setup, options).await,
         What::Failover => failover::run(setup, options).await,
         What::Idle => idle::run(setup).await,
+        What::Losing => losing::run(setup, options).await,
+        What::Slow => slow::run(setup, options).await,
     }
 }

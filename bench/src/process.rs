@@ -13,21 +13,21 @@ const TICK: Duration = Duration::from_millis(10);
 /// A process of ours, killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pid: u32,
-    /// Present if we are its parent and so have to collect it.
-    child: Option<Child>,
+    child: Child,
     ended: bool,
 }
 
 /// A signal we send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// What Ctrl-C sends.
-    Interrupt,
+enum Signal {
     /// An orderly end.
     Terminate,
     /// No warning.
     Kill,
+    /// Time stops.
+    Stop,
+    /// And goes on.
+    Continue,
 }
 
 impl Process {
@@ -38,38 +38,24 @@ impl Process {
             .append(true)
             .open(log)
             .with_context(|| format!("opening {}", log.display()))?;
+        // A pipe that closes when this program ends; who cares can ask for its end then.
         command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(file.try_clone()?)
             .stderr(file);
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
             .spawn()
             .with_context(|| format!("starting {program}"))?;
-        Ok(Self::of(child))
-    }
-
-    /// A child that was started elsewhere.
-    pub(crate) fn of(child: Child) -> Self {
-        Self {
-            pid: child.id(),
-            child: Some(child),
+        Ok(Self {
+            child,
             ended: false,
-        }
-    }
-
-    /// A process that a child of ours started and answers for.
-    pub(crate) fn grandchild(pid: u32) -> Self {
-        Self {
-            pid,
-            child: None,
-            ended: false,
-        }
+        })
     }
 
     /// Its id.
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        self.child.id()
     }
 
     /// Whether we have not ended it.
@@ -81,19 +67,20 @@ impl Process {
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.signal(Signal::Kill)?;
         self.ended = true;
-        if let Some(child) = &mut self.child {
-            child.wait().context("waiting for a killed process")?;
-        }
+        self.child.wait().context("waiting for a killed process")?;
         Ok(())
     }
 
     /// Asks it to end and waits; one that does not within `limit` is killed.
-    pub(crate) async fn end(&mut self, signal: Signal, limit: Duration) -> Result<()> {
-        self.signal(signal)?;
+    pub(crate) async fn end(&mut self, limit: Duration) -> Result<()> {
+        self.signal(Signal::Terminate)?;
         let deadline = tokio::time::Instant::now() + limit;
         while !self.has_ended()? {
             if tokio::time::Instant::now() > deadline {
-                eprintln!("process {} did not end in {limit:?}; killing it", self.pid);
+                eprintln!(
+                    "process {} did not end in {limit:?}; killing it",
+                    self.pid()
+                );
                 return self.kill();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -103,26 +90,34 @@ impl Process {
     }
 
     fn has_ended(&mut self) -> Result<bool> {
-        match &mut self.child {
-            Some(child) => Ok(child.try_wait().context("waiting for a process")?.is_some()),
-            None => Ok(has_ended(self.pid)),
-        }
+        let status = self.child.try_wait().context("waiting for a process")?;
+        Ok(status.is_some())
+    }
+
+    /// Stops its time, or lets it go on.
+    pub(crate) fn freeze(&self, frozen: bool) -> Result<()> {
+        self.signal(if frozen {
+            Signal::Stop
+        } else {
+            Signal::Continue
+        })
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
         let name = match signal {
-            Signal::Interrupt => "INT",
             Signal::Terminate => "TERM",
             Signal::Kill => "KILL",
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
         };
         // Every shell has `kill` built in; the program of that name is not installed everywhere.
         let status = Command::new("sh")
-            .args(["-c", &format!("kill -{name} {}", self.pid)])
+            .args(["-c", &format!("kill -{name} {}", self.pid())])
             .stderr(Stdio::null())
             .status()
             .context("running sh")?;
         if !status.success() {
-            bail!("process {} is gone already", self.pid);
+            bail!("process {} is gone already", self.pid());
         }
         Ok(())
     }
@@ -136,14 +131,6 @@ impl Drop for Process {
             eprintln!("{error:#}");
         }
     }
-}
-
-/// Gone, or waiting for its parent to notice.
-fn has_ended(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| {
-        let state = stat.rsplit_once(')').map(|(_, fields)| fields.trim_start());
-        state.is_none_or(|state| state.starts_with(['Z', 'X']))
-    })
 }
 
 /// Processor time used so far, in user space and in the kernel, by all threads.

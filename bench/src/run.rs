@@ -82,7 +82,7 @@ pub(crate) async fn run<C: Cluster>(setup: &Setup, clients: Clients, seconds: u6
             C::NAME
         );
     }
-    check_stored(&work.samples, &cluster.stored().await?).with_context(|| C::NAME)?;
+    check_stored(&work.samples, &cluster.stored().await?, C::ONCE).with_context(|| C::NAME)?;
     cluster.stop().await?;
     summarise(&work, &before, &after)
 }

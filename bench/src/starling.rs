@@ -1,40 +1,51 @@
-//! Three nodes under `starling demo`, and a client of one of them.
+//! Three nodes, and a client of one of them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use model::{Block, Decode as _, Entry, Payload};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, MEMBERS, NotAcknowledged, Setup, WriteId, Writer};
+use crate::hosts::Seat;
 use crate::http::{self, Connection};
-use crate::process::{Process, Signal};
+use crate::process::Process;
 
 /// How long a cluster or a node may take to start or to catch up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at something awaited.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// The first line that `starling demo --json` prints.
+/// The node's hook for slow disks, see `docs/testing.md`.
+const FLUSH_DELAY: &str = "STARLING_TEST_FSYNC_DELAY_MS";
+
+/// What `starling cluster init --json` prints.
 #[derive(Debug, Deserialize)]
-struct Announcement {
+struct Created {
     token: String,
-    nodes: Vec<AnnouncedNode>,
+    nodes: Vec<CreatedNode>,
 }
 
 #[derive(Debug, Deserialize)]
-struct AnnouncedNode {
+struct CreatedNode {
     id: String,
-    url: String,
-    pid: u32,
     config: PathBuf,
+}
+
+/// A member whose disk is slower than the others'.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlowDisk {
+    /// Whose.
+    pub(crate) member: usize,
+    /// How much longer each of its flushes takes.
+    pub(crate) delay: Duration,
 }
 
 /// The head of a node's ledger, as far as it is needed.
@@ -45,21 +56,34 @@ struct Head {
     turn: serde_json::Value,
 }
 
+/// A page of records.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    items: Vec<Record>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Record {
+    body: String,
+}
+
 #[derive(Debug)]
 struct Node {
     id: String,
-    address: SocketAddr,
+    seat: Seat,
     config: PathBuf,
+    flush_delay: Duration,
     process: Process,
 }
 
-/// A demo cluster.
+/// A cluster.
 #[derive(Debug)]
 pub(crate) struct Starling {
     program: PathBuf,
     authorization: String,
     nodes: Vec<Node>,
-    demo: Process,
     folder: TempDir,
 }
 
@@ -68,6 +92,8 @@ pub(crate) struct Starling {
 pub(crate) struct RecordWriter {
     address: SocketAddr,
     headers: String,
+    /// Whether each write carries a key under which it counts once.
+    keyed: bool,
     connection: Option<Connection>,
 }
 
@@ -80,7 +106,12 @@ impl Writer for RecordWriter {
                 .await
                 .map_err(|e| NotAcknowledged(e.to_string()))?,
         };
-        let request = http::request("POST", "/api/v1/records", &self.headers, &id.body());
+        let key = match self.keyed {
+            true => format!("Idempotency-Key: {:016x}\r\n", id.0),
+            false => String::new(),
+        };
+        let headers = format!("{}{key}", self.headers);
+        let request = http::request("POST", "/api/v1/records", &headers, &id.body());
         let response = connection
             .exchange(&request)
             .await
@@ -93,54 +124,22 @@ impl Writer for RecordWriter {
             Err(NotAcknowledged(format!("{}: {text}", response.status)))
         }
     }
+
+    fn repeatable(self) -> Self {
+        Self {
+            keyed: true,
+            ..self
+        }
+    }
 }
 
 impl Cluster for Starling {
     const NAME: &'static str = "Starling";
+    const ONCE: bool = true;
     type Writer = RecordWriter;
 
     async fn start(setup: &Setup) -> Result<Self> {
-        let folder = setup.new_folder("starling-")?;
-        let mut command = Command::new(&setup.starling);
-        command
-            .args(["demo", "--json", "--empty", "--nodes"])
-            .arg(MEMBERS.to_string())
-            .arg("--dir")
-            .arg(folder.path().join("cluster"))
-            .args(["--port", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(folder.path().join("demo.log"))?);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("starting {}", setup.starling.display()))?;
-        let output = child
-            .stdout
-            .take()
-            .context("the output of the demo is piped")?;
-        let demo = Process::of(child);
-        let mut line = String::new();
-        BufReader::new(output)
-            .read_line(&mut line)
-            .context("reading what the demo announces")?;
-        let announced: Announcement = serde_json::from_str(&line).with_context(|| {
-            let log = std::fs::read_to_string(folder.path().join("demo.log")).unwrap_or_default();
-            format!("the demo announced {line:?}; its log says:\n{log}")
-        })?;
-        let nodes = announced
-            .nodes
-            .into_iter()
-            .map(Node::of)
-            .collect::<Result<_>>()?;
-        let cluster = Self {
-            program: setup.starling.clone(),
-            authorization: format!("Authorization: Bearer {}\r\n", announced.token),
-            nodes,
-            demo,
-            folder,
-        };
-        cluster.wait_for_writes().await?;
-        Ok(cluster)
+        Self::start_with(setup, None).await
     }
 
     fn writer(&self, member: usize) -> RecordWriter {
@@ -149,8 +148,9 @@ impl Cluster for Starling {
             self.authorization
         );
         RecordWriter {
-            address: self.node(member).address,
+            address: self.node(member).seat.client,
             headers,
+            keyed: false,
             connection: None,
         }
     }
@@ -162,7 +162,9 @@ impl Cluster for Starling {
 
     async fn key_member(&self) -> Result<usize> {
         let alive = self.nodes.iter().find(|node| node.process.is_alive());
-        let head = self.head(alive.context("a node is alive")?.address).await?;
+        let head = self
+            .head(alive.context("a node is alive")?.seat.client)
+            .await?;
         let turn = head.turn.to_string();
         let holder = self
             .nodes
@@ -176,84 +178,116 @@ impl Cluster for Starling {
         self.node_mut(member).process.kill()
     }
 
-    async fn restart(&mut self, member: usize) -> Result<()> {
+    fn revive(&mut self, member: usize) -> Result<()> {
+        let log = self.log(member);
+        let node = self.node(member);
+        let process = serve(
+            &self.program,
+            &node.seat,
+            &node.config,
+            node.flush_delay,
+            &log,
+        )?;
+        self.node_mut(member).process = process;
+        Ok(())
+    }
+
+    fn freeze(&mut self, member: usize, frozen: bool) -> Result<()> {
+        self.node(member).process.freeze(frozen)
+    }
+
+    async fn caught_up(&self, member: usize) -> Result<()> {
         let survivor = (member + 1) % MEMBERS;
-        let goal = self.head(self.node(survivor).address).await?.height;
-        self.serve(member)?;
+        let goal = self.head(self.node(survivor).seat.client).await?.height;
         self.wait_until_ready(member).await?;
         let deadline = Instant::now() + PATIENCE;
-        while self.head(self.node(member).address).await?.height < goal {
-            wait_a_moment(deadline, "a restarted node to catch up").await?;
+        while self.head(self.node(member).seat.client).await?.height < goal {
+            wait_a_moment(deadline, "a node to catch up").await?;
         }
         Ok(())
     }
 
+    /// As the node lists them, which is what it has applied: a command that came twice stands in two blocks and counts
+    /// once.
     async fn stored(&self) -> Result<BTreeMap<WriteId, u64>> {
-        let address = self.node(0).address;
+        let address = self.node(0).seat.client;
         let head = self.head(address).await?;
         self.check_agreement(&head).await?;
-        let headers = format!("{}Accept: application/octet-stream\r\n", self.authorization);
         let mut connection = Connection::open(address)
             .await
             .context("connecting to count")?;
         let mut stored = BTreeMap::new();
-        for height in 1..=head.height {
-            let path = format!("/api/v1/ledger/blocks/{height}");
-            let request = http::request("GET", &path, &headers, &[]);
+        let mut from = "from=0".to_owned();
+        loop {
+            let path = format!("/api/v1/records?limit=1000&{from}");
+            let request = http::request("GET", &path, &self.authorization, &[]);
             let response = connection
                 .exchange(&request)
                 .await
                 .with_context(|| format!("GET {path}"))?;
-            let block = Block::decode(&mut model::Reader::new(&response.body))
-                .with_context(|| format!("decoding the block at height {height}"))?;
-            for id in block.entries().iter().filter_map(write_of) {
+            let page: Page = serde_json::from_slice(&response.body)
+                .with_context(|| format!("understanding {path}"))?;
+            for record in page.items {
+                let body = STANDARD.decode(record.body).context("decoding a record")?;
+                let id = WriteId::of_body(&body).context("a record that no client wrote")?;
                 *stored.entry(id).or_insert(0) += 1;
             }
+            match page.next_cursor {
+                Some(cursor) => from = format!("cursor={cursor}"),
+                None => return Ok(stored),
+            }
         }
-        Ok(stored)
     }
 
     async fn stop(mut self) -> Result<()> {
         let limit = Duration::from_secs(10);
         for node in &mut self.nodes {
             if node.process.is_alive() {
-                node.process.end(Signal::Terminate, limit).await?;
+                node.process.end(limit).await?;
             }
         }
-        self.demo.end(Signal::Interrupt, limit).await?;
         self.folder.close().context("removing a cluster's folder")
     }
 }
 
-impl Node {
-    fn of(announced: AnnouncedNode) -> Result<Self> {
-        Ok(Self {
-            id: announced.id,
-            address: http::address_of(&announced.url)?,
-            config: announced.config,
-            process: Process::grandchild(announced.pid),
-        })
-    }
-}
-
 impl Starling {
-    /// Starts a node that does not run; returns at once.
-    pub(crate) fn serve(&mut self, member: usize) -> Result<()> {
-        let mut command = Command::new(&self.program);
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(&self.node(member).config);
-        let log = self.folder.path().join(format!("serve-{member}.log"));
-        self.node_mut(member).process = Process::start(command, &log)?;
-        Ok(())
+    /// A new cluster, one member of which may have a slow disk. Returns when every member takes writes.
+    pub(crate) async fn start_with(setup: &Setup, slow: Option<SlowDisk>) -> Result<Self> {
+        let folder = setup.new_folder("starling-")?;
+        let seats = setup.hosts.seats()?;
+        let created = create(&setup.starling, folder.path(), &seats)?;
+        let mut nodes = Vec::new();
+        for (member, (made, seat)) in created.nodes.into_iter().zip(seats).enumerate() {
+            let delay = slow.filter(|slow| slow.member == member);
+            let flush_delay = delay.map_or(Duration::ZERO, |slow| slow.delay);
+            let log = log(folder.path(), member);
+            nodes.push(Node {
+                process: serve(&setup.starling, &seat, &made.config, flush_delay, &log)?,
+                id: made.id,
+                config: made.config,
+                seat,
+                flush_delay,
+            });
+        }
+        let cluster = Self {
+            program: setup.starling.clone(),
+            authorization: format!("Authorization: Bearer {}\r\n", created.token),
+            nodes,
+            folder,
+        };
+        cluster.wait_for_writes().await?;
+        Ok(cluster)
+    }
+
+    fn log(&self, member: usize) -> PathBuf {
+        log(self.folder.path(), member)
     }
 
     /// Returns when the node serves reads.
     pub(crate) async fn wait_until_ready(&self, member: usize) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Ok(response) = http::get(self.node(member).address, "/readyz", "").await
+            if let Ok(response) = http::get(self.node(member).seat.client, "/readyz", "").await
                 && response.status == 200
             {
                 return Ok(());
@@ -286,7 +320,7 @@ impl Starling {
         let deadline = Instant::now() + PATIENCE;
         for node in &self.nodes {
             loop {
-                let other = self.head(node.address).await?;
+                let other = self.head(node.seat.client).await?;
                 if other.height == head.height && other.hash == head.hash {
                     break;
                 }
@@ -304,24 +338,55 @@ impl Starling {
     }
 
     fn node(&self, member: usize) -> &Node {
-        self.nodes
-            .get(member)
-            .expect("the demo announced all nodes")
+        self.nodes.get(member).expect("all nodes were started")
     }
 
     fn node_mut(&mut self, member: usize) -> &mut Node {
-        self.nodes
-            .get_mut(member)
-            .expect("the demo announced all nodes")
+        self.nodes.get_mut(member).expect("all nodes were started")
     }
 }
 
-fn write_of(entry: &Entry) -> Option<WriteId> {
-    let command = entry.sealed()?.open().ok()?;
-    match command.payload {
-        Payload::Record(body) => WriteId::of_body(&body),
-        _ => None,
+/// Makes the folders of a cluster.
+fn create(program: &Path, folder: &Path, seats: &[Seat]) -> Result<Created> {
+    let mut command = Command::new(program);
+    command
+        .args(["cluster", "init", "--json", "--http", "plain", "--out"])
+        .arg(folder.join("cluster"));
+    for (member, seat) in seats.iter().enumerate() {
+        let node = format!("n{}={},{}", member + 1, seat.client, seat.peer);
+        command.args(["--node", &node]);
     }
+    let output = command
+        .output()
+        .with_context(|| format!("starting {}", program.display()))?;
+    serde_json::from_slice(&output.stdout).with_context(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        format!("making a cluster: {said}")
+    })
+}
+
+fn log(folder: &Path, member: usize) -> PathBuf {
+    folder.join(format!("n{}.log", member + 1))
+}
+
+/// Starts a node, which ends with this program at the latest.
+fn serve(
+    program: &Path,
+    seat: &Seat,
+    config: &Path,
+    flush_delay: Duration,
+    log: &Path,
+) -> Result<Process> {
+    let mut command = seat.command(program);
+    command
+        .args(["serve", "--exit-with-stdin", "--config"])
+        .arg(config)
+        // The address may be that of a namespace, where nobody else is.
+        .env("STARLING_HTTP_INSECURE", "true");
+    if !flush_delay.is_zero() {
+        command.env(FLUSH_DELAY, flush_delay.as_millis().to_string());
+    }
+    Process::start(command, log)
 }
 
 async fn wait_a_moment(deadline: Instant, what: &str) -> Result<()> {

@@ -30,7 +30,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "fuzzing",
         ],
     ),
-    ("cli", &["model", "ledger", "archive", "media", "node"]),
+    (
+        "cli",
+        &["model", "ledger", "archive", "media", "node", "namespaces"],
+    ),
     (
         "sim",
         &[
@@ -47,7 +50,8 @@ const EDGES: &[(&str, &[&str])] = &[
         "fuzzing",
         &["model", "consensus", "ledger", "catalogue", "media"],
     ),
-    ("bench", &["model"]),
+    ("namespaces", &[]),
+    ("bench", &["namespaces"]),
     (
         "experiments",
         &["model", "consensus", "ledger", "replica", "sim"],
