@@ -60,11 +60,20 @@ model: ## exhaustive searches of the engine's states (ARGS="--case crash" for on
 mutants: ## deliberate bugs, one per rule and more, that simulator and model must find (ARGS="--only NAME")
 	cargo xtask mutants $(ARGS)
 
-experiments: ## the tables and charts of docs/experiments.md (ARGS=lan for one part; about two minutes)
+experiments: ## tables and charts of docs/experiments.md (ARGS=lan for one part; twelve minutes, ten of them as root)
+	$(if $(MEASURED),cargo build --locked --release --package cli --package bench)
+	$(foreach part,$(MEASURED),$(call measure,$(part)))
 	cargo run --locked --release --package experiments -- write $(ARGS)
 
 emulators: # servers that stand for object stores; what cannot be installed is said, and its tests are skipped
 	@tests/emulators.sh $(BUILT)/emulators
+
+# The parts of it that are measured with real processes, for which the rest of the machine should be idle.
+MEASURED = $(filter losing slow,$(if $(ARGS),$(ARGS),losing slow))
+define measure
+$(BUILT)/release/starling-bench $(1) --clients 24 --if-possible --json docs/experiments/$(1).json
+
+endef
 
 needs: # what the tests call besides cargo; installed when that can be done without asking
 	@tests/needs.sh

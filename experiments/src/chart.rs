@@ -3,18 +3,18 @@
 
 use std::fmt::Write as _;
 
-const PANEL_WIDTH: f64 = 300.0;
-const LEFT: f64 = 52.0;
-const TOP: f64 = 56.0;
-const PLOT_WIDTH: f64 = 224.0;
-const PLOT_HEIGHT: f64 = 200.0;
+pub(crate) const PANEL_WIDTH: f64 = 300.0;
+pub(crate) const LEFT: f64 = 52.0;
+pub(crate) const TOP: f64 = 56.0;
+pub(crate) const PLOT_WIDTH: f64 = 224.0;
+pub(crate) const PLOT_HEIGHT: f64 = 200.0;
 const HEIGHT: f64 = 330.0;
 
 const STYLE: &str = "\
 text{fill:#2d3748}.axis{stroke:#a0aec0}.grid{stroke:#e2e8f0}\
 .s0{stroke:#2b6cb0;fill:#2b6cb0}.s1{stroke:#c05621;fill:#c05621}.s2{stroke:#718096;fill:#718096}\
-path{fill:none!important;stroke-width:2}circle{stroke:none}\
-@media(prefers-color-scheme:dark){text{fill:#e2e8f0}.axis{stroke:#718096}.grid{stroke:#4a5568}\
+path{fill:none!important;stroke-width:2}.thin{stroke-width:1}circle{stroke:none}.shade{fill:#edf2f7}\
+@media(prefers-color-scheme:dark){text{fill:#e2e8f0}.axis{stroke:#718096}.grid{stroke:#4a5568}.shade{fill:#2d3748}\
 .s0{stroke:#63b3ed;fill:#63b3ed}.s1{stroke:#f6ad55;fill:#f6ad55}.s2{stroke:#cbd5e0;fill:#cbd5e0}}";
 
 /// One line of a panel: a value for each cluster size.
@@ -48,19 +48,29 @@ fn decades(panel: &Panel) -> (f64, f64) {
 
 /// The panels side by side, under one legend.
 pub fn svg(title: &str, panels: &[Panel]) -> String {
-    let width = PANEL_WIDTH * panels.len() as f64;
+    frame(title, panels.len(), |out| {
+        for (place, panel) in panels.iter().enumerate() {
+            draw(out, panel, PANEL_WIDTH * place as f64 + LEFT)?;
+        }
+        let series = panels.first().map_or(&[][..], |panel| &panel.series);
+        let names: Vec<&str> = series.iter().map(|series| series.name).collect();
+        legend(out, &names, "to the right: nodes in the cluster")
+    })
+}
+
+/// A picture as wide as so many panels, and what is drawn in it.
+pub(crate) fn frame(
+    title: &str,
+    panels: usize,
+    draw: impl FnOnce(&mut String) -> std::fmt::Result,
+) -> String {
+    let width = PANEL_WIDTH * panels as f64;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {HEIGHT}\" \
          font-family=\"system-ui, sans-serif\" font-size=\"12\" role=\"img\" aria-labelledby=\"title\">\n\
          <title id=\"title\">{title}</title>\n<style>{STYLE}</style>\n"
     );
-    for (place, panel) in panels.iter().enumerate() {
-        let left = PANEL_WIDTH * place as f64 + LEFT;
-        draw(&mut out, panel, left).expect("a string takes everything");
-    }
-    if let Some(panel) = panels.first() {
-        legend(&mut out, panel).expect("a string takes everything");
-    }
+    draw(&mut out).expect("a string takes everything");
     out.push_str("</svg>\n");
     out
 }
@@ -144,9 +154,10 @@ fn line(
     Ok(())
 }
 
-fn legend(out: &mut String, panel: &Panel) -> std::fmt::Result {
+/// The names of the lines, and what the axis is.
+pub(crate) fn legend(out: &mut String, names: &[&str], axis: &str) -> std::fmt::Result {
     let at = TOP + PLOT_HEIGHT + 50.0;
-    for (number, series) in panel.series.iter().enumerate() {
+    for (number, name) in names.iter().enumerate() {
         let left = LEFT + 190.0 * number as f64;
         writeln!(
             out,
@@ -155,19 +166,15 @@ fn legend(out: &mut String, panel: &Panel) -> std::fmt::Result {
         )?;
         writeln!(
             out,
-            "<text x=\"{:.0}\" y=\"{at:.0}\">{}</text>",
-            left + 10.0,
-            series.name
+            "<text x=\"{:.0}\" y=\"{at:.0}\">{name}</text>",
+            left + 10.0
         )?;
     }
-    let left = LEFT + 190.0 * panel.series.len() as f64;
-    writeln!(
-        out,
-        "<text x=\"{left:.0}\" y=\"{at:.0}\">to the right: nodes in the cluster</text>"
-    )
+    let left = LEFT + 190.0 * names.len() as f64;
+    writeln!(out, "<text x=\"{left:.0}\" y=\"{at:.0}\">{axis}</text>")
 }
 
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value >= 1_000.0 {
         format!("{:.0}k", value / 1_000.0)
     } else {

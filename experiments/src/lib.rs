@@ -6,15 +6,17 @@
 //! ([`record`]), so the figures compare.
 //!
 //! Equal seeds give equal figures on every machine. Only the time that signatures cost ([`signatures`]) is measured on
-//! a real clock.
+//! a real clock, and what `starling-bench` measured with real processes is shown beside it ([`processes`]).
 
 pub mod chart;
 pub mod clients;
 pub mod competition;
+pub mod curves;
 pub mod document;
 pub mod naive;
 pub mod network;
 pub mod paxos;
+pub mod processes;
 pub mod record;
 pub mod schedules;
 pub mod scheme;

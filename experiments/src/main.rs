@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use experiments::document::with_part;
-use experiments::tables::{PARTS, make};
+use experiments::tables::Part;
+use experiments::{processes, tables};
 
 #[derive(Parser)]
-#[command(about = "The experiments of docs/experiments.md, in simulated time")]
+#[command(
+    about = "The experiments of docs/experiments.md: simulated ones, and what real processes measured"
+)]
 struct Arguments {
     #[command(subcommand)]
     action: Action,
@@ -24,6 +27,9 @@ enum Action {
     Print {
         /// Which; none: all.
         parts: Vec<String>,
+        /// Where `experiments.md` is.
+        #[arg(long, default_value = "docs")]
+        docs: PathBuf,
     },
     /// Makes parts anew and writes them into the document, charts beside it.
     Write {
@@ -36,37 +42,50 @@ enum Action {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    match arguments.action {
-        Action::Print { parts } => {
+    let Arguments { action, seed } = Arguments::parse();
+    match action {
+        Action::Print { parts, docs } => {
             for name in chosen(parts) {
-                println!("{name}\n\n{}", make(&name, arguments.seed)?.text);
+                println!("{name}\n\n{}", make(&docs, &name, seed)?.text);
             }
             Ok(())
         }
         Action::Write { parts, docs } => chosen(parts)
             .iter()
-            .try_for_each(|name| write(&docs, name, arguments.seed)),
+            .try_for_each(|name| write(&docs, name, seed)),
     }
 }
 
 fn chosen(parts: Vec<String>) -> Vec<String> {
     if parts.is_empty() {
-        PARTS.map(str::to_owned).to_vec()
+        let all = tables::PARTS.iter().chain(&processes::PARTS);
+        all.map(|name| (*name).to_owned()).collect()
     } else {
         parts
     }
 }
 
+/// Charts, and what real processes measured.
+fn folder(docs: &Path) -> PathBuf {
+    docs.join("experiments")
+}
+
+fn make(docs: &Path, name: &str, seed: u64) -> Result<Part> {
+    if processes::PARTS.contains(&name) {
+        processes::make(name, &folder(docs))
+    } else {
+        tables::make(name, seed)
+    }
+}
+
 fn write(docs: &Path, name: &str, seed: u64) -> Result<()> {
-    let part = make(name, seed)?;
+    let part = make(docs, name, seed)?;
     let path = docs.join("experiments.md");
     let page = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     fs::write(&path, with_part(&page, name, &part.text)?)?;
-    if let Some(chart) = part.chart {
-        let folder = docs.join("experiments");
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join(format!("{name}.svg")), chart)?;
+    fs::create_dir_all(folder(docs))?;
+    for chart in part.charts {
+        fs::write(folder(docs).join(format!("{}.svg", chart.name)), chart.svg)?;
     }
     println!("{name}");
     Ok(())

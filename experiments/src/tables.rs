@@ -12,7 +12,7 @@ use crate::signatures;
 use crate::splits::{self, HEIGHTS, Up, WATCHED};
 use crate::trace::Trace;
 
-/// All parts of the document, in its order.
+/// All simulated parts of the document, in its order.
 pub const PARTS: [&str; 13] = [
     "at-once-naive",
     "deadlocks",
@@ -29,17 +29,28 @@ pub const PARTS: [&str; 13] = [
     "signatures",
 ];
 
-/// A part, and the chart that goes with it, if one does.
+/// A part, and the charts that go with it.
 pub struct Part {
     /// In Markdown.
     pub text: String,
-    /// As SVG, for a file named after the part.
-    pub chart: Option<String>,
+    /// Each for a file of its own.
+    pub charts: Vec<Chart>,
+}
+
+/// A chart.
+pub struct Chart {
+    /// Of its file, without the ending.
+    pub name: String,
+    /// Its text.
+    pub svg: String,
 }
 
 impl From<String> for Part {
     fn from(text: String) -> Self {
-        Self { text, chart: None }
+        Self {
+            text,
+            charts: Vec::new(),
+        }
     }
 }
 
@@ -56,8 +67,8 @@ pub fn make(part: &str, seed: u64) -> Result<Part> {
         "deadlocks" => deadlocks().into(),
         "forks" => forks()?.into(),
         "regions" => regions().into(),
-        "lan" => competition(Place::Lan, seed)?,
-        "wan" => competition(Place::Wan, seed)?,
+        "lan" => competition(part, Place::Lan, seed)?,
+        "wan" => competition(part, Place::Wan, seed)?,
         "standstill" => standstill().into(),
         "knobs" => knobs(seed).into(),
         "certificates" => certificates()?.into(),
@@ -73,7 +84,7 @@ fn quote(trace: &Trace) -> String {
     format!("```text\n{}\n```\n", trace.lines().join("\n"))
 }
 
-fn table(head: &[&str], rows: impl IntoIterator<Item = String>) -> String {
+pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = String>) -> String {
     let rule = vec!["---"; head.len()].join(" | ");
     let mut out = format!("| {} |\n| {rule} |\n", head.join(" | "));
     for row in rows {
@@ -83,7 +94,7 @@ fn table(head: &[&str], rows: impl IntoIterator<Item = String>) -> String {
     out
 }
 
-fn row(cells: &[String]) -> String {
+pub(crate) fn row(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
@@ -183,7 +194,7 @@ pub fn competition_row(contender: Contender, nodes: usize, figures: &Figures) ->
     ])
 }
 
-fn competition(place: Place, seed: u64) -> Result<Part> {
+fn competition(name: &str, place: Place, seed: u64) -> Result<Part> {
     let head = [
         "scheme",
         "nodes",
@@ -226,7 +237,10 @@ fn competition(place: Place, seed: u64) -> Result<Part> {
     let title = format!("{}: everybody always writing", place.name());
     Ok(Part {
         text: table(&head, rows),
-        chart: Some(svg(&title, &panels)),
+        charts: vec![Chart {
+            name: name.to_owned(),
+            svg: svg(&title, &panels),
+        }],
     })
 }
 

@@ -12,6 +12,7 @@ use experiments::competition::Contender;
 use experiments::document::part;
 use experiments::naive::Votes;
 use experiments::network::{Place, Trouble};
+use experiments::processes;
 use experiments::schedules::{Schedule, at_once, half_heard};
 use experiments::splits::{self, Up};
 use experiments::tables::{certificate_row, competition_row, deadlock_row, make};
@@ -142,6 +143,20 @@ fn the_traces_in_the_document_are_what_the_program_prints() {
             make(name, 1).unwrap().text.trim(),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn what_real_processes_measured_is_shown_as_it_was_measured() {
+    let page = page();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/experiments");
+    for name in processes::PARTS {
+        let made = processes::make(name, &folder).unwrap();
+        assert_eq!(part(&page, name).unwrap(), made.text.trim(), "{name}");
+        for chart in made.charts {
+            let path = folder.join(format!("{}.svg", chart.name));
+            assert_eq!(std::fs::read_to_string(path).unwrap(), chart.svg);
+        }
     }
 }
 
