@@ -17,6 +17,7 @@ mod host;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 pub use host::Host;
 
@@ -68,6 +69,9 @@ impl Network {
     /// # Errors
     /// If a command fails.
     pub fn create(count: u8) -> Result<Self, NetworkError> {
+        // Two at a time would choose the same range of addresses.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         remove_leftovers()?;
         let own = std::process::id();
         let range = free_range()?;
