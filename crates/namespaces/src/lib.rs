@@ -30,7 +30,7 @@ const MACHINE: u8 = 254;
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// `ip` or `tc` is not there.
-    #[error("cannot run `{program}`: {source} (Debian: apt-get install iproute2)")]
+    #[error("cannot run `{program}` (Debian: apt-get install iproute2)")]
     Missing {
         /// Which of them.
         program: &'static str,
