@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
+use namespaces::{Host, Network};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,17 +18,27 @@ use crate::proxy::Link;
 
 /// Far beyond what anything takes that works, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// What is tested.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_starling");
 /// Between two looks at a condition.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 
-/// Some nodes on loopback, stopped and removed at the end of the test.
+/// Some nodes on loopback or in a network of their own, stopped and removed at the end of the test.
 pub(crate) struct Cluster {
-    // Dropped in this order: nodes end before their folders vanish.
+    // Dropped in this order: nodes end before their network and folders vanish.
     nodes: Vec<Node>,
+    network: Option<Network>,
     token: String,
     links: Vec<Link>,
     small_disks: Vec<SmallDisk>,
     folder: TempDir,
+}
+
+/// Where a node is to be.
+struct Seat {
+    http: String,
+    peer: String,
+    host: Option<Host>,
 }
 
 /// A file system of a few megabytes in memory, mounted over a node's folder.
@@ -42,6 +53,7 @@ pub(crate) struct Node {
     pub(crate) url: String,
     pub(crate) config: PathBuf,
     peer_address: String,
+    host: Option<Host>,
     process: Option<Child>,
     environment: Vec<(String, String)>,
 }
@@ -86,30 +98,58 @@ impl Cluster {
 
     /// Makes the folders of `count` nodes.
     pub(crate) fn create(count: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = free_ports(2 * count);
         let address = |place: usize| format!("127.0.0.1:{}", ports[place]);
+        let seats = (0..count).map(|place| Seat {
+            http: address(place),
+            peer: address(count + place),
+            host: None,
+        });
+        Self::create_at(seats.collect(), None)
+    }
+
+    /// The same with a namespace for each node, whose wires can be broken.
+    pub(crate) fn create_in(network: Network, count: usize) -> Self {
+        let seats = (0..count).map(|place| {
+            let host = network.host(place).clone();
+            Seat {
+                http: format!("{}:7700", host.address()),
+                peer: format!("{}:7800", host.address()),
+                host: Some(host),
+            }
+        });
+        let mut cluster = Self::create_at(seats.collect(), Some(network));
+        for node in 0..count {
+            // Others could only be in the same network.
+            cluster.set(node, "STARLING_HTTP_INSECURE", "true");
+        }
+        cluster
+    }
+
+    fn create_at(seats: Vec<Seat>, network: Option<Network>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = starling(["cluster", "init", "--json", "--http", "plain", "--out"]);
         command.arg(folder.path().join("cluster"));
-        let peers: Vec<String> = (0..count).map(|place| address(count + place)).collect();
-        for (place, peer) in peers.iter().enumerate() {
-            let node = format!("n{}={},{peer}", place + 1, address(place));
+        for (place, seat) in seats.iter().enumerate() {
+            let node = format!("n{}={},{}", place + 1, seat.http, seat.peer);
             command.args(["--node", &node]);
         }
         let created = json(&succeed(command));
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let made = created["nodes"].as_array().expect("nodes");
-        let nodes = made.iter().zip(peers).map(|(node, peer_address)| Node {
+        let nodes = made.iter().zip(seats).map(|(node, seat)| Node {
             name: text(&node["name"]),
             id: text(&node["id"]),
             url: text(&node["url"]),
             config: text(&node["config"]).into(),
-            peer_address,
+            peer_address: seat.peer,
+            host: seat.host,
             process: None,
             environment: Vec::new(),
         });
         Self {
             nodes: nodes.collect(),
+            network,
             token: text(&created["token"]),
             links: Vec::new(),
             small_disks: Vec::new(),
@@ -140,8 +180,12 @@ impl Cluster {
             .append(true)
             .open(node.log())
             .expect("a log file");
-        let mut command = starling(["serve", "--config"]);
+        let mut command = match &node.host {
+            Some(host) => prepared(host.command(PROGRAM)),
+            None => prepared(Command::new(PROGRAM)),
+        };
         command
+            .args(["serve", "--config"])
             .arg(&node.config)
             .envs(node.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -205,6 +249,11 @@ impl Cluster {
             .expect("a running node")
             .id();
         send_signal(pid, signal);
+    }
+
+    /// The wires of a cluster that was made in a network.
+    pub(crate) fn network(&mut self) -> Option<&mut Network> {
+        self.network.as_mut()
     }
 
     /// Cuts every connection between `node` and its peers, in both directions.
@@ -443,8 +492,12 @@ pub(crate) fn free_ports(count: usize) -> Vec<u16> {
 
 /// The program, untouched by the variables of whoever runs the tests.
 pub(crate) fn starling<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
+    let mut command = prepared(Command::new(PROGRAM));
     command.args(arguments);
+    command
+}
+
+fn prepared(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STARLING_") {
             command.env_remove(name);

@@ -3,6 +3,9 @@
 //! The test command runs half a minute of it; `make torture MINUTES=30` as much as you like. The seed decides which
 //! faults strike in which order; when they do is up to the machine, so a failure's seed makes it likely again, not
 //! certain. What it found belongs into the simulator, where it is.
+//!
+//! The test command breaks links by proxies, which takes no rights. `make torture` puts the nodes into network namespaces
+//! where it may, so that packets are lost on wires, also in one direction; otherwise it says why and takes proxies too.
 
 mod clients;
 mod history;
@@ -11,6 +14,7 @@ mod nemesis;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use namespaces::Network;
 use serde_json::json;
 
 use crate::harness::{Cluster, Setup};
@@ -28,6 +32,8 @@ struct Plan {
     length: Duration,
     nodes: usize,
     seed: u64,
+    /// Whether packets are to be lost on wires, if that is possible.
+    wires: bool,
 }
 
 impl Plan {
@@ -47,9 +53,40 @@ impl Plan {
                 Duration::from_secs(60 * minutes)
             }),
             nodes: number("TORTURE_NODES").map_or(3, |nodes| usize::try_from(nodes).expect("few")),
+            wires: minutes.is_some(),
             seed: number("TORTURE_SEED").unwrap_or_else(|| u32::from_be_bytes(drawn).into()),
         }
     }
+}
+
+/// Nodes between wires or, if there can be none, between proxies; and which of them, in words.
+async fn start(plan: &Plan) -> (Cluster, bool, String) {
+    let network = plan
+        .wires
+        .then(|| Network::create(u8::try_from(plan.nodes).expect("few")));
+    let (mut cluster, setup, links) = match network {
+        Some(Ok(network)) => {
+            let cluster = Cluster::create_in(network, plan.nodes);
+            (
+                cluster,
+                Setup::default(),
+                "wires of network namespaces".to_owned(),
+            )
+        }
+        refused => {
+            let why = match refused {
+                Some(Err(error)) => format!(", since there are no network namespaces: {error}"),
+                _ => String::new(),
+            };
+            let setup = Setup {
+                proxied: true,
+                ..Setup::default()
+            };
+            (Cluster::create(plan.nodes), setup, format!("proxies{why}"))
+        }
+    };
+    let fills_up = cluster.put_on_small_disk(0, MEGABYTES);
+    (cluster.started(setup).await, fills_up, links)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,13 +96,7 @@ async fn random_faults_lose_nothing_double_nothing_and_reorder_nothing() {
         "torture: TORTURE_SEED={} TORTURE_NODES={}",
         plan.seed, plan.nodes
     );
-    let mut cluster = Cluster::create(plan.nodes);
-    let fills_up = cluster.put_on_small_disk(0, MEGABYTES);
-    let setup = Setup {
-        proxied: true,
-        ..Setup::default()
-    };
-    let mut cluster = cluster.started(setup).await;
+    let (mut cluster, fills_up, links) = start(&plan).await;
     let mut files = Vec::new();
     for number in 0..FILES {
         let bytes = format!("file {number} ").repeat(3000);
@@ -97,7 +128,7 @@ async fn random_faults_lose_nothing_double_nothing_and_reorder_nothing() {
     history.check_kept(&cluster).await;
 
     let mut table = format!(
-        "torture of {} nodes for {:.0} s, seed {}\n",
+        "torture of {} nodes for {:.0} s, seed {}, links are {links}\n",
         plan.nodes,
         length.as_secs_f64(),
         plan.seed

@@ -44,6 +44,9 @@ enum Fault {
     CutLink,
     SilentLink,
     SlowLink,
+    OneWay,
+    CutWire,
+    Lossy,
     SlowDisk,
     FailingDisk,
     FullDisk,
@@ -62,13 +65,15 @@ const OF_NODES: [Fault; 8] = [
     Fault::WrongClock,
     Fault::DamagedBlob,
 ];
-/// Of the network; they may come on top.
-const OF_LINKS: [Fault; 4] = [
+/// Of the network, where its links are proxies; they may come on top.
+const OF_PROXIES: [Fault; 4] = [
     Fault::Isolate,
     Fault::CutLink,
     Fault::SilentLink,
     Fault::SlowLink,
 ];
+/// Of the network, where its links are wires that lose packets.
+const OF_WIRES: [Fault; 4] = [Fault::Isolate, Fault::OneWay, Fault::CutWire, Fault::Lossy];
 
 impl Fault {
     fn name(self) -> &'static str {
@@ -80,6 +85,9 @@ impl Fault {
             Self::CutLink => "a link cut in one direction of calling",
             Self::SilentLink => "a link that swallows one direction's messages",
             Self::SlowLink => "a link with 50 to 300 ms on every chunk",
+            Self::OneWay => "a wire that loses every packet of one direction",
+            Self::CutWire => "a wire that loses every packet",
+            Self::Lossy => "a wire that loses 5 to 50 % of all packets",
             Self::SlowDisk => "a disk with 100 to 800 ms on every flush",
             Self::FailingDisk => "a disk whose flushes begin to fail",
             Self::FullDisk => "a full disk",
@@ -131,7 +139,11 @@ impl Nemesis {
             blows.extend(self.bring_about(fault, cluster).await);
         }
         if blows.is_empty() || self.dice.below(10) < 4 {
-            let fault = OF_LINKS[self.dice.index(OF_LINKS.len())];
+            let links = match cluster.network() {
+                Some(_) => OF_WIRES,
+                None => OF_PROXIES,
+            };
+            let fault = links[self.dice.index(links.len())];
             blows.extend(self.bring_about(fault, cluster).await);
         }
         tokio::time::sleep(self.dice.millis(200, 2000)).await;
@@ -157,7 +169,13 @@ impl Nemesis {
             Fault::Kill => cluster.kill(node),
             Fault::KillAll => (0..count).for_each(|node| cluster.kill(node)),
             Fault::Freeze => cluster.freeze(node),
-            Fault::Isolate => cluster.isolate(node),
+            Fault::Isolate => set_apart(cluster, node, true),
+            Fault::OneWay => lose(cluster, &[(node, other)], 100),
+            Fault::CutWire => lose(cluster, &[(node, other), (other, node)], 100),
+            Fault::Lossy => {
+                let percent = u8::try_from(5 + self.dice.below(46)).expect("at most 50");
+                lose(cluster, &[(node, other), (other, node)], percent);
+            }
             Fault::CutLink => cluster.link(node, other).cut(),
             Fault::SilentLink => cluster.link(node, other).silence(),
             Fault::SlowLink => cluster.link(node, other).delay(self.dice.millis(50, 300)),
@@ -201,7 +219,10 @@ impl Nemesis {
             Fault::Kill => cluster.spawn(node),
             Fault::KillAll => (0..cluster.len()).for_each(|node| cluster.spawn(node)),
             Fault::Freeze => cluster.thaw(node),
-            Fault::Isolate => cluster.heal(node),
+            Fault::Isolate => set_apart(cluster, node, false),
+            Fault::OneWay | Fault::CutWire | Fault::Lossy => {
+                lose(cluster, &[(node, other), (other, node)], 0);
+            }
             Fault::CutLink | Fault::SilentLink | Fault::SlowLink => {
                 cluster.link(node, other).heal()
             }
@@ -234,6 +255,31 @@ impl Nemesis {
                 cluster.node(node).name
             );
         }
+    }
+}
+
+/// Cuts a node off from its peers, or takes that back. Clients still reach it.
+fn set_apart(cluster: &mut Cluster, node: usize, apart: bool) {
+    if cluster.network().is_some() {
+        let others = (0..cluster.len()).filter(|other| *other != node);
+        let wires: Vec<(usize, usize)> = others
+            .flat_map(|other| [(node, other), (other, node)])
+            .collect();
+        lose(cluster, &wires, if apart { 100 } else { 0 });
+    } else if apart {
+        cluster.isolate(node);
+    } else {
+        cluster.heal(node);
+    }
+}
+
+/// Lets these wires lose so many per cent.
+fn lose(cluster: &mut Cluster, wires: &[(usize, usize)], percent: u8) {
+    let network = cluster
+        .network()
+        .expect("wires are broken where there are some");
+    for (from, to) in wires {
+        network.lose(*from, *to, percent).expect("the wire changes");
     }
 }
 
