@@ -71,7 +71,7 @@ emulators: # servers that stand for object stores; what cannot be installed is s
 # The parts of it that are measured with real processes, for which the rest of the machine should be idle.
 MEASURED = $(filter losing slow,$(if $(ARGS),$(ARGS),losing slow))
 define measure
-$(BUILT)/release/starling-bench $(1) --clients 24 --if-possible --json docs/experiments/$(1).json
+$(BUILT)/release/starling-bench $(1) --clients 24 --seconds 8 --if-possible --json docs/experiments/$(1).json
 
 endef
 

@@ -87,11 +87,16 @@ struct Run {
     ends: Felt,
     /// The clients of the slow disk's member, which is no end of the link.
     third: Felt,
+    /// The share of blocks that were not decided at the first ballot.
+    takeovers: f64,
 }
 
 impl Run {
     fn to_json(&self) -> Value {
-        json!({ "condition": self.condition.name(), "ends": self.ends.to_json(), "third": self.third.to_json() })
+        json!({
+            "condition": self.condition.name(), "takeovers": self.takeovers,
+            "ends": self.ends.to_json(), "third": self.third.to_json(),
+        })
     }
 }
 
@@ -99,7 +104,13 @@ impl Run {
 pub(crate) async fn run(setup: &mut Setup, options: &Options) -> Result<Report> {
     let mut runs = Vec::new();
     for round in 1..=options.rounds {
-        for condition in Condition::ALL {
+        // Each begins with another, so that none is always first.
+        for condition in Condition::ALL
+            .into_iter()
+            .cycle()
+            .skip(round)
+            .take(Condition::ALL.len())
+        {
             let run = once(setup, options, condition)
                 .await
                 .with_context(|| condition.name())?;
@@ -159,12 +170,13 @@ async fn once(setup: &mut Setup, options: &Options, condition: Condition) -> Res
     }
     let load = Load::start(&cluster, &spread(options.clients, MEMBERS), PATIENCE);
     tokio::time::sleep(WARM_UP).await;
-    let from = Instant::now();
+    let (from, above) = (Instant::now(), cluster.height().await?);
     tokio::time::sleep(Duration::from_secs(options.seconds)).await;
-    let until = Instant::now();
+    let (until, up_to) = (Instant::now(), cluster.height().await?);
     let work = load.stop().await?;
     set_loss(setup, 0)?;
     check_stored(&work.samples, &cluster.stored().await?, true)?;
+    let takeovers = cluster.takeovers(above, up_to).await?;
     cluster.stop().await?;
     let mut samples = work.samples;
     samples.retain(|sample| (from..until).contains(&sample.finished));
@@ -173,6 +185,7 @@ async fn once(setup: &mut Setup, options: &Options, condition: Condition) -> Res
         condition,
         ends: Felt::of(&samples, &ENDS, length),
         third: Felt::of(&samples, &[SLOW], length),
+        takeovers,
     })
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -56,17 +57,29 @@ struct Head {
     turn: serde_json::Value,
 }
 
-/// A page of records.
+/// A page of a listing.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
-    items: Vec<Record>,
+struct Page<T> {
+    items: Vec<T>,
     next_cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Record {
     body: String,
+}
+
+/// A block, as far as it is needed.
+#[derive(Debug, Deserialize)]
+struct Block {
+    height: u64,
+    ballot: Option<Ballot>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ballot {
+    k: u64,
 }
 
 #[derive(Debug)]
@@ -213,30 +226,13 @@ impl Cluster for Starling {
         let address = self.node(0).seat.client;
         let head = self.head(address).await?;
         self.check_agreement(&head).await?;
-        let mut connection = Connection::open(address)
-            .await
-            .context("connecting to count")?;
         let mut stored = BTreeMap::new();
-        let mut from = "from=0".to_owned();
-        loop {
-            let path = format!("/api/v1/records?limit=1000&{from}");
-            let request = http::request("GET", &path, &self.authorization, &[]);
-            let response = connection
-                .exchange(&request)
-                .await
-                .with_context(|| format!("GET {path}"))?;
-            let page: Page = serde_json::from_slice(&response.body)
-                .with_context(|| format!("understanding {path}"))?;
-            for record in page.items {
-                let body = STANDARD.decode(record.body).context("decoding a record")?;
-                let id = WriteId::of_body(&body).context("a record that no client wrote")?;
-                *stored.entry(id).or_insert(0) += 1;
-            }
-            match page.next_cursor {
-                Some(cursor) => from = format!("cursor={cursor}"),
-                None => return Ok(stored),
-            }
+        for record in self.list::<Record>("/api/v1/records?from=0").await? {
+            let body = STANDARD.decode(record.body).context("decoding a record")?;
+            let id = WriteId::of_body(&body).context("a record that no client wrote")?;
+            *stored.entry(id).or_insert(0) += 1;
         }
+        Ok(stored)
     }
 
     async fn stop(mut self) -> Result<()> {
@@ -277,6 +273,47 @@ impl Starling {
         };
         cluster.wait_for_writes().await?;
         Ok(cluster)
+    }
+
+    /// How high the chain is.
+    pub(crate) async fn height(&self) -> Result<u64> {
+        Ok(self.head(self.node(0).seat.client).await?.height)
+    }
+
+    /// The share of the blocks above one height, up to another, that were not decided at the first ballot.
+    pub(crate) async fn takeovers(&self, above: u64, up_to: u64) -> Result<f64> {
+        let path = format!("/api/v1/ledger/blocks?from={}", above + 1);
+        let mut blocks: Vec<Block> = self.list(&path).await?;
+        blocks.retain(|block| block.height <= up_to);
+        let later = |block: &&Block| block.ballot.as_ref().is_some_and(|ballot| ballot.k > 1);
+        Ok(blocks.iter().filter(later).count() as f64 / blocks.len().max(1) as f64)
+    }
+
+    /// Everything that a node lists.
+    async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let mut connection = Connection::open(self.node(0).seat.client)
+            .await
+            .context("connecting to count")?;
+        let mut items = Vec::new();
+        let mut place = path.to_owned();
+        loop {
+            let path = format!("{place}&limit=1000");
+            let request = http::request("GET", &path, &self.authorization, &[]);
+            let response = connection
+                .exchange(&request)
+                .await
+                .with_context(|| format!("GET {path}"))?;
+            let page: Page<T> = serde_json::from_slice(&response.body)
+                .with_context(|| format!("understanding {path}"))?;
+            items.extend(page.items);
+            match page.next_cursor {
+                Some(cursor) => {
+                    let listing = path.split('?').next().unwrap_or_default();
+                    place = format!("{listing}?cursor={cursor}");
+                }
+                None => return Ok(items),
+            }
+        }
     }
 
     fn log(&self, member: usize) -> PathBuf {

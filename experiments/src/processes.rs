@@ -74,6 +74,7 @@ struct Slow {
 #[derive(Deserialize)]
 struct SlowRun {
     condition: String,
+    takeovers: f64,
     ends: Felt,
     third: Felt,
 }
@@ -189,10 +190,9 @@ impl Losing {
                 let counts: Vec<f64> = counts
                     .collect::<Result<_, _>>()
                     .context("reading a series")?;
-                let per_second = 1_000.0 / self.bin_ms;
                 curves.push(Curve {
                     name: case.system.clone(),
-                    values: counts.iter().map(|count| count * per_second).collect(),
+                    values: self.per_second(&counts),
                 });
             }
             panels.push(Panel {
@@ -201,6 +201,13 @@ impl Losing {
             });
         }
         Ok(panels)
+    }
+
+    /// Rates over two bins at a time, which is calmer to look at.
+    fn per_second(&self, counts: &[f64]) -> Vec<f64> {
+        let rate =
+            |two: &[f64]| two.iter().sum::<f64>() * 1_000.0 / (self.bin_ms * two.len() as f64);
+        counts.chunks(2).map(rate).collect()
     }
 
     fn table(&self) -> String {
@@ -282,6 +289,7 @@ impl Slow {
             "p50 ms",
             "p99 ms",
             "p99, times that of nothing slow",
+            "taken over, % of blocks",
         ];
         Ok(format!(
             "{}\n{}",
@@ -296,6 +304,12 @@ impl Slow {
         let runs = self.runs.iter().filter(|run| run.condition == condition);
         runs.map(|run| if ends { run.ends } else { run.third })
             .collect()
+    }
+
+    /// The median of the rounds' shares.
+    fn takeovers(&self, condition: &str) -> f64 {
+        let runs = self.runs.iter().filter(|run| run.condition == condition);
+        Spread::of(runs.map(|run| run.takeovers)).map_or(0.0, |spread| spread.middle)
     }
 
     /// The medians of all rounds, and of the rounds' ratios; bold if these are the others, who should feel nothing.
@@ -332,6 +346,7 @@ impl Slow {
             format!("{:.1}", middle(|felt| felt.p50_ms)),
             format!("{:.1}", middle(|felt| felt.p99_ms)),
             ratio,
+            format!("{:.1}", self.takeovers(condition) * 100.0),
         ]))
     }
 }
