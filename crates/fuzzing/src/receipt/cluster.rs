@@ -219,9 +219,9 @@ impl Source for Cluster {
         Ok(self.decided(height).cloned())
     }
 
-    fn voters(&self, height: Height) -> (Height, Membership) {
+    fn voters(&self, height: Height) -> Result<(Height, Membership), Self::Error> {
         let place = usize::try_from(height.0).unwrap_or(usize::MAX);
         let roster = self.deciding.get(place).unwrap_or(&self.roster);
-        (roster.epoch(), roster.voters().clone())
+        Ok((roster.epoch(), roster.voters().clone()))
     }
 }

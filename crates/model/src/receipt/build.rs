@@ -18,7 +18,10 @@ pub trait Source {
     fn block(&self, height: Height) -> Result<Option<Decided>, Self::Error>;
 
     /// The voters who decide this height, and the block that made them voters.
-    fn voters(&self, height: Height) -> (Height, Membership);
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    fn voters(&self, height: Height) -> Result<(Height, Membership), Self::Error>;
 }
 
 /// Why there is no proof.
@@ -53,7 +56,7 @@ impl Checkpoint {
     /// [`BuildError::NoBlock`], [`BuildError::Source`].
     pub fn at<S: Source>(source: &S, height: Height) -> Result<Self, BuildError<S::Error>> {
         let block = read(source, height)?.block;
-        let (epoch, voters) = source.voters(height);
+        let (epoch, voters) = source.voters(height)?;
         Ok(Self {
             chain: block.header().chain,
             height,
@@ -155,13 +158,13 @@ fn links<S: Source>(
     height: Height,
 ) -> Result<Vec<Link>, BuildError<S::Error>> {
     let mut links = Vec::new();
-    let (mut epoch, _) = source.voters(height);
+    let (mut epoch, _) = source.voters(height)?;
     while epoch > Height::GENESIS && epoch >= begins {
         let decided = read(source, epoch)?;
         let change = change(source, &decided)?;
         let header = decided.block.header().clone();
         links.push(Link { header, change });
-        (epoch, _) = source.voters(epoch);
+        (epoch, _) = source.voters(epoch)?;
     }
     links.reverse();
     Ok(links)
@@ -171,8 +174,8 @@ fn links<S: Source>(
 fn change<S: Source>(source: &S, decided: &Decided) -> Result<Change, BuildError<S::Error>> {
     let block = &decided.block;
     let height = block.height();
-    let (epoch, before) = source.voters(height);
-    let (_, after) = source.voters(height.next());
+    let (epoch, before) = source.voters(height)?;
+    let (_, after) = source.voters(height.next())?;
     let did = |entry: &Entry| {
         let asked = entry.seat_change().filter(|(meant, _)| *meant == epoch);
         asked.and_then(|(_, change)| before.with(&change)) == Some(after.clone())

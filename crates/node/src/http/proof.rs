@@ -43,9 +43,9 @@ impl Source for Chain {
         self.0.block(height)
     }
 
-    fn voters(&self, height: Height) -> (Height, Membership) {
-        let roster = self.0.roster_deciding(height);
-        (roster.epoch(), roster.voters().clone())
+    fn voters(&self, height: Height) -> Result<(Height, Membership), Self::Error> {
+        let roster = self.0.roster_deciding(height)?;
+        Ok((roster.epoch(), roster.voters().clone()))
     }
 }
 
