@@ -1,4 +1,8 @@
-//! `starling cluster`: makes a cluster's folders, and looks at a running one.
+//! `starling cluster`: makes a cluster's folders, looks at a running one, and adds and removes nodes.
+
+mod invite;
+mod join;
+mod remove;
 
 use std::path::PathBuf;
 
@@ -9,13 +13,19 @@ use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::status::Status;
 
-/// Makes a cluster, or looks at one.
+/// Makes a cluster, looks at one, adds and removes nodes.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Cluster {
     /// Make keys, certificates, the ledger's first block and a folder for every node
     Init(Init),
+    /// Make an invite, with which one new node can join, and print it
+    Invite(invite::Invite),
+    /// Make a node's folder with an invite and have the cluster take the node
+    Join(Box<join::Join>),
     /// Show the nodes and whether they agree
     Status(Status),
+    /// Take a node out of the cluster
+    Remove(remove::Remove),
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +66,10 @@ impl Cluster {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Init(init) => init.run(),
+            Self::Invite(invite) => invite.run().await,
+            Self::Join(join) => join.run().await,
             Self::Status(status) => status.run().await,
+            Self::Remove(remove) => remove.run().await,
         }
     }
 }

@@ -48,7 +48,7 @@ enum Command {
     Demo(demo::Demo),
     /// Run one node
     Serve(serve::Serve),
-    /// Make a cluster, or look at one
+    /// Make a cluster, look at one, add and remove nodes
     #[command(subcommand)]
     Cluster(cluster::Cluster),
     /// Add files and folders

@@ -1,10 +1,10 @@
 //! `starling serve`: one node, until it is asked to stop.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::FalseyValueParser;
-use node::config::NodeConfig;
+use node::config::{ConfigError, NodeConfig};
 use node::logging::{self, Logging, LoggingError};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -55,15 +55,29 @@ impl Serve {
             }
             std::env::var(name).ok()
         });
-        let config = config.map_err(|error| Failure::Fatal(error.into()))?;
-        let _logging = start_logging(self.log_format, &config.name)?;
-        let shutdown = asked_to_stop(self.exit_with_stdin).map_err(|error| {
-            Failure::Fatal(anyhow::Error::new(error).context("waiting for signals"))
-        })?;
-        node::serve(config, shutdown)
-            .await
-            .map_err(|error| Failure::Fatal(error.into()))
+        run_node(config, self.log_format, self.exit_with_stdin).await
     }
+}
+
+/// Runs a node that has just joined, with what its folder says.
+pub(crate) async fn serve_joined(config: &Path) -> Result<(), Failure> {
+    let config = NodeConfig::load_with(config, |_| None);
+    run_node(config, LogFormat::Text, false).await
+}
+
+async fn run_node(
+    config: Result<NodeConfig, ConfigError>,
+    format: LogFormat,
+    exit_with_stdin: bool,
+) -> Result<(), Failure> {
+    let config = config.map_err(|error| Failure::Fatal(error.into()))?;
+    let _logging = start_logging(format, &config.name)?;
+    let shutdown = asked_to_stop(exit_with_stdin).map_err(|error| {
+        Failure::Fatal(anyhow::Error::new(error).context("waiting for signals"))
+    })?;
+    node::serve(config, shutdown)
+        .await
+        .map_err(|error| Failure::Fatal(error.into()))
 }
 
 /// What is logged if nobody says.

@@ -55,7 +55,9 @@ fn print(cluster: &Value) -> std::io::Result<()> {
 }
 
 fn print_nodes(nodes: &[Value]) -> std::io::Result<()> {
-    let columns = ["name", "url", "role", "state", "boot", "height", "lagMs"];
+    let columns = [
+        "name", "url", "role", "reason", "state", "boot", "height", "lagMs",
+    ];
     let row = |node| {
         let cells = columns
             .iter()

@@ -204,6 +204,17 @@ impl Block {
         time: Timestamp,
         command: SealedCommand,
     ) -> Self {
+        Self::founding(chain, membership, time, command, Vec::new())
+    }
+
+    /// The same, with commands behind the first one that say more of the voters: where they are, for instance.
+    pub fn founding(
+        chain: ChainId,
+        membership: &Membership,
+        time: Timestamp,
+        command: SealedCommand,
+        more: Vec<SealedCommand>,
+    ) -> Self {
         let first = membership
             .voters()
             .first()
@@ -223,7 +234,7 @@ impl Block {
                 node: first,
                 boot: Boot(1),
             }),
-            commands: vec![command],
+            commands: [vec![command], more].concat(),
         })
     }
 

@@ -315,6 +315,11 @@ impl Roster {
         self.invites.get(&invite)
     }
 
+    /// The invites that have not expired, used ones among them.
+    pub fn invites(&self) -> &BTreeMap<TokenId, Invite> {
+        &self.invites
+    }
+
     /// Voters and learners, the voters first.
     pub fn everybody(&self) -> impl Iterator<Item = &Member> {
         let learners = self.learners.iter().map(|learner| &learner.member);

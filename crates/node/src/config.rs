@@ -4,14 +4,16 @@
 //! error that names file and key, because a misspelt setting that is silently ignored is found at the worst time.
 //! Paths are relative to the file, so that a node's folder may be moved as a whole.
 //!
-//! `members` is only the address book: who votes is decided in the ledger. A member that is not in the book cannot be
-//! reached from here; an entry that is no member is never called.
+//! `members` is only the address book: who belongs to the cluster, and where, is decided in the ledger. The book says
+//! where to ask first, and where a node is that the ledger says nothing of. An entry that is `pinned` goes before the
+//! ledger, for a node that is reached from here at another address than from elsewhere.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use model::{NodeId, limits};
+use model::{Addresses, NodeId, limits};
 use serde::Deserialize;
 
 /// The name of the file in a node's folder.
@@ -28,7 +30,15 @@ pub const OVERRIDES: [&str; 9] = [
     "STARLING_PEER_ADDRESS",
     "STARLING_NAME",
     "STARLING_ARCHIVE_URL",
+    "STARLING_DEAD_AFTER",
 ];
+
+/// How long a voter must be silent before it is pruned, unless the file says otherwise: a laptop may sleep over night.
+pub const DEAD_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// A shorter time would take a slow restart for a death.
+const DEAD_AFTER_MIN: Duration = Duration::from_secs(10);
+/// Entries of the address book.
+const MEMBERS_MAX: usize = limits::VOTERS_MAX + limits::LEARNERS_MAX;
 
 /// One node's settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +53,8 @@ pub struct NodeConfig {
     pub peer: PeerConfig,
     /// Where sealed segments go, if anywhere: the URL of a folder or a bucket. Credentials are in the environment.
     pub archive_url: Option<String>,
+    /// How long a voter must be silent before this node says so in the ledger; none for never.
+    pub dead_after: Option<Duration>,
     /// How to reach every member, this node among them.
     pub members: Vec<MemberConfig>,
 }
@@ -87,6 +99,18 @@ pub struct MemberConfig {
     pub peer_address: String,
     /// Where people reach it.
     pub url: String,
+    /// Whether this goes before what the ledger says.
+    pub pinned: bool,
+}
+
+impl MemberConfig {
+    /// As the ledger has them.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            peer: self.peer_address.clone(),
+            url: self.url.clone(),
+        }
+    }
 }
 
 /// Why a node's settings cannot be used.
@@ -227,6 +251,10 @@ impl NodeConfig {
         if let Some(url) = &self.archive_url {
             text += &format!("\n[archive]\nurl = {}\n", quoted(url));
         }
+        if self.dead_after != Some(DEAD_AFTER) {
+            let seconds = self.dead_after.map_or(0, |after| after.as_secs());
+            text += &format!("\n[cluster]\ndead_after = \"{seconds}s\"\n");
+        }
         for member in &self.members {
             text += &format!(
                 "\n[[members]]\nname = {}\nid = \"{}\"\npeer_address = {}\nurl = {}\n",
@@ -235,6 +263,9 @@ impl NodeConfig {
                 quoted(&member.peer_address),
                 quoted(&member.url)
             );
+            if member.pinned {
+                text += "pinned = true\n";
+            }
         }
         text
     }
@@ -258,7 +289,15 @@ struct Written {
     http: WrittenHttp,
     peer: WrittenPeer,
     archive: Option<WrittenArchive>,
+    #[serde(default)]
+    cluster: WrittenCluster,
     members: Vec<WrittenMember>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCluster {
+    dead_after: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -297,6 +336,8 @@ struct WrittenMember {
     id: String,
     peer_address: String,
     url: String,
+    #[serde(default)]
+    pinned: bool,
 }
 
 /// A value and where it comes from, so that an error can say so.
@@ -349,10 +390,33 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
                 .variable("STARLING_ARCHIVE_URL")
                 .or_else(|| written.archive.map(|archive| archive.url))
                 .filter(|url| !url.is_empty()),
+            dead_after: self.dead_after(written.cluster)?,
             name,
             folder,
             members,
         })
+    }
+
+    fn dead_after(&self, written: WrittenCluster) -> Result<Option<Duration>, ConfigError> {
+        let in_file = written.dead_after.map(|text| self.in_file(text));
+        let variable = self.variable("STARLING_DEAD_AFTER").map(|value| Sourced {
+            value,
+            origin: Origin::Variable("STARLING_DEAD_AFTER"),
+        });
+        let Some(text) = variable.or(in_file) else {
+            return Ok(Some(DEAD_AFTER));
+        };
+        match duration(&text.value) {
+            Some(Duration::ZERO) => Ok(None),
+            Some(after) if after >= DEAD_AFTER_MIN => Ok(Some(after)),
+            _ => Err(text.wrong(
+                "cluster.dead_after",
+                format_args!(
+                    "is {:?}, neither 0 (never) nor a time of 10s or more, such as 90s, 30m, 24h or 7d",
+                    text.value
+                ),
+            )),
+        }
     }
 
     fn http(&self, base: &Path, written: WrittenHttp) -> Result<HttpConfig, ConfigError> {
@@ -422,12 +486,13 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
             id,
             peer_address: written.peer_address,
             url: web_address(&key("url"), &self.in_file(written.url))?,
+            pinned: written.pinned,
         })
     }
 
     fn check_members(&self, name: &str, members: &[MemberConfig]) -> Result<(), ConfigError> {
-        if members.len() > limits::VOTERS_MAX {
-            let detail = format!("are more than {}", limits::VOTERS_MAX);
+        if members.len() > MEMBERS_MAX {
+            let detail = format!("are more than {MEMBERS_MAX}");
             return Err(self.wrong("members", detail));
         }
         for (at, one) in members.iter().enumerate() {
@@ -497,6 +562,26 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
+/// A time as people write it: a whole number of `s`, `m`, `h` or `d`; a bare 0 is no time at all.
+pub fn duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let seconds = match text.chars().last()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return None,
+    };
+    let digits = text.get(..text.len() - 1)?;
+    let count: u64 = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())??;
+    count.checked_mul(seconds).map(Duration::from_secs)
+}
+
 /// The port of `host:port`.
 pub(crate) fn port(address: &str) -> Option<u16> {
     let (host, port) = address.rsplit_once(':')?;
@@ -541,6 +626,7 @@ mod tests {
             id: NodeId([n; 32]),
             peer_address: format!("127.0.0.1:{}", 7800 + u16::from(n)),
             url: format!("http://127.0.0.1:{}", 7700 + u16::from(n)),
+            pinned: n == 3,
         };
         NodeConfig {
             name: "n1".into(),
@@ -555,6 +641,7 @@ mod tests {
                 address: "127.0.0.1:7801".parse().unwrap(),
             },
             archive_url: Some("s3://bucket/prefix".into()),
+            dead_after: Some(Duration::from_secs(90)),
             members: vec![member(1), member(2), member(3)],
         }
     }
@@ -663,6 +750,27 @@ mod tests {
             &[],
         );
         assert!(error.contains("twice"), "{error}");
+    }
+
+    #[test]
+    fn a_time_after_which_a_node_is_dead_is_read() {
+        let (_folder, path) = write(&sample_text());
+        let dead_after = |text| load(&path, &[("STARLING_DEAD_AFTER", text)]);
+        assert_eq!(dead_after("0").unwrap().dead_after, None);
+        assert_eq!(dead_after("1d").unwrap().dead_after, Some(DEAD_AFTER));
+        for wrong in [
+            "9s",
+            "",
+            "h",
+            "24",
+            "-1h",
+            "1w",
+            "99999999999999999999d",
+            "1µ",
+        ] {
+            let error = dead_after(wrong).expect_err("refused").to_string();
+            assert!(error.contains("cluster.dead_after"), "{error}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::{
     Block, ChainId, Command, Digest, LibraryId, Member, Membership, NodeId, Nonce, Payload,
-    Timestamp, TokenId, limits,
+    RosterChange, Timestamp, TokenId, limits,
 };
 
 use crate::config::{
@@ -241,6 +241,7 @@ impl Founding {
                 id: identity.node(),
                 peer_address: node.peer.clone(),
                 url: addresses.url.clone(),
+                pinned: false,
             })
             .collect();
         let token = NewToken::draw()?;
@@ -287,26 +288,9 @@ impl Founding {
         let identity = folder.join("identity");
         node.identity.save(&identity)?;
         if node.config.http.tls.is_some() {
-            let https = self.authority.issue_https(&web_names(&node.config))?;
-            write_file(
-                &identity.join(HTTPS_CERTIFICATE),
-                &https.certificate_pem,
-                Mode::Public,
-            )?;
-            write_file(&identity.join(HTTPS_KEY), &https.key_pem, Mode::Secret)?;
-            flush_folder(&identity)?;
+            write_https(&self.authority, &node.config, &identity)?;
         }
-        let ledger = folder.join("ledger");
-        make_folder(&ledger)?;
-        ledger::create_in(&ledger, &self.genesis).map_err(|source| InitError::Ledger {
-            node: node.config.name.clone(),
-            source,
-        })?;
-        make_folder(&folder.join("blobs"))?;
-        make_folder(&folder.join("tmp"))?;
-        let config = folder.join(config::FILE_NAME);
-        write_file(&config, &node.config.to_toml(), Mode::Public)?;
-        flush_folder(folder)
+        write_rest(&node.config, &self.genesis, folder)
     }
 
     fn created(self, folder: &Path) -> CreatedCluster {
@@ -325,16 +309,48 @@ impl Founding {
     }
 }
 
+/// Writes a certificate of the authority for a node's HTTPS.
+pub(crate) fn write_https(
+    authority: &Ca,
+    config: &NodeConfig,
+    identity: &Path,
+) -> Result<(), InitError> {
+    let https = authority.issue_https(&web_names(config))?;
+    let certificate = identity.join(HTTPS_CERTIFICATE);
+    write_file(&certificate, &https.certificate_pem, Mode::Public)?;
+    write_file(&identity.join(HTTPS_KEY), &https.key_pem, Mode::Secret)?;
+    flush_folder(identity)
+}
+
+/// Writes what a node's folder holds besides its identity, `node.toml` last.
+pub(crate) fn write_rest(
+    config: &NodeConfig,
+    genesis: &Block,
+    folder: &Path,
+) -> Result<(), InitError> {
+    let ledger = folder.join("ledger");
+    make_folder(&ledger)?;
+    ledger::create_in(&ledger, genesis).map_err(|source| InitError::Ledger {
+        node: config.name.clone(),
+        source,
+    })?;
+    make_folder(&folder.join("blobs"))?;
+    make_folder(&folder.join("tmp"))?;
+    let path = folder.join(config::FILE_NAME);
+    write_file(&path, &config.to_toml(), Mode::Public)?;
+    flush_folder(folder)
+}
+
 /// Where a node listens, and what it is called from outside.
-struct Addresses {
+pub(crate) struct Addresses {
     http: SocketAddr,
     peer: SocketAddr,
-    url: String,
+    pub(crate) url: String,
     security: HttpSecurity,
 }
 
 impl Addresses {
-    fn of(node: &NodePlan, security: HttpSecurity) -> Result<Self, InitError> {
+    pub(crate) fn of(node: &NodePlan, security: HttpSecurity) -> Result<Self, InitError> {
         let wrong = |detail: String| InitError::Plan {
             node: node.name.clone(),
             detail,
@@ -368,7 +384,7 @@ impl Addresses {
         })
     }
 
-    fn config(self, name: &str, members: &[MemberConfig]) -> NodeConfig {
+    pub(crate) fn config(self, name: &str, members: &[MemberConfig]) -> NodeConfig {
         let identity = Path::new("identity");
         let tls = match self.security {
             HttpSecurity::Plain => None,
@@ -388,6 +404,7 @@ impl Addresses {
             },
             peer: PeerConfig { address: self.peer },
             archive_url: None,
+            dead_after: Some(config::DEAD_AFTER),
             members: members.to_vec(),
         }
     }
@@ -415,8 +432,26 @@ fn genesis(chain: ChainId, book: &[MemberConfig], token: &NewToken) -> Result<Bl
             library: LibraryId::home(),
         },
     };
-    let command = command.seal(random()?);
-    Ok(Block::genesis(chain, &membership, time, command))
+    let founding = command.seal(random()?);
+    let moves = book
+        .iter()
+        .map(|member| Ok(settle(member, token.id, time).seal(random()?)));
+    let moves = moves.collect::<Result<_, getrandom::Error>>()?;
+    Ok(Block::founding(chain, &membership, time, founding, moves))
+}
+
+/// Says in the chain where a founder is, so that whoever joins learns it there.
+fn settle(member: &MemberConfig, actor: TokenId, time: Timestamp) -> Command {
+    Command {
+        library: LibraryId::home(),
+        actor,
+        key: None,
+        valid_until: time,
+        payload: Payload::Roster(RosterChange::Move {
+            node: member.id,
+            addresses: member.addresses(),
+        }),
+    }
 }
 
 /// Where to listen for what is called at `address`: a host name is resolved by others, so every interface is listened
@@ -437,7 +472,7 @@ fn callable(address: &str) -> Option<&str> {
 }
 
 /// Every name under which an HTTPS client may reach a node.
-fn web_names(config: &NodeConfig) -> Vec<String> {
+pub(crate) fn web_names(config: &NodeConfig) -> Vec<String> {
     let host = config
         .http
         .public_url
@@ -477,7 +512,7 @@ fn refuse_existing(target: &Path) -> Result<(), InitError> {
 }
 
 /// A folder of a random name beside the target, so that the last step is one rename.
-fn staging_folder(target: &Path) -> Result<PathBuf, InitError> {
+pub(crate) fn staging_folder(target: &Path) -> Result<PathBuf, InitError> {
     let write = |path: &Path, source| InitError::Write {
         path: path.to_owned(),
         source,
@@ -490,7 +525,7 @@ fn staging_folder(target: &Path) -> Result<PathBuf, InitError> {
     Ok(staging)
 }
 
-fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -498,7 +533,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// For its owner alone: photos are nobody else's business.
-fn make_folder(path: &Path) -> Result<(), InitError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), InitError> {
     fs::DirBuilder::new()
         .mode(0o700)
         .create(path)
@@ -510,12 +545,12 @@ fn make_folder(path: &Path) -> Result<(), InitError> {
 
 /// Who may read a file.
 #[derive(Clone, Copy)]
-enum Mode {
+pub(crate) enum Mode {
     Public,
     Secret,
 }
 
-fn write_file(path: &Path, text: &str, mode: Mode) -> Result<(), InitError> {
+pub(crate) fn write_file(path: &Path, text: &str, mode: Mode) -> Result<(), InitError> {
     let mode = match mode {
         Mode::Public => 0o644,
         Mode::Secret => 0o600,
@@ -532,7 +567,7 @@ fn write_file(path: &Path, text: &str, mode: Mode) -> Result<(), InitError> {
     })
 }
 
-fn flush_folder(path: &Path) -> Result<(), InitError> {
+pub(crate) fn flush_folder(path: &Path) -> Result<(), InitError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .map_err(|source| InitError::Write {
@@ -541,7 +576,7 @@ fn flush_folder(path: &Path) -> Result<(), InitError> {
         })
 }
 
-fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)

@@ -5,8 +5,10 @@
 //! programs, [`peer`] for the other members. The node takes no protocol decision.
 //!
 //! [`serve()`] runs a node from its configuration until it is told to stop. It never creates a ledger: only
-//! [`init`] does.
+//! [`init`] does, for a new cluster, and [`join`], for a node that an [`invitation`] lets in.
 
+mod acquaintances;
+mod admission;
 pub mod archiver;
 pub mod catalogue_thread;
 pub mod config;
@@ -15,6 +17,8 @@ mod faults;
 pub mod http;
 pub mod identity;
 pub mod init;
+pub mod invitation;
+pub mod join;
 pub mod logging;
 mod metrics;
 pub mod peer;

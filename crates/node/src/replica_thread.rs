@@ -15,7 +15,7 @@ use consensus::{DiskRoom, Message, Phase, ReadId, StopReason};
 use ledger::{Completion, Reader};
 use model::{
     Command, Digest, Height, Instant, LeafHash, LibraryId, NodeId, Now, Payload, Position,
-    RequestKey, SealedCommand, Timestamp, TokenId,
+    RequestKey, Roster, SealedCommand, Timestamp, TokenId,
 };
 use replica::{AppliedBlock, Disposition, Input, Output, Replica, Status};
 use tokio::sync::{oneshot, watch};
@@ -161,6 +161,7 @@ struct Shared {
     /// Time of the last decided block, in microseconds.
     time: AtomicU64,
     tip: watch::Sender<Height>,
+    roster: watch::Sender<Arc<Roster>>,
     clock: Clock,
 }
 
@@ -302,6 +303,7 @@ pub(crate) fn start(
             taken: std::time::Instant::now(),
         })),
         tip: watch::Sender::new(tip),
+        roster: watch::Sender::new(Arc::clone(replica.roster())),
         clock,
     });
     let reader = replica.reader();
@@ -427,6 +429,16 @@ impl ReplicaHandle {
     /// Tells whenever a block is decided.
     pub fn tips(&self) -> watch::Receiver<Height> {
         self.shared.tip.subscribe()
+    }
+
+    /// Who belongs to the cluster above the last decided block.
+    pub fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.shared.roster.borrow())
+    }
+
+    /// Tells whenever somebody joins, leaves or moves.
+    pub fn rosters(&self) -> watch::Receiver<Arc<Roster>> {
+        self.shared.roster.subscribe()
     }
 
     /// The chain.
@@ -584,7 +596,7 @@ impl Worker {
                         self.writes.remove(&leaf);
                     }
                 }
-                Output::Voting => info!("this node votes"),
+                Output::Voting => info!(role = ?self.replica.role(), "this node takes part"),
                 Output::Stopped(reason) => error!(%reason, "this node has stopped voting"),
                 Output::Refused { from, why } => self.refusals.note(from, why),
                 Output::Evidence { node, height, .. } => {
@@ -599,6 +611,9 @@ impl Worker {
         let time = block.header().time;
         self.shared.time.store(time.0, Ordering::Release);
         (self.decided)(Arc::clone(applied));
+        if let Some(roster) = &applied.roster {
+            self.shared.roster.send_replace(Arc::clone(roster));
+        }
         self.shared.tip.send_replace(block.height());
         self.metrics.blocks.inc();
         self.metrics.commands.inc_by(block.entries().len() as u64);

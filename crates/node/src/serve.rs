@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use catalogue::Catalogue;
 use ledger::Disk as _;
-use model::{Height, Membership, Nonce};
+use model::{Addresses, Height, Nonce, Reason};
 use replica::{AppliedBlock, Replica};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -20,19 +21,17 @@ use crate::config::NodeConfig;
 use crate::disk::FileDisk;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
-use crate::peer::{PeerAddress, Peers};
+use crate::peer::{JoinCall, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
 use crate::sealer::Sealer;
-use crate::{disk, http, identity, peer};
+use crate::{acquaintances, admission, disk, http, identity, peer};
 
 /// What the HTTP layer works with. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// The node's settings.
     pub config: Arc<NodeConfig>,
-    /// Who votes.
-    pub membership: Arc<Membership>,
-    /// Gets commands decided.
+    /// Gets commands decided, and knows who belongs to the cluster.
     pub replica: ReplicaHandle,
     /// Answers queries.
     pub catalogue: CatalogueHandle,
@@ -44,6 +43,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How the archive is; none if none is set.
     pub archive: Option<ArchiverHandle>,
+    /// The certificate of the cluster's authority, for those who join.
+    pub ca_pem: Arc<str>,
 }
 
 /// Why a node does not run.
@@ -70,6 +71,34 @@ pub enum ServeError {
         ledger: model::ChainId,
         /// The identity's.
         identity: model::ChainId,
+    },
+    /// The ledger is gone.
+    #[error(
+        "there is no ledger in {folder}; only creating a cluster or joining one makes a ledger. A node that has lost \
+         its ledger must not vote again under its identity: keep what is left of {node}, take the old node out \
+         (`starling cluster remove {name}`) and use `starling cluster join` under a new name"
+    )]
+    NoLedger {
+        /// Where it should be.
+        folder: PathBuf,
+        /// The node's folder.
+        node: PathBuf,
+        /// The node's name.
+        name: String,
+    },
+    /// The cluster has removed this node.
+    #[error(
+        "the cluster removed this node, {name}, at height {height}: it belongs to it no longer. To add this machine \
+         again, move {folder} away, ask for an invite (`starling cluster invite`) and use `starling cluster join` with \
+         a name that was never used"
+    )]
+    Removed {
+        /// What it was called.
+        name: String,
+        /// The block that removed it.
+        height: model::Height,
+        /// Its folder.
+        folder: PathBuf,
     },
     /// The catalogue cannot be opened.
     #[error(transparent)]
@@ -126,7 +155,7 @@ pub async fn serve(
     let opening = Opening::new(faults.clock_offset_ms);
     let catalogue_path = config.folder.join("catalogue.sqlite");
     let (replica, feeder) = open_replica(
-        &config.folder,
+        &config,
         &catalogue_path,
         &identity,
         faults,
@@ -134,9 +163,8 @@ pub async fn serve(
         &opening,
         &metrics,
     )?;
-    let membership = Arc::new(replica.roster().voters().clone());
-
-    let peers = start_peers(&config, &identity, &blobs, &inlet).await?;
+    let (joining, join_calls) = mpsc::channel(peer::WAITING_MAX);
+    let peers = start_peers(&config, &identity, &blobs, &inlet, &replica, joining).await?;
     let tip = replica.tip();
     let reader = replica.reader();
     let catalogue =
@@ -156,15 +184,22 @@ pub async fn serve(
     let closing = CancellationToken::new();
     let reader = running.handle.reader().clone();
     let archive = start_archiver(&config, &identity, reader, &closing)?;
+    let following =
+        acquaintances::follow(Arc::clone(&config), running.handle.clone(), peers.clone());
+    tokio::spawn(closing.clone().run_until_cancelled_owned(following));
+    let watching = admission::report_progress(running.handle.clone());
+    tokio::spawn(closing.clone().run_until_cancelled_owned(watching));
+    let admitting = admission::answer(running.handle.clone(), join_calls);
+    tokio::spawn(closing.clone().run_until_cancelled_owned(admitting));
     let app = App {
         config,
-        membership,
         replica: running.handle.clone(),
         catalogue: catalogue.handle.clone(),
         blobs,
         peers,
         metrics,
         archive,
+        ca_pem: identity.ca_pem().into(),
     };
     let server = http::serve(app, listener, tls, closing.clone());
     tokio::pin!(server);
@@ -190,7 +225,7 @@ pub async fn serve(
 
 /// Opens ledger and catalogue in one pass over the chain.
 fn open_replica(
-    folder: &Path,
+    settings: &NodeConfig,
     catalogue_path: &Path,
     identity: &Identity,
     faults: Faults,
@@ -198,13 +233,20 @@ fn open_replica(
     opening: &Opening,
     metrics: &Metrics,
 ) -> Result<(Replica<FileDisk>, Feeder), ServeError> {
-    let ledger_folder = folder.join("ledger");
+    let ledger_folder = settings.ledger_folder();
     let completions = inlet.clone();
     let disk = FileDisk::open(&ledger_folder, faults, metrics.disk(), move |done| {
         completions.disk(done);
     })?;
     // Before anything is written to it.
-    let genesis = ledger::read_genesis(&*disk.storage()).map_err(replica::OpenError::from)?;
+    let genesis = ledger::read_genesis(&*disk.storage()).map_err(|error| match error {
+        ledger::OpenError::NoLedger => ServeError::NoLedger {
+            folder: ledger_folder.clone(),
+            node: settings.folder.clone(),
+            name: settings.name.clone(),
+        },
+        other => ServeError::Replica(other.into()),
+    })?;
     let chain = genesis.header().chain;
     if chain != identity.chain() {
         return Err(ServeError::ForeignLedger {
@@ -231,8 +273,14 @@ fn open_replica(
         signatures: Arc::new(identity.key().signatures()),
         nonce: Nonce(nonce),
         seed: u64::from_be_bytes(seed),
-        contacts: Vec::new(),
-        care: replica::Care::default(),
+        contacts: settings.members.iter().map(|member| member.id).collect(),
+        care: replica::Care {
+            addresses: Some(Addresses {
+                peer: settings.me().peer_address.clone(),
+                url: settings.http.public_url.clone(),
+            }),
+            dead_after: settings.dead_after,
+        },
     };
     let replayed = |block: &Arc<AppliedBlock>| {
         if failed.is_none() {
@@ -244,6 +292,7 @@ fn open_replica(
         return Err(error.into());
     }
     feeder.flush()?;
+    refuse_removed(&replica, settings, identity)?;
     for repair in &replica.found().repaired {
         warn!(
             ?repair,
@@ -269,6 +318,22 @@ fn start_archiver(
     config.archive_url.as_ref().map(start).transpose()
 }
 
+/// A node that was removed serves nothing more. One that was pruned for its silence comes back by itself.
+fn refuse_removed(
+    replica: &Replica<FileDisk>,
+    settings: &NodeConfig,
+    identity: &Identity,
+) -> Result<(), ServeError> {
+    match replica.roster().former().get(&identity.node()) {
+        Some(left) if left.reason == Reason::Asked => Err(ServeError::Removed {
+            name: left.name.clone(),
+            height: left.height,
+            folder: settings.folder.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn fill(bytes: &mut [u8]) -> Result<(), ServeError> {
     getrandom::fill(bytes).map_err(|error| ServeError::System(std::io::Error::other(error)))
 }
@@ -278,22 +343,16 @@ async fn start_peers(
     identity: &Identity,
     blobs: &blobs::Store,
     inlet: &Inlet,
+    replica: &Replica<FileDisk>,
+    joining: mpsc::Sender<JoinCall>,
 ) -> Result<Peers, ServeError> {
-    let addresses: Vec<PeerAddress> = config
-        .members
-        .iter()
-        .filter(|member| member.id != identity.node())
-        .map(|member| PeerAddress {
-            id: member.id,
-            name: member.name.clone(),
-            address: member.peer_address.clone(),
-        })
-        .collect();
     let inlet = inlet.clone();
     let settings = peer::Config {
         identity: identity.clone(),
         listen: config.peer.address,
-        peers: addresses,
+        address: config.me().peer_address.clone(),
+        peers: acquaintances::of(replica.roster(), &config.members),
+        joining,
         blobs: blobs.clone(),
     };
     let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;

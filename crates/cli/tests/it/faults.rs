@@ -15,14 +15,14 @@ use crate::harness::{Cluster, PATIENCE, POLL, Setup, until};
 const IMPATIENCE: Duration = Duration::from_secs(3);
 
 /// Programs that write records through all nodes, each again and again until it is acknowledged.
-struct Writers {
+pub(crate) struct Writers {
     tasks: JoinSet<Vec<(String, Position)>>,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
 }
 
 impl Writers {
-    fn start(cluster: &Cluster, count: usize) -> Self {
+    pub(crate) fn start(cluster: &Cluster, count: usize) -> Self {
         let (stop, acknowledged) = (Arc::default(), Arc::default());
         let mut tasks = JoinSet::new();
         for writer in 0..count {
@@ -38,7 +38,7 @@ impl Writers {
     }
 
     /// Waits until so many more writes were acknowledged.
-    async fn until_more(&self, count: usize) {
+    pub(crate) async fn until_more(&self, count: usize) {
         let goal = self.acknowledged.load(Ordering::Relaxed) + count;
         until("more writes are acknowledged", async || {
             (self.acknowledged.load(Ordering::Relaxed) >= goal).then_some(())
@@ -47,7 +47,7 @@ impl Writers {
     }
 
     /// Ends the writers and gives all that was acknowledged to them.
-    async fn finish(self) -> BTreeMap<Position, String> {
+    pub(crate) async fn finish(self) -> BTreeMap<Position, String> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = BTreeMap::new();
         for (text, place) in self.tasks.join_all().await.into_iter().flatten() {

@@ -290,10 +290,94 @@ impl Cluster {
             for (to, member) in members.iter_mut().enumerate().filter(|(to, _)| *to != from) {
                 let link = Link::open(from, to, &self.nodes[to].peer_address).await;
                 member["peer_address"] = link.address.clone().into();
+                let member = member.as_table_mut().expect("a table");
+                member.insert("pinned".to_owned(), true.into());
                 self.links.push(link);
             }
             std::fs::write(&config, table.to_string()).expect("written");
         }
+    }
+
+    /// Makes an invite.
+    pub(crate) fn invite(&self, arguments: &[&str]) -> String {
+        let mut command = self.client(["cluster", "invite"]);
+        command.args(arguments);
+        succeed(command).trim().to_owned()
+    }
+
+    /// The command with which a node of this name joins.
+    pub(crate) fn join_command(&self, name: &str, invite: &str) -> Command {
+        let ports = free_ports(2);
+        let mut command = starling(["cluster", "join", "--json", invite, "--name", name]);
+        command
+            .arg("--folder")
+            .arg(self.scratch().join("cluster").join(name))
+            .args(["--http", &format!("127.0.0.1:{}", ports[0])])
+            .args(["--peer", &format!("127.0.0.1:{}", ports[1])]);
+        command
+    }
+
+    /// Takes a node up that `cluster join` has made, as the next place.
+    pub(crate) fn adopt(&mut self, joined: &Value) -> usize {
+        let text = |name: &str| joined[name].as_str().expect("a text").to_owned();
+        let config = PathBuf::from(text("config"));
+        let table = std::fs::read_to_string(&config).expect("a configuration");
+        let table: toml::Table = table.parse().expect("TOML");
+        self.nodes.push(Node {
+            name: text("name"),
+            id: text("id"),
+            url: text("url"),
+            config,
+            peer_address: table["peer"]["address"]
+                .as_str()
+                .expect("a text")
+                .to_owned(),
+            process: None,
+            environment: Vec::new(),
+        });
+        self.nodes.len() - 1
+    }
+
+    /// Has a new node join, starts it, and gives its place.
+    pub(crate) fn join(&mut self, name: &str) -> usize {
+        let invite = self.invite(&[]);
+        let joined = json(&succeed(self.join_command(name, &invite)));
+        let place = self.adopt(&joined);
+        self.spawn(place);
+        place
+    }
+
+    /// Lets a node that does not run be somewhere else at its next start.
+    pub(crate) fn relocate(&mut self, node: usize) {
+        let ports = free_ports(2);
+        let (http, peer) = (
+            format!("127.0.0.1:{}", ports[0]),
+            format!("127.0.0.1:{}", ports[1]),
+        );
+        let node = &mut self.nodes[node];
+        let text = std::fs::read_to_string(&node.config).expect("a configuration");
+        let text = text
+            .replace(&node.peer_address, &peer)
+            .replace(node.url.trim_start_matches("http://"), &http);
+        std::fs::write(&node.config, text).expect("written");
+        node.url = format!("http://{http}");
+        node.peer_address = peer;
+    }
+
+    /// What a node says of a node in `/cluster`, null if nothing.
+    pub(crate) async fn seen(&self, by: usize, name: &str) -> Value {
+        let answer = self.api(by).get("/cluster").await.expect(200, "").json();
+        let mut nodes = answer["nodes"].as_array().expect("nodes").iter();
+        let found = nodes.find(|node| node["name"] == name);
+        found.cloned().unwrap_or_default()
+    }
+
+    /// Waits until a node sees another one in this role.
+    pub(crate) async fn until_role(&self, by: usize, name: &str, role: &str) {
+        until(&format!("{name} is a {role}"), async || {
+            (self.seen(by, name).await["role"] == role).then_some(())
+        })
+        .await;
     }
 
     /// Waits until a node serves reads.

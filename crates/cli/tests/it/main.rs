@@ -22,6 +22,7 @@ mod durability;
 mod faults;
 mod files;
 mod full_disk;
+mod membership;
 mod operations;
 mod receipts;
 mod rolling_restart;

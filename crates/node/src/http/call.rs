@@ -12,6 +12,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
 use catalogue::Outcome;
+use consensus::{Phase, StopReason};
 use model::codec::Encode as _;
 use model::command::Scope;
 use model::{Digest, Height, LibraryId, Payload, Position, RequestKey, TokenId, limits};
@@ -29,6 +30,9 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 /// The height a client has seen.
 pub(crate) const MIN_HEIGHT: HeaderName = HeaderName::from_static("starling-min-height");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// What a node that was removed still answers.
+const CLUSTER: &str = "/api/v1/cluster";
 
 /// How long a call may take if its client does not say.
 const WAIT_DEFAULT: Duration = Duration::from_secs(10);
@@ -125,6 +129,9 @@ impl Call {
         if scope < needed {
             return Err(forbidden(scope, needed));
         }
+        if parts.uri.path() != CLUSTER {
+            api.refuse_if_removed()?;
+        }
         let reflected = parts
             .extensions
             .get::<Reflected>()
@@ -191,10 +198,34 @@ impl Call {
         payload: Payload,
         content: Digest,
     ) -> Result<Decision, Problem> {
+        let key = self.key.as_ref().map(|key| key.with(content));
+        self.submit(deadline, payload, key).await
+    }
+
+    /// Has a command decided that is the same thing when done twice, whatever key its call came under.
+    pub(crate) async fn decide_unkeyed(
+        &self,
+        deadline: Instant,
+        payload: Payload,
+    ) -> Result<Decision, Problem> {
+        self.submit(deadline, payload, None).await
+    }
+
+    /// How long the client waits for a decision.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    async fn submit(
+        &self,
+        deadline: Instant,
+        payload: Payload,
+        key: Option<RequestKey>,
+    ) -> Result<Decision, Problem> {
         let request = Request {
             library: self.library.clone(),
             actor: self.token,
-            key: self.key.as_ref().map(|key| key.with(content)),
+            key,
             payload,
         };
         let decision = self
@@ -268,6 +299,19 @@ impl Api {
             self.tokens.put(generation, id, known);
         }
         Ok(known)
+    }
+
+    /// Whether the cluster has removed this node, and so nothing here may be relied on any more.
+    pub(crate) fn refuse_if_removed(&self) -> Result<(), Problem> {
+        let status = self.app.replica.status();
+        if status.replica.phase != Phase::Stopped(StopReason::Removed) {
+            return Ok(());
+        }
+        let roster = self.app.replica.roster();
+        let left = roster.former().get(&status.replica.me.node);
+        let at = left.map_or(String::new(), |left| format!(" at height {}", left.height));
+        let detail = format!("the cluster removed this node{at}; ask another one");
+        Err(Problem::new(Code::Removed, detail))
     }
 
     async fn wait_for(&self, height: Option<Height>, deadline: Instant) -> Result<(), Problem> {

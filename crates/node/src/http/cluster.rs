@@ -6,8 +6,8 @@ use ::ledger::Reader;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use consensus::{PeerStatus, Phase};
-use model::{Height, Member, NodeId, Timestamp};
+use consensus::{PeerStatus, Phase, StopReason};
+use model::{Height, NodeId, Roster, Timestamp};
 use replica::Status;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,7 +41,7 @@ struct Cluster {
     agreement: Agreement,
     /// Where sealed segments of the ledger go, and how far that is; null if there is no such place.
     archive: Option<Archive>,
-    /// All voters in ring order.
+    /// All voters in ring order, then learners, then who has left.
     nodes: Vec<Node>,
 }
 
@@ -80,7 +80,7 @@ struct Agreement {
     identical: bool,
 }
 
-/// A voter.
+/// A node.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Node {
@@ -90,9 +90,14 @@ struct Node {
     name: String,
     /// Where people reach it.
     url: Option<String>,
-    /// What it does.
-    #[schema(example = "voter")]
-    role: &'static str,
+    /// What it is to the cluster.
+    role: Place,
+    /// Whether it votes, or will do so by itself when it has caught up.
+    votes: bool,
+    /// Why it has left, if it has.
+    reason: Option<Reason>,
+    /// The block that removed it, if it has left.
+    left: Option<u64>,
     /// How it is.
     state: Condition,
     /// Its start counter, if it was ever heard.
@@ -105,6 +110,30 @@ struct Node {
     lag_ms: u64,
     /// Its program's version, if known.
     version: Option<&'static str>,
+}
+
+/// What a node is to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NodeRole)]
+enum Place {
+    /// It counts.
+    Voter,
+    /// It follows.
+    Learner,
+    /// It belongs to the cluster no longer.
+    Former,
+}
+
+/// Why a node has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NodeReason)]
+enum Reason {
+    /// An administrator removed it.
+    Removed,
+    /// Nobody heard of it for too long. It comes back by itself.
+    Silent,
 }
 
 /// How a node is.
@@ -122,11 +151,14 @@ enum Condition {
     Down,
     /// It has stopped voting and must be looked at.
     Stopped,
+    /// The cluster has removed it.
+    Removed,
 }
 
 /// How the cluster is
 ///
-/// Who votes, who is heard, how many losses are survived, and whether all have one history.
+/// Who votes, who follows, who has left and why, who is heard, how many losses are survived, and whether all have one
+/// history. A node that was removed still answers this.
 #[utoipa::path(
     get, path = "/api/v1/cluster", operation_id = "getCluster", tag = "node",
     responses((status = 200, description = "As this node sees it", body = Cluster), ReadProblems),
@@ -144,6 +176,7 @@ async fn read(
 struct View<'a> {
     api: &'a Api,
     status: Status,
+    roster: Arc<Roster>,
     reader: &'a Reader,
     now: Timestamp,
 }
@@ -154,19 +187,22 @@ impl<'a> View<'a> {
         Self {
             api,
             status: replica.status().replica.clone(),
+            roster: replica.roster(),
             reader: replica.reader(),
             now: replica.wall(),
         }
     }
 
     fn cluster(&self) -> Cluster {
-        let membership = &self.api.app.membership;
-        let quorum = membership.quorum();
-        let up = 1 + self.status.peers.iter().filter(|peer| peer.alive).count();
+        let voters = self.roster.voters();
+        let quorum = voters.quorum();
+        let votes = |peer: &&PeerStatus| peer.alive && voters.contains(peer.node);
+        let up = usize::from(voters.contains(self.status.me.node))
+            + self.status.peers.iter().filter(votes).count();
         let spare = up.saturating_sub(quorum);
         Cluster {
             chain_id: self.status.chain.to_string(),
-            epoch: Height::GENESIS.0,
+            epoch: self.roster.epoch().0,
             quorum,
             has_quorum: self.status.has_quorum,
             survives: Survives {
@@ -175,11 +211,7 @@ impl<'a> View<'a> {
             },
             agreement: self.agreement(),
             archive: self.api.app.archive.as_ref().map(|one| self.archive(one)),
-            nodes: membership
-                .voters()
-                .iter()
-                .map(|member| self.node(member))
-                .collect(),
+            nodes: self.nodes(),
         }
     }
 
@@ -191,6 +223,24 @@ impl<'a> View<'a> {
             lag_blocks: self.status.tip.0.saturating_sub(status.height.0),
             last_error: status.last_error,
         }
+    }
+
+    fn nodes(&self) -> Vec<Node> {
+        let voters = self.roster.voters().voters().iter();
+        let voters = voters.map(|voter| self.node(voter.id, &voter.name, Place::Voter));
+        let learners = self.roster.learners().iter().map(|learner| Node {
+            votes: learner.votes,
+            ..self.node(learner.member.id, &learner.member.name, Place::Learner)
+        });
+        let former = self.roster.former().iter().map(|(id, left)| Node {
+            reason: Some(match left.reason {
+                model::Reason::Asked => Reason::Removed,
+                model::Reason::Silent => Reason::Silent,
+            }),
+            left: Some(left.height.0),
+            ..self.node(*id, &left.name, Place::Former)
+        });
+        voters.chain(learners).chain(former).collect()
     }
 
     fn agreement(&self) -> Agreement {
@@ -211,8 +261,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn node(&self, member: &Member) -> Node {
-        let id = member.id;
+    fn node(&self, id: NodeId, name: &str, role: Place) -> Node {
         let mine = self.status.me.node == id;
         let peer = self.status.peers.iter().find(|peer| peer.node == id);
         let height = peer.map_or(self.status.tip, |peer| peer.tip);
@@ -228,9 +277,12 @@ impl<'a> View<'a> {
         };
         Node {
             id: id.to_string(),
-            name: member.name.clone(),
+            name: name.to_owned(),
             url: self.url(id),
-            role: "voter",
+            role,
+            votes: role == Place::Voter,
+            reason: None,
+            left: None,
             state: peer.map_or_else(|| self.own_state(), state),
             boot: boot.map(|boot| boot.0),
             height: height.0,
@@ -241,17 +293,17 @@ impl<'a> View<'a> {
     }
 
     fn url(&self, id: NodeId) -> Option<String> {
-        let members = &self.api.app.config.members;
-        members
-            .iter()
-            .find(|member| member.id == id)
-            .map(|member| member.url.clone())
+        let mut book = self.api.app.config.members.iter();
+        let entry = book.find(|entry| entry.id == id);
+        let decided = self.roster.addresses(id).map(|addresses| &addresses.url);
+        decided.or(entry.map(|entry| &entry.url)).cloned()
     }
 
     fn own_state(&self) -> Condition {
         match self.status.phase {
             Phase::Opening | Phase::Checking => Condition::Starting,
             Phase::Voting => Condition::Up,
+            Phase::Stopped(StopReason::Removed) => Condition::Removed,
             Phase::Stopped(_) => Condition::Stopped,
         }
     }

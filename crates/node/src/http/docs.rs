@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Redirect, Response};
 use axum::routing;
@@ -113,13 +115,17 @@ async fn health() -> Response {
     get, path = "/readyz", operation_id = "getReadiness", tag = "node", security(()),
     responses(
         (status = 200, description = "It does", body = Sign),
-        (status = 503, description = "It is about to stop", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "It is about to stop, or the cluster has removed it", body = Document, content_type = "application/problem+json"),
     ),
 )]
-async fn ready(leaving: Option<Extension<Leaving>>) -> Result<Response, Problem> {
+async fn ready(
+    State(api): State<Arc<Api>>,
+    leaving: Option<Extension<Leaving>>,
+) -> Result<Response, Problem> {
     if leaving.is_some_and(|Extension(leaving)| leaving.is_under_way()) {
         return Err(Problem::new(Code::Stopped, "the node is about to stop"));
     }
     // The listener opens when ledger and catalogue are; from then on reads are served.
+    api.refuse_if_removed()?;
     Ok(reply::json(StatusCode::OK, &Sign { status: "ready" }))
 }

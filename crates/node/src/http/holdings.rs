@@ -27,6 +27,7 @@ use super::problem::{Code, Problem};
 use crate::App;
 use crate::metrics::BlobMetrics;
 use crate::peer::{FetchBlobError, Peers};
+use crate::replica_thread::ReplicaHandle;
 
 /// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
 const CHUNK_BYTES: usize = 512 << 10;
@@ -50,9 +51,8 @@ pub(crate) struct Holdings(Arc<Shared>);
 struct Shared {
     store: Store,
     peers: Peers,
-    others: Vec<NodeId>,
-    /// How many nodes beside this one must hold a blob: as many as may crash.
-    copies: usize,
+    replica: ReplicaHandle,
+    me: NodeId,
     examiners: Semaphore,
     sound: Mutex<HashMap<BlobId, Stamp>>,
     fetches: Mutex<HashMap<BlobId, Arc<tokio::sync::Mutex<()>>>>,
@@ -141,13 +141,11 @@ impl Incoming {
 impl Holdings {
     /// Of a node.
     pub(crate) fn new(app: &App) -> Self {
-        let me = app.config.me().id;
-        let others = app.membership.voters().iter().map(|member| member.id);
         Self(Arc::new(Shared {
             store: app.blobs.clone(),
             peers: app.peers.clone(),
-            others: others.filter(|id| *id != me).collect(),
-            copies: app.membership.faults(),
+            replica: app.replica.clone(),
+            me: app.config.me().id,
             examiners: Semaphore::new(EXAMINERS),
             sound: Mutex::default(),
             fetches: Mutex::default(),
@@ -195,11 +193,16 @@ impl Holdings {
     /// Copies a blob that is here to as many other nodes as may crash. A peer that is slow is not waited for alone.
     pub(crate) async fn replicate(&self, id: BlobId, size: u64) -> Result<(), Problem> {
         let hedge = HEDGE + seconds(size, SLOW_PEER_RATE);
-        let mut candidates = self.candidates(id).into_iter();
-        let mut wanted = self.0.copies;
+        let roster = self.0.replica.roster();
+        let voters = roster.voters();
+        // As many voters as may crash and one more; this node may be one of them.
+        let copies = voters.faults() + usize::from(!voters.contains(self.0.me));
+        let others = voters.ring_after(self.0.me).collect();
+        let mut candidates = self.in_turn(others, id).into_iter();
+        let mut wanted = copies;
         let mut held = 0;
         let mut running = FuturesUnordered::new();
-        while held < self.0.copies {
+        while held < copies {
             let room = wanted.saturating_sub(held + running.len());
             running.extend(
                 candidates
@@ -210,7 +213,7 @@ impl Holdings {
             match tokio::time::timeout(hedge, running.next()).await {
                 Ok(Some(true)) => held += 1,
                 Ok(Some(false)) => {}
-                Ok(None) if candidates.len() == 0 => return Err(too_few(held, self.0.copies)),
+                Ok(None) if candidates.len() == 0 => return Err(too_few(held, copies)),
                 Ok(None) => {}
                 Err(_) => wanted += 1,
             }
@@ -244,10 +247,9 @@ impl Holdings {
         }
     }
 
-    /// The other voters, those that are connected first; where the turn begins depends on the blob, so that copies
-    /// are spread.
-    fn candidates(&self, id: BlobId) -> Vec<NodeId> {
-        let mut others = self.0.others.clone();
+    /// These nodes, those that are connected first; where the turn begins depends on the blob, so that copies are
+    /// spread.
+    fn in_turn(&self, mut others: Vec<NodeId>, id: BlobId) -> Vec<NodeId> {
         if !others.is_empty() {
             let [first, ..] = id.0;
             let start = usize::from(first) % others.len();
@@ -304,7 +306,10 @@ impl Holdings {
 
     /// Fetches a blob from the first peer that has it intact, and keeps it.
     async fn fetch(&self, id: BlobId) -> Result<Sound, Problem> {
-        for peer in self.candidates(id) {
+        let roster = self.0.replica.roster();
+        let members = roster.everybody().map(|member| member.id);
+        let others = members.filter(|id| *id != self.0.me).collect();
+        for peer in self.in_turn(others, id) {
             match self.0.peers.fetch_blob(peer, id).await {
                 Ok(()) => {
                     tracing::info!(%peer, blob = %id, "fetched a blob");

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use catalogue::time::format_timestamp;
 use model::codec::Encode as _;
-use model::{Ballot, Certificate, Decided, Ed25519, Entry, Height, Membership, NodeId, Turn};
+use model::{Ballot, Certificate, Decided, Ed25519, Entry, Height, NodeId, Roster, Turn};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -397,22 +397,24 @@ pub(crate) fn read_block(reader: &Reader, height: Height) -> Result<Option<Decid
         .map_err(|error| Problem::internal("reading the ledger", &error))
 }
 
-/// The voters' names, to show beside their ids.
-pub(crate) struct Names(Membership);
+/// The nodes' names, to show beside their ids.
+pub(crate) struct Names {
+    roster: Arc<Roster>,
+    reader: Reader,
+}
 
 impl Names {
-    /// Of the voters.
+    /// Of everybody who belongs or belonged to the cluster.
     pub(crate) fn of(api: &Api) -> Self {
-        Self(api.app.membership.as_ref().clone())
+        Self {
+            roster: api.app.replica.roster(),
+            reader: api.app.replica.reader().clone(),
+        }
     }
 
-    /// A node's name; empty if it is no voter.
+    /// A node's name; empty if it never belonged to the cluster.
     pub(crate) fn name(&self, node: NodeId) -> String {
-        let voters = self.0.voters();
-        voters
-            .iter()
-            .find(|member| member.id == node)
-            .map_or_else(String::new, |m| m.name.clone())
+        self.roster.name_of(node).unwrap_or_default().to_owned()
     }
 
     fn seat(&self, turn: Turn) -> Seat {
@@ -434,7 +436,8 @@ impl Names {
     }
 
     fn proof(&self, certificate: &Certificate) -> Proof {
-        let voters = self.0.voters().iter().enumerate();
+        let roster = self.reader.roster_deciding(certificate.height);
+        let voters = roster.voters().voters().iter().enumerate();
         let signers = voters.filter(|(index, _)| certificate.voters & 1 << index != 0);
         let signed = signers
             .zip(&certificate.signatures)

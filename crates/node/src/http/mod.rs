@@ -29,9 +29,11 @@ mod disposition;
 mod docs;
 mod files;
 mod holdings;
+mod invites;
 mod json;
 mod ledger;
 mod limits;
+mod members;
 mod metadata;
 mod metrics;
 mod once;
@@ -157,6 +159,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(limits::routes())
         .merge(metrics::routes())
         .merge(cluster::routes())
+        .merge(invites::routes())
+        .merge(members::routes())
         .merge(ledger::routes())
         .merge(records::routes())
         .merge(proof::routes())

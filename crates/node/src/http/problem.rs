@@ -66,6 +66,10 @@ codes! {
     MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed";
     /// The client sent nothing for too long.
     RequestTimeout = REQUEST_TIMEOUT "request_timeout";
+    /// The node is the cluster's last voter and cannot be removed.
+    LastVoter = CONFLICT "last_voter";
+    /// Without the node too few of the voters that would be left are heard to decide anything.
+    RestNotHeard = CONFLICT "rest_not_heard";
     /// The file has changed since the version the client saw.
     StaleVersion = PRECONDITION_FAILED "stale_version";
     /// `If-None-Match: *` was sent and the blob is there.
@@ -100,6 +104,8 @@ codes! {
     BytesUnavailable = SERVICE_UNAVAILABLE "bytes_unavailable";
     /// The node takes no writes: it is shutting down or has stopped voting.
     Stopped = SERVICE_UNAVAILABLE "stopped";
+    /// The cluster has removed this node: ask another.
+    Removed = SERVICE_UNAVAILABLE "removed";
     /// It may still be decided: retry with the same `Idempotency-Key`.
     OutcomeUnknown = GATEWAY_TIMEOUT "outcome_unknown";
     /// The node's disk is full.
@@ -326,6 +332,7 @@ const READ: &[Code] = &[
     Code::Internal,
     Code::NoQuorum,
     Code::Behind,
+    Code::Removed,
 ];
 const WRITE: &[Code] = &[
     Code::InvalidParameter,
@@ -342,6 +349,7 @@ const WRITE: &[Code] = &[
     Code::NoQuorum,
     Code::Behind,
     Code::Stopped,
+    Code::Removed,
     Code::OutcomeUnknown,
     Code::DiskFull,
     Code::DiskFailed,

@@ -163,16 +163,16 @@ fn parse(body: &Value) -> Result<(String, Scope), Faults> {
     Ok(whole.expect("without a fault name and scope are there"))
 }
 
-/// The two halves of a token about to be made.
-struct Drawn {
-    id: TokenId,
-    secret: String,
+/// The two halves of a token or an invite about to be made.
+pub(super) struct Drawn {
+    pub(super) id: TokenId,
+    pub(super) secret: String,
 }
 
 impl Drawn {
     /// At random; under an idempotency key, from what only the caller knows. So a client that never got the answer gets
     /// the same token from any node, although no node keeps its secret.
-    fn new(headers: &HeaderMap, content: Digest) -> Result<Self, Problem> {
+    pub(super) fn new(headers: &HeaderMap, content: Digest) -> Result<Self, Problem> {
         let seed = match (headers.get(IDEMPOTENCY_KEY), auth::text(headers)) {
             (Some(key), Some(caller)) => {
                 let request = Digest::of(&[content.as_bytes(), key.as_bytes()]);

@@ -76,6 +76,34 @@ pub fn create_ca(chain: ChainId) -> Result<Ca, IssueError> {
     })
 }
 
+impl Identity {
+    /// An identity whose certificate is signed by its own key. Peers ask for nothing more; HTTPS clients trust
+    /// `ca_pem`, the authority of the cluster.
+    ///
+    /// # Errors
+    /// If the certificate cannot be made, or `ca_pem` is none.
+    pub fn self_issued(
+        chain: ChainId,
+        key: NodeKey,
+        name: &str,
+        ca_pem: &str,
+    ) -> Result<Self, IssueError> {
+        let pair = key.pair();
+        let issued = node_params(name)?.self_signed(&pair);
+        let certificate = issued.map_err(|source| IssueError::Sign {
+            subject: name.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            chain,
+            key,
+            certificate_pem: certificate.pem(),
+            ca_pem: ca_pem.to_owned(),
+            certificate: certificate.der().clone(),
+        })
+    }
+}
+
 impl Ca {
     /// Takes up an authority again from what [`Ca::certificate_pem`] and [`Ca::key_pem`] gave.
     ///
@@ -111,13 +139,7 @@ impl Ca {
     /// # Errors
     /// If the certificate cannot be made.
     pub fn issue_identity(&self, key: NodeKey, name: &str) -> Result<Identity, IssueError> {
-        let mut params = params(name)?;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        let certificate = self.sign(&params, name, &key.pair())?;
+        let certificate = self.sign(&node_params(name)?, name, &key.pair())?;
         Ok(Identity {
             chain: self.chain,
             key,
@@ -162,6 +184,16 @@ impl Ca {
                 source,
             })
     }
+}
+
+fn node_params(name: &str) -> Result<CertificateParams, IssueError> {
+    let mut params = params(name)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    Ok(params)
 }
 
 fn params(subject: &str) -> Result<CertificateParams, IssueError> {

@@ -41,11 +41,10 @@ fn shake_hands(
     client: &Identity,
     expected: NodeId,
     server: &Identity,
-    member: NodeId,
 ) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
     shake(
         client.client_config(expected).unwrap(),
-        server.server_config([member].into()).unwrap(),
+        server.server_config().unwrap(),
     )
 }
 
@@ -120,7 +119,7 @@ fn a_key_signs_what_the_node_id_verifies() {
 fn members_see_each_others_keys() {
     let ca = create_ca(CHAIN_ID).unwrap();
     let (one, two) = (identity(&ca, "n1"), identity(&ca, "n2"));
-    let (client, server) = shake_hands(&one, two.node(), &two, one.node()).unwrap();
+    let (client, server) = shake_hands(&one, two.node(), &two).unwrap();
     let seen =
         |certificates: Option<&[CertificateDer<'_>]>| tls::node_of(&certificates.unwrap()[0]);
     assert_eq!(seen(client.peer_certificates()), Some(two.node()));
@@ -129,20 +128,31 @@ fn members_see_each_others_keys() {
 }
 
 #[test]
-fn strangers_are_refused_on_both_sides() {
+fn nobody_else_is_taken_for_the_node_that_is_called() {
     let ca = create_ca(CHAIN_ID).unwrap();
     let (one, two, other) = (
         identity(&ca, "n1"),
         identity(&ca, "n2"),
         identity(&ca, "n3"),
     );
-    let refused = Some(rustls::Error::InvalidCertificate(
-        CertificateError::ApplicationVerificationFailure,
-    ));
-    let answered_by_another = shake_hands(&one, two.node(), &other, one.node());
-    assert_eq!(answered_by_another.err(), refused);
-    let called_by_another = shake_hands(&other, two.node(), &two, one.node());
-    assert_eq!(called_by_another.err(), refused);
+    let refused =
+        rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+    let answered_by_another = shake_hands(&one, two.node(), &other);
+    assert_eq!(answered_by_another.err(), Some(refused));
+}
+
+#[test]
+fn a_certificate_signed_by_its_own_key_is_enough_for_peers() {
+    let ca = create_ca(CHAIN_ID).unwrap();
+    let member = identity(&ca, "n1");
+    let key = NodeKey::generate().unwrap();
+    let newcomer = Identity::self_issued(CHAIN_ID, key, "n2", ca.certificate_pem()).unwrap();
+    assert!(shake_hands(&newcomer, member.node(), &member).is_ok());
+    assert!(shake_hands(&member, newcomer.node(), &newcomer).is_ok());
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path().join("identity");
+    newcomer.save(&folder).unwrap();
+    assert_eq!(Identity::load(&folder).unwrap().node(), newcomer.node());
 }
 
 #[test]
@@ -159,11 +169,11 @@ fn a_members_certificate_without_its_key_is_refused() {
 
     let mut config = ClientConfig::clone(&thief.client_config(two.node()).unwrap());
     config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(stolen.clone()));
-    let server = two.server_config([one.node()].into()).unwrap();
+    let server = two.server_config().unwrap();
     let error = shake(config.into(), server).err();
     assert_eq!(error, Some(CertificateError::BadSignature.into()));
 
-    let mut config = ServerConfig::clone(&thief.server_config([two.node()].into()).unwrap());
+    let mut config = ServerConfig::clone(&thief.server_config().unwrap());
     config.cert_resolver = Arc::new(SingleCertAndKey::from(stolen));
     let client = two.client_config(one.node()).unwrap();
     let error = shake(client, config.into()).err();

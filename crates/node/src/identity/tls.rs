@@ -1,10 +1,11 @@
 //! TLS between peers: version 1.3, both sides show a certificate, and what counts is the key in it.
 //!
-//! The handshake proves that the other side holds the private key; the membership says whose keys count. So the
-//! verifiers read the key out of the certificate, look it up, and check the handshake's signature with it. They do
-//! not look at issuer, names or dates. Sessions are never resumed: every connection proves its key anew.
+//! The handshake proves that the other side holds the private key; the roster says whose keys count. So the verifiers
+//! read the key out of the certificate and check the handshake's signature with it. A client knows whom it calls. A
+//! server learns who calls, and what that node may ask is decided behind the door: whoever wants to join is in no
+//! roster yet. Neither looks at issuer, names or dates. Sessions are never resumed: every connection proves its key
+//! anew.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ impl Identity {
     /// For connections to one node: whoever else answers is refused.
     pub(crate) fn client_config(&self, expected: NodeId) -> Result<Arc<ClientConfig>, Error> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = KeyVerifier::new([expected].into(), &provider);
+        let verifier = KeyVerifier::new(Some(expected), &provider);
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
@@ -56,13 +57,10 @@ impl Identity {
         Ok(Arc::new(config))
     }
 
-    /// For connections from any of `members`.
-    pub(crate) fn server_config(
-        &self,
-        members: BTreeSet<NodeId>,
-    ) -> Result<Arc<ServerConfig>, Error> {
+    /// For connections from anybody who proves to hold a key.
+    pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>, Error> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = KeyVerifier::new(members, &provider);
+        let verifier = KeyVerifier::new(None, &provider);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(Arc::new(verifier))
@@ -77,23 +75,23 @@ impl Identity {
     }
 }
 
-/// Accepts exactly the keys it was made with.
+/// Accepts the key it was made with, or any.
 struct KeyVerifier {
-    nodes: BTreeSet<NodeId>,
+    node: Option<NodeId>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl KeyVerifier {
-    fn new(nodes: BTreeSet<NodeId>, provider: &CryptoProvider) -> Self {
+    fn new(node: Option<NodeId>, provider: &CryptoProvider) -> Self {
         Self {
-            nodes,
+            node,
             algorithms: provider.signature_verification_algorithms,
         }
     }
 
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         match node_of(certificate) {
-            Some(node) if self.nodes.contains(&node) => Ok(()),
+            Some(node) if self.node.is_none_or(|expected| node == expected) => Ok(()),
             Some(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
             None => Err(CertificateError::BadEncoding.into()),
         }
@@ -111,7 +109,7 @@ impl KeyVerifier {
 
 impl fmt::Debug for KeyVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeyVerifier").field(&self.nodes).finish()
+        f.debug_tuple("KeyVerifier").field(&self.node).finish()
     }
 }
 

@@ -174,7 +174,7 @@ impl Peers {
         size: u64,
         path: &Path,
     ) -> Result<(), PutBlobError> {
-        let peer = self.shared.peers.get(&to);
+        let peer = self.shared.directory.peer(to);
         let peer = peer.ok_or(PutBlobError::UnknownPeer(to))?;
         peer.blobs.put(Head { id, size }, path).await
     }
@@ -189,7 +189,7 @@ impl Peers {
         id: BlobId,
         part: Part,
     ) -> Result<RemoteBlob, GetBlobError> {
-        let peer = self.shared.peers.get(&from);
+        let peer = self.shared.directory.peer(from);
         let peer = peer.ok_or(GetBlobError::UnknownPeer(from))?;
         peer.blobs.get(id, part).await
     }
@@ -216,7 +216,7 @@ impl Peers {
     /// # Errors
     /// If the peer cannot be asked, or there are too many.
     pub async fn has_blobs(&self, at: NodeId, ids: &[BlobId]) -> Result<Vec<bool>, HasBlobsError> {
-        let peer = self.shared.peers.get(&at);
+        let peer = self.shared.directory.peer(at);
         let peer = peer.ok_or(HasBlobsError::UnknownPeer(at))?;
         peer.blobs.has(ids).await
     }

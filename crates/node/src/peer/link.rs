@@ -1,14 +1,12 @@
 //! The stream of messages to one peer: opened, kept, and opened again.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use model::ChainId;
 use tokio::sync::Notify;
+use tonic::Request;
 
-use super::PeerAddress;
 use super::client::Dialer;
 use super::generated::peer_client::PeerClient;
 use super::outbox::Outbox;
@@ -24,39 +22,28 @@ const GOOD_LIFE: Duration = Duration::from_secs(5);
 
 /// One direction: from here to the peer.
 pub(super) struct Link {
-    name: String,
-    dialer: Dialer,
-    chain: Bytes,
-    outbox: Arc<Outbox>,
+    pub(super) name: String,
+    pub(super) dialer: Dialer,
+    pub(super) chain: ChainId,
+    /// Where the peer is told to call us.
+    pub(super) own_address: String,
+    pub(super) outbox: Arc<Outbox>,
     /// Rung when the peer has connected to us.
-    bell: Arc<Notify>,
-    log: Throttle,
+    pub(super) bell: Arc<Notify>,
 }
 
 impl Link {
-    pub(super) fn new(
-        peer: &PeerAddress,
-        dialer: Dialer,
-        chain: ChainId,
-        outbox: Arc<Outbox>,
-        bell: Arc<Notify>,
-    ) -> Self {
-        Self {
-            name: peer.name.clone(),
-            dialer,
-            chain: wire::chain_bytes(chain),
-            outbox,
-            bell,
-            log: Throttle::default(),
-        }
-    }
-
     /// Keeps the link up for ever.
     pub(super) async fn run(self) {
         let mut pause = PAUSE_MIN;
+        let log = Throttle::default();
         loop {
             let start = Instant::now();
-            self.live_once().await;
+            if let Err(why) = self.live_once().await
+                && log.passes()
+            {
+                tracing::warn!(peer = self.name, "{why}");
+            }
             self.outbox.close();
             if start.elapsed() >= GOOD_LIFE {
                 pause = PAUSE_MIN;
@@ -69,24 +56,21 @@ impl Link {
         }
     }
 
-    async fn live_once(&self) {
-        let channel = match self.dialer.connect().await {
-            Ok(channel) => channel,
-            Err(error) => return self.warn("cannot connect", &chain_of_causes(&error)),
-        };
+    async fn live_once(&self) -> Result<(), String> {
+        let channel = self.dialer.connect().await;
+        let channel =
+            channel.map_err(|error| format!("cannot connect: {}", chain_of_causes(&error)))?;
         tracing::info!(peer = self.name, "connected");
-        let frames = self.outbox.open(self.chain.clone());
+        let frames = self.outbox.open(wire::chain_bytes(self.chain));
+        let mut request = Request::new(frames);
+        if let Ok(address) = self.own_address.parse() {
+            request.metadata_mut().insert(wire::ADDRESS, address);
+        }
         let mut client = PeerClient::new(channel);
-        match client.deliver(frames).await {
-            Ok(_) => tracing::info!(peer = self.name, "the peer closed the link"),
-            Err(status) => self.warn("the link broke", &status),
-        }
-    }
-
-    fn warn(&self, what: &str, why: &dyn Display) {
-        if self.log.passes() {
-            tracing::warn!(peer = self.name, "{what}: {why}");
-        }
+        let ended = client.deliver(request).await;
+        ended.map_err(|status| format!("the link broke: {status}"))?;
+        tracing::info!(peer = self.name, "the peer closed the link");
+        Ok(())
     }
 }
 

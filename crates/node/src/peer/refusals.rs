@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use model::NodeId;
-
-use super::PeerAddress;
 
 /// How often one peer's refusals are logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -54,42 +52,58 @@ impl Tally {
 /// One tally per peer, and one for everybody else together.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    peers: BTreeMap<NodeId, Tally>,
+    peers: Mutex<BTreeMap<NodeId, Arc<Tally>>>,
     strangers: Tally,
 }
 
+impl Default for Refusals {
+    fn default() -> Self {
+        Self {
+            peers: Mutex::default(),
+            strangers: Tally {
+                name: "(nobody we know)".to_owned(),
+                ..Tally::default()
+            },
+        }
+    }
+}
+
 impl Refusals {
-    pub(super) fn new(peers: &[PeerAddress]) -> Self {
-        let tally = |name: &str| Tally {
+    /// Counts for this peer from now on, if it does not yet.
+    pub(super) fn know(&self, node: NodeId, name: &str) {
+        let tally = || Tally {
             name: name.to_owned(),
             ..Tally::default()
         };
-        Self {
-            peers: peers
-                .iter()
-                .map(|peer| (peer.id, tally(&peer.name)))
-                .collect(),
-            strangers: tally("(none of the members)"),
-        }
+        let mut peers = self.peers();
+        peers.entry(node).or_insert_with(|| Arc::new(tally()));
     }
 
     /// Notes that something from a peer was refused.
     pub(super) fn add(&self, from: NodeId, why: &dyn Display) {
-        self.peers.get(&from).unwrap_or(&self.strangers).add(why);
+        let tally = self.peers().get(&from).cloned();
+        tally.as_deref().unwrap_or(&self.strangers).add(why);
     }
 
-    /// Notes that a connection was refused before anybody knew whose it was.
+    /// Notes that something was refused to somebody we do not know.
     pub(super) fn add_stranger(&self, why: &dyn Display) {
         self.strangers.add(why);
     }
 
     pub(super) fn count(&self, from: NodeId) -> u64 {
-        self.peers
+        let peers = self.peers();
+        peers
             .get(&from)
             .map_or(0, |tally| tally.count.load(Ordering::Relaxed))
     }
 
     pub(super) fn strangers(&self) -> u64 {
         self.strangers.count.load(Ordering::Relaxed)
+    }
+
+    fn peers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Tally>>> {
+        self.peers
+            .lock()
+            .expect("nothing panics while it holds this lock")
     }
 }

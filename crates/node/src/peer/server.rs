@@ -1,6 +1,5 @@
 //! Who may connect, and what they may ask.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,27 +10,36 @@ use model::{ChainId, NodeId};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::directory::{Directory, Standing};
+use super::generated::joining_server::JoiningServer;
 use super::generated::peer_server::{Peer, PeerServer};
 use super::generated::{Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, Frame};
 use super::inbox::{self, Inbound, Interruption};
+use super::joining::{self, JoinCall, Reception};
 use super::refusals::Refusals;
 use super::storage::{Denied, Storage};
 use super::wire;
 use crate::identity::tls;
 
-/// How long a stranger may take to prove that it is none.
+/// How long a caller may take to prove who it is.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes at a time; further connections wait in the system's queue.
 const HANDSHAKES_MAX: usize = 32;
+/// Strangers at a time, who may ask to join and nothing else.
+const STRANGERS_MAX: usize = 16;
+/// How long a stranger may stay.
+const VISIT_MAX: Duration = Duration::from_secs(60);
 /// How long to wait before accepting again, after the system ran out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a peer may be silent before it is asked whether it lives, and then before it is given up.
@@ -52,8 +60,8 @@ pub(super) struct Server {
     pub(super) chain: ChainId,
     pub(super) store: blobs::Store,
     pub(super) inbound: Arc<Inbound>,
-    /// One for each peer, to be rung when it connects.
-    pub(super) bells: BTreeMap<NodeId, Arc<Notify>>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) joining: mpsc::Sender<JoinCall>,
     pub(super) refusals: Arc<Refusals>,
     pub(super) shutdown: CancellationToken,
 }
@@ -64,9 +72,11 @@ impl Server {
         let (sender, connections) = mpsc::channel(1);
         let door = Door {
             tls: self.tls.into(),
+            directory: self.directory.clone(),
             refusals: self.refusals.clone(),
             connections: sender,
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         };
         let shutdown = self.shutdown.clone();
         tasks.spawn(
@@ -74,15 +84,32 @@ impl Server {
                 .clone()
                 .run_until_cancelled_owned(door.run(listener)),
         );
+        let reception = Reception {
+            chain: self.chain,
+            calls: self.joining,
+            refusals: self.refusals.clone(),
+        };
+        let reception =
+            JoiningServer::new(reception).max_decoding_message_size(joining::QUESTION_BYTES_MAX);
+        let (directory, refusals) = (self.directory.clone(), self.refusals.clone());
         let service = Service {
             chain: self.chain,
             storage: Storage::new(self.store, self.chain),
             inbound: self.inbound,
-            bells: self.bells,
+            directory: self.directory,
             refusals: self.refusals,
             shutdown: self.shutdown,
         };
         let service = PeerServer::new(service).max_decoding_message_size(wire::FRAME_BYTES_MAX);
+        // Before a byte of what a stranger wants is read.
+        let service = InterceptedService::new(service, move |request: Request<()>| {
+            let from = caller(&request)?;
+            if directory.standing(from).is_none() {
+                refusals.add_stranger(&"it is not known here");
+                return Err(Status::permission_denied("this node does not know you"));
+            }
+            Ok(request)
+        });
         let served = tonic::transport::Server::builder()
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -91,6 +118,7 @@ impl Server {
             .http2_keepalive_interval(Some(SILENCE))
             .http2_keepalive_timeout(Some(ANSWER_TIMEOUT))
             .add_service(service)
+            .add_service(reception)
             .serve_with_incoming_shutdown(
                 ReceiverStream::new(connections),
                 shutdown.cancelled_owned(),
@@ -102,12 +130,14 @@ impl Server {
     }
 }
 
-/// Lets members in.
+/// Lets in whoever proves to hold a key, strangers for a while and few at a time.
 struct Door {
     tls: TlsAcceptor,
+    directory: Arc<Directory>,
     refusals: Arc<Refusals>,
     connections: mpsc::Sender<io::Result<Connection>>,
     handshakes: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
 }
 
 impl Door {
@@ -153,14 +183,37 @@ impl Door {
             .and_then(|certificates| certificates.first())
             .and_then(tls::node_of)
             .ok_or_else(|| io::Error::other("it showed no certificate"))?;
-        Ok(Connection { node, stream })
+        let visit = match self.directory.standing(node) {
+            Some(_) => None,
+            None => Some(self.visit()?),
+        };
+        Ok(Connection {
+            node,
+            stream,
+            visit,
+        })
     }
+
+    fn visit(&self) -> io::Result<Visit> {
+        let seat = self.strangers.clone().try_acquire_owned();
+        Ok(Visit {
+            _seat: seat.map_err(|_| io::Error::other("too many strangers are here"))?,
+            ends: Box::pin(tokio::time::sleep(VISIT_MAX)),
+        })
+    }
+}
+
+/// A stranger is here.
+struct Visit {
+    _seat: OwnedSemaphorePermit,
+    ends: Pin<Box<Sleep>>,
 }
 
 /// A connection whose other end has proved who it is.
 struct Connection {
     node: NodeId,
     stream: TlsStream<TcpStream>,
+    visit: Option<Visit>,
 }
 
 /// Who is at the other end; found in the extensions of every request.
@@ -181,6 +234,11 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(visit) = &mut self.visit
+            && visit.ends.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -220,12 +278,22 @@ struct Service {
     chain: ChainId,
     storage: Storage,
     inbound: Arc<Inbound>,
-    bells: BTreeMap<NodeId, Arc<Notify>>,
+    directory: Arc<Directory>,
     refusals: Arc<Refusals>,
     shutdown: CancellationToken,
 }
 
 impl Service {
+    /// Who calls, if it belongs to the cluster: nobody else is given bytes.
+    fn member<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
+        let from = caller(request)?;
+        if self.directory.standing(from) == Some(Standing::Member) {
+            return Ok(from);
+        }
+        self.refusals.add(from, &"it is no member");
+        Err(Status::permission_denied("only members are given bytes"))
+    }
+
     fn deny(&self, from: NodeId, denied: Denied) -> Status {
         match denied {
             Denied::Refused(refusal) => {
@@ -250,7 +318,7 @@ impl Service {
     }
 }
 
-fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
+pub(super) fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
     let caller = request.extensions().get::<Caller>();
     caller
         .map(|caller| caller.0)
@@ -261,9 +329,9 @@ fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
 impl Peer for Service {
     async fn deliver(&self, request: Request<Streaming<Frame>>) -> Result<Response<Ack>, Status> {
         let from = caller(&request)?;
-        if let Some(bell) = self.bells.get(&from) {
-            bell.notify_one();
-        }
+        let stated = request.metadata().get(wire::ADDRESS);
+        let stated = stated.and_then(|address| address.to_str().ok());
+        let _calling = self.directory.called(from, stated);
         let receive = inbox::receive(request.into_inner(), self.chain, from, &*self.inbound);
         let work = async {
             match receive.await {
@@ -279,7 +347,7 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<BlobChunk>>,
     ) -> Result<Response<BlobReceipt>, Status> {
-        let from = caller(&request)?;
+        let from = self.member(&request)?;
         let work = self.storage.put(request.into_inner());
         self.until_shutdown(from, work).await
     }
@@ -290,7 +358,7 @@ impl Peer for Service {
         &self,
         request: Request<BlobRequest>,
     ) -> Result<Response<Self::GetBlobStream>, Status> {
-        let from = caller(&request)?;
+        let from = self.member(&request)?;
         let work = self.storage.get(request.into_inner());
         self.until_shutdown(from, work).await
     }
@@ -299,7 +367,7 @@ impl Peer for Service {
         &self,
         request: Request<BlobQuery>,
     ) -> Result<Response<BlobPresence>, Status> {
-        let from = caller(&request)?;
+        let from = self.member(&request)?;
         let work = self.storage.has(request.into_inner());
         self.until_shutdown(from, work).await
     }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tonic::Code;
 
+use super::client::Dialer;
 use super::generated::peer_client::PeerClient;
 use super::generated::{BlobChunk, Frame};
 use super::*;
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Node {
     identity: Identity,
-    config: Vec<PeerAddress>,
+    config: Vec<Acquaintance>,
     folder: TempDir,
     store: Store,
     peers: Peers,
@@ -28,16 +29,19 @@ struct Node {
 }
 
 impl Node {
-    fn start(listener: TcpListener, identity: Identity, config: Vec<PeerAddress>) -> Self {
+    fn start(listener: TcpListener, identity: Identity, config: Vec<Acquaintance>) -> Self {
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let (sender, inbox) = unbounded_channel();
+        let address = listener.local_addr().unwrap().to_string();
         let peers = Peers::start_on(
             listener,
             Config {
                 identity: identity.clone(),
                 listen: ([127, 0, 0, 1], 0).into(),
+                address,
                 peers: config.clone(),
+                joining: mpsc::channel(1).0,
                 blobs: store.clone(),
             },
             Arc::new(move |from, message| {
@@ -114,6 +118,16 @@ fn identity(ca: &Ca, name: &str) -> Identity {
         .unwrap()
 }
 
+fn member(id: NodeId, name: &str, address: &str) -> Acquaintance {
+    Acquaintance {
+        id,
+        name: name.to_owned(),
+        address: Some(address.to_owned()),
+        pinned: false,
+        standing: Standing::Member,
+    }
+}
+
 async fn cluster<const N: usize>() -> [Node; N] {
     let ca = ca();
     let mut listeners = Vec::new();
@@ -123,7 +137,7 @@ async fn cluster<const N: usize>() -> [Node; N] {
         let identity = identity(&ca, &name);
         let (listener, address) = listen().await;
         let id = identity.node();
-        config.push(PeerAddress { id, name, address });
+        config.push(member(id, &name, &address));
         listeners.push((listener, identity));
     }
     let nodes: Vec<Node> = listeners
@@ -295,19 +309,15 @@ async fn a_peer_that_does_not_read_holds_up_nobody() {
     let (deaf_socket, deaf_address) = listen().await;
     let (talker_socket, talker_address) = listen().await;
     let (listener_socket, listener_address) = listen().await;
-    let config: Vec<PeerAddress> = [
+    let config: Vec<Acquaintance> = [
         (&deaf, deaf_address),
         (&talker, talker_address),
         (&listener, listener_address),
     ]
     .into_iter()
-    .map(|(identity, address)| PeerAddress {
-        id: identity.node(),
-        name: address.clone(),
-        address,
-    })
+    .map(|(identity, address)| member(identity.node(), &address, &address))
     .collect();
-    let tls = deaf.server_config([talker.node()].into()).unwrap();
+    let tls = deaf.server_config().unwrap();
     let held = tokio::spawn(async move {
         let (stream, _) = deaf_socket.accept().await.unwrap();
         let acceptor = tokio_rustls::TlsAcceptor::from(tls);
@@ -350,6 +360,46 @@ async fn a_link_comes_back_after_the_peer_restarts() {
     let listener = TcpListener::bind(address).await.unwrap();
     let mut b = Node::start(listener, b.identity, b.config);
     a.reach(&mut b, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_follow_who_belongs_to_the_cluster() {
+    let [mut a, mut b] = cluster().await;
+    a.reach(&mut b, 1).await;
+    a.peers.follow(Vec::new());
+    b.peers.follow(Vec::new());
+    assert!(a.peers.status().is_empty());
+    a.peers.follow(a.config.clone());
+    until("a stranger is refused", || b.peers.strangers_refused() > 0).await;
+    b.peers.follow(b.config.clone());
+    b.reach(&mut a, 3).await;
+    a.reach(&mut b, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_left_is_answered_and_given_no_bytes() {
+    let [a, mut b] = cluster().await;
+    let other = b.id();
+    let known = |standing| {
+        let mut who = a.config.iter().find(|who| who.id == other).cloned();
+        let who = who.as_mut().unwrap();
+        who.standing = standing;
+        who.address = None;
+        vec![who.clone()]
+    };
+    a.peers.follow(known(Standing::Former));
+    let id = a.put(b"ours");
+    until("the node that has left calls", || {
+        b.peers.connected().len() == 1
+    })
+    .await;
+    let get = b.peers.get_blob(a.id(), id, Part::Whole).await;
+    assert!(matches!(get, Err(GetBlobError::Call { .. })));
+    // It says where it is, and nobody else does.
+    a.reach(&mut b, 1).await;
+    a.peers.follow(known(Standing::Member));
+    until("a member is given bytes", || a.peers.connected().len() == 1).await;
+    assert!(b.peers.get_blob(a.id(), id, Part::Whole).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

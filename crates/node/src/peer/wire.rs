@@ -11,6 +11,8 @@ use super::generated::{BlobChunk, BlobHead, BlobQuery, BlobRequest, Frame};
 pub(super) const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// A frame takes at most this: one message and the fields around it.
 pub(super) const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (64 << 10);
+/// The metadata in which a caller says where it can be called.
+pub(super) const ADDRESS: &str = "starling-address";
 /// How much of a blob travels in one chunk.
 pub(super) const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Blobs asked about at once.

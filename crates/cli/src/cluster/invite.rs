@@ -1,0 +1,84 @@
+//! `starling cluster invite`: one word, with which one new node can join.
+
+use std::time::Duration;
+
+use node::config::duration;
+use serde_json::{Value, json};
+
+use crate::client::{Body, Call, Client};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output::{self, Format, list_at, text_at};
+
+/// Makes an invite.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Invite {
+    /// The node follows and never votes
+    #[arg(long, env = "STARLING_INVITE_LEARNER")]
+    learner: bool,
+
+    /// How long the invite is good: 90s, 30m, 24h, 7d
+    #[arg(
+        long,
+        env = "STARLING_INVITE_EXPIRES",
+        value_name = "TIME",
+        default_value = "24h",
+        value_parser = parse_life
+    )]
+    expires: Duration,
+
+    /// List the invites that are good, without their secrets, instead of making one
+    #[arg(long, env = "STARLING_INVITE_LIST", conflicts_with_all = ["learner", "expires"])]
+    list: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Invite {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let client = Client::new(&self.connection)?;
+        if self.list {
+            return self.print_all(&client).await;
+        }
+        let body = json!({ "votes": !self.learner, "expiresIn": self.expires.as_secs() });
+        let made: Value = client
+            .json(&Call::post("/cluster/invites", Body::Json(body)))
+            .await?;
+        if self.format.json {
+            return Ok(output::object(&made)?);
+        }
+        output::line(&text_at(&made, "/invite"))?;
+        output::note(&format!(
+            "Good once, until {}. On the new machine: starling cluster join INVITE --folder DIR --name NAME. Whoever \
+             has this word can join, so send it where others do not read.",
+            text_at(&made, "/expires")
+        ));
+        Ok(())
+    }
+
+    async fn print_all(&self, client: &Client) -> Result<(), Failure> {
+        let page: Value = client.json(&Call::get("/cluster/invites")).await?;
+        let invites = list_at(&page, "/items");
+        if self.format.json {
+            return Ok(invites.iter().try_for_each(output::object)?);
+        }
+        let columns = ["id", "votes", "used", "expires"];
+        let cell = |invite: &Value, column: &str| match &invite[column] {
+            Value::String(text) => output::shown(text),
+            other => other.to_string(),
+        };
+        let row = |invite| columns.iter().map(|column| cell(invite, column)).collect();
+        let rows: Vec<Vec<String>> = invites.iter().map(row).collect();
+        Ok(output::table(&columns, &rows)?)
+    }
+}
+
+fn parse_life(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .filter(|life| !life.is_zero())
+        .ok_or_else(|| "a time is written 90s, 30m, 24h or 7d".to_owned())
+}

@@ -1,0 +1,257 @@
+//! Who the other nodes are, where they are, and what they may ask.
+//!
+//! The roster changes while the node runs, so nothing here is fixed: [`Directory::follow`] takes who is known now and
+//! opens, closes and turns links accordingly. A node that calls says where it can be called. Its key proves that it is
+//! the one that says so, so this goes before what the ledger has: a node that has moved can only get its move decided
+//! if it is answered. A node that has left is called only while it calls; that is how it learns that it has left.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use model::{NodeId, limits};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::blobs::BlobClient;
+use super::client::Dialer;
+use super::link::Link;
+use super::outbox::Outbox;
+use super::refusals::Refusals;
+use crate::config;
+use crate::identity::Identity;
+
+/// What another node is to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It belongs to the cluster: it says what it likes and is given bytes.
+    Member,
+    /// This node's configuration names it, the ledger does not: it may know more of the ledger.
+    Contact,
+    /// It belonged to the cluster.
+    Former,
+}
+
+/// Another node that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acquaintance {
+    /// Its key.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// Host and port, if known.
+    pub address: Option<String>,
+    /// Whether the address is right whatever the node says.
+    pub pinned: bool,
+    /// What it is to this one.
+    pub standing: Standing,
+}
+
+/// The way to one other node.
+pub(super) struct Peer {
+    pub(super) address: String,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) blobs: BlobClient,
+    /// Rung when it connects to us.
+    bell: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+struct Known {
+    who: Acquaintance,
+    /// Where it said that it is.
+    stated: Option<String>,
+    /// Its streams to us.
+    calls: usize,
+    peer: Option<Arc<Peer>>,
+}
+
+impl Known {
+    /// Where to call it; nothing if it is not to be called.
+    fn address(&self) -> Option<&str> {
+        let stated = self.stated.as_ref().filter(|_| !self.who.pinned);
+        let wanted = self.who.standing != Standing::Former || self.calls > 0;
+        let address = stated.or(self.who.address.as_ref());
+        address.map(String::as_str).filter(|_| wanted)
+    }
+}
+
+/// All other nodes that are known.
+pub(super) struct Directory {
+    identity: Identity,
+    /// Where we say that we are.
+    address: String,
+    refusals: Arc<Refusals>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+    known: RwLock<BTreeMap<NodeId, Known>>,
+}
+
+impl Directory {
+    pub(super) fn new(
+        identity: Identity,
+        address: String,
+        refusals: Arc<Refusals>,
+        shutdown: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            identity,
+            address,
+            refusals,
+            shutdown,
+            tasks,
+            known: RwLock::default(),
+        }
+    }
+
+    /// Knows these from now on, and nobody else.
+    pub(super) fn follow(&self, everybody: Vec<Acquaintance>) {
+        let mut known = self.write();
+        let mut before = std::mem::take(&mut *known);
+        for who in everybody {
+            if who.id == self.identity.node() {
+                continue;
+            }
+            self.refusals.know(who.id, &who.name);
+            let mut entry = match before.remove(&who.id) {
+                Some(entry) if entry.who.address == who.address => Known { who, ..entry },
+                // The ledger has heard of a move: what the node said before may be older.
+                Some(entry) => Known {
+                    who,
+                    stated: None,
+                    ..entry
+                },
+                None => Known {
+                    who,
+                    stated: None,
+                    calls: 0,
+                    peer: None,
+                },
+            };
+            self.turn(&mut entry);
+            known.insert(entry.who.id, entry);
+        }
+        for gone in before.into_values().filter_map(|entry| entry.peer) {
+            gone.stop.cancel();
+        }
+    }
+
+    /// Makes the link what it should be.
+    fn turn(&self, entry: &mut Known) {
+        let address = entry.address().map(str::to_owned);
+        let now = entry.peer.as_ref().map(|peer| &peer.address);
+        if now == address.as_ref() {
+            return;
+        }
+        if let Some(old) = entry.peer.take() {
+            old.stop.cancel();
+        }
+        entry.peer = address.and_then(|address| self.open(&entry.who, address));
+    }
+
+    fn open(&self, who: &Acquaintance, address: String) -> Option<Arc<Peer>> {
+        let tls = self.identity.client_config(who.id);
+        let tls = tls
+            .inspect_err(|error| tracing::error!(peer = who.name, %error, "preparing TLS"))
+            .ok()?;
+        tracing::info!(peer = who.name, address, "calling");
+        let dialer = Dialer::new(&address, tls);
+        let outbox = Arc::new(Outbox::default());
+        let blobs = BlobClient::new(&dialer, self.identity.chain());
+        let bell = Arc::new(Notify::new());
+        let link = Link {
+            name: who.name.clone(),
+            dialer,
+            chain: self.identity.chain(),
+            own_address: self.address.clone(),
+            outbox: outbox.clone(),
+            bell: bell.clone(),
+        };
+        let stop = self.shutdown.child_token();
+        self.tasks
+            .spawn(stop.clone().run_until_cancelled_owned(link.run()));
+        Some(Arc::new(Peer {
+            address,
+            outbox,
+            blobs,
+            bell,
+            stop,
+        }))
+    }
+
+    /// What a node is to this one; nothing if it is a stranger.
+    pub(super) fn standing(&self, node: NodeId) -> Option<Standing> {
+        self.read().get(&node).map(|entry| entry.who.standing)
+    }
+
+    /// The way to a node, if it is called.
+    pub(super) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
+        self.read().get(&node)?.peer.clone()
+    }
+
+    /// Everybody who is called, in the order of their keys.
+    pub(super) fn peers(&self) -> Vec<(NodeId, String, Arc<Peer>)> {
+        let known = self.read();
+        let called = known.values().filter_map(|entry| {
+            let peer = entry.peer.clone()?;
+            Some((entry.who.id, entry.who.name.clone(), peer))
+        });
+        called.collect()
+    }
+
+    /// A node has opened a stream, and says where it can be called. It is called for as long as the result lives, if
+    /// not longer.
+    pub(super) fn called(self: &Arc<Self>, node: NodeId, stated: Option<&str>) -> Calling {
+        let mut known = self.write();
+        if let Some(entry) = known.get_mut(&node) {
+            entry.calls += 1;
+            let usable = |address: &&str| {
+                address.len() <= limits::ADDRESS_BYTES_MAX && config::port(address).is_some()
+            };
+            if let Some(address) = stated.filter(usable) {
+                let news = entry.who.address.as_deref() != Some(address);
+                entry.stated = news.then(|| address.to_owned());
+            }
+            self.turn(entry);
+            if let Some(peer) = &entry.peer {
+                peer.bell.notify_one();
+            }
+        }
+        Calling {
+            directory: self.clone(),
+            node,
+        }
+    }
+
+    fn hung_up(&self, node: NodeId) {
+        if let Some(entry) = self.write().get_mut(&node) {
+            entry.calls = entry.calls.saturating_sub(1);
+            self.turn(entry);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<NodeId, Known>> {
+        self.known
+            .read()
+            .expect("nothing panics while it holds this lock")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<NodeId, Known>> {
+        self.known
+            .write()
+            .expect("nothing panics while it holds this lock")
+    }
+}
+
+/// A stream from another node is open.
+pub(super) struct Calling {
+    directory: Arc<Directory>,
+    node: NodeId,
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        self.directory.hung_up(self.node);
+    }
+}
