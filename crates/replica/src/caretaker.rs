@@ -103,6 +103,7 @@ impl Caretaker {
         errands.extend(self.relocate(engine));
         let mut commands = Vec::new();
         for (errand, change) in errands {
+            // An errand that is under way keeps its time: it comes up at every look until it is done.
             if let Entry::Vacant(vacant) = self.under_way.entry(errand) {
                 vacant.insert(now);
                 commands.push(self.seal(change, valid_until));
