@@ -59,7 +59,8 @@ struct Lookup {
     request: Digest,
 }
 
-type Reply = Result<Decision, SubmitError>;
+/// No error: the command is certainly not applied, by no fault of its client, and may be given again.
+type Reply = Result<Decision, Option<SubmitError>>;
 
 /// What a client wants decided.
 #[derive(Debug, Clone)]
@@ -355,8 +356,19 @@ impl ReplicaHandle {
         request: Request,
         deadline: tokio::time::Instant,
     ) -> Result<Decision, SubmitError> {
-        let keyed = request.key.is_some();
-        let window = if keyed {
+        // A command is good for a while after the last block. If that is long ago, the block that holds it is too late
+        // for it, and the next attempt counts from that block.
+        match self.submit_once(&request, deadline).await {
+            Err(None) => {}
+            Err(Some(error)) => return Err(error),
+            Ok(decision) => return Ok(decision),
+        }
+        let again = self.submit_once(&request, deadline).await;
+        again.map_err(|error| error.unwrap_or(SubmitError::Unknown))
+    }
+
+    async fn submit_once(&self, request: &Request, deadline: tokio::time::Instant) -> Reply {
+        let window = if request.key.is_some() {
             model::limits::KEYED_WINDOW
         } else {
             model::limits::UNKEYED_WINDOW
@@ -364,11 +376,11 @@ impl ReplicaHandle {
         // A block time at or before the one at which the key is looked up: the safe side.
         let valid_until = Timestamp(self.shared.time.load(Ordering::Acquire)).plus(window);
         let command = Command {
-            library: request.library,
+            library: request.library.clone(),
             actor: request.actor,
-            key: request.key,
+            key: request.key.clone(),
             valid_until,
-            payload: request.payload,
+            payload: request.payload.clone(),
         };
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(|_| SubmitError::Stopped)?;
@@ -391,7 +403,7 @@ impl ReplicaHandle {
         match decided.instrument(debug_span!("decide")).await {
             Ok(Ok(reply)) => reply,
             // The thread ended, or the time did: nobody can tell what becomes of the command.
-            Ok(Err(_)) | Err(_) => Err(SubmitError::Unknown),
+            Ok(Err(_)) | Err(_) => Err(Some(SubmitError::Unknown)),
         }
     }
 
@@ -577,7 +589,7 @@ impl Worker {
             }));
         }
         let (phase, disk, has_quorum) = self.replica.readiness(now.instant);
-        SubmitError::in_the_way(phase, disk, has_quorum).map(Err)
+        SubmitError::in_the_way(phase, disk, has_quorum).map(|error| Err(Some(error)))
     }
 
     fn carry_out(&mut self) {
@@ -591,9 +603,10 @@ impl Worker {
                     }
                 }
                 Output::Dropped(leaves) => {
-                    // Nobody waits this long: the window outlasts every deadline.
                     for leaf in leaves {
-                        self.writes.remove(&leaf);
+                        if let Some(reply) = self.writes.remove(&leaf) {
+                            let _ = reply.send(Err(None));
+                        }
                     }
                 }
                 Output::Voting => info!(role = ?self.replica.role(), "this node takes part"),
@@ -630,8 +643,12 @@ impl Worker {
                 Disposition::Fresh(_) => DecisionKind::Fresh,
                 Disposition::Duplicate(first) => DecisionKind::Duplicate(*first),
                 Disposition::KeyReused(first) => DecisionKind::KeyReused(*first),
-                // Certainly not applied, and not by the client's fault: it hears "unknown" and tries again.
-                Disposition::Expired | Disposition::Erased | Disposition::Malformed => continue,
+                Disposition::Expired => {
+                    let _ = reply.send(Err(None));
+                    continue;
+                }
+                // Not a command of ours that was decided as it was: the client hears "unknown".
+                Disposition::Erased | Disposition::Malformed => continue,
             };
             let _ = write.reply.send(Ok(Decision {
                 position,

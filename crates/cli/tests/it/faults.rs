@@ -290,3 +290,20 @@ async fn a_removed_catalogue_is_made_again_and_equal() {
     assert_eq!(rebuilt, original);
     assert_eq!(rebuilt.as_array().map(Vec::len), Some(7));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_write_after_a_long_silence_is_decided() {
+    let mut cluster = Cluster::start(3).await;
+    for node in 0..3 {
+        cluster.stop(node).await;
+        cluster.set(node, "STARLING_TEST_CLOCK_OFFSET_MS", "600000");
+    }
+    (0..3).for_each(|node| cluster.spawn(node));
+    let api = cluster.api(1);
+    until("a write without a key is decided at once", async || {
+        let answer = api.append_raw("hello", None).await.ok()?;
+        assert_ne!(answer.code(), "outcome_unknown");
+        answer.success()
+    })
+    .await;
+}
