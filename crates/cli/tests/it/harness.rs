@@ -311,7 +311,7 @@ impl Cluster {
         let mut command = starling(["cluster", "join", "--json", invite, "--name", name]);
         command
             .arg("--folder")
-            .arg(self.scratch().join("cluster").join(name))
+            .arg(self.scratch().join("joined").join(name))
             .args(["--http", &format!("127.0.0.1:{}", ports[0])])
             .args(["--peer", &format!("127.0.0.1:{}", ports[1])]);
         command

@@ -68,17 +68,24 @@ async fn remove(
     let before = api.app.replica.roster();
     let node = find(&before, &node).ok_or_else(|| Problem::not_found("node"))?;
     let deadline = Instant::now() + call.patience();
+    let mut sent = false;
     let after = loop {
         let roster = api.app.replica.roster();
         if roster.former().contains_key(&node) {
             break roster;
         }
-        let change = change(&api, &roster, node)?;
+        let change = match change(&api, &roster, node) {
+            // What was sent before may still be decided: it is too late for a clear no.
+            Err(problem) if sent => {
+                return Err(Problem::new(Code::OutcomeUnknown, problem.detail()));
+            }
+            other => other?,
+        };
         let until = deadline.min(Instant::now() + ATTEMPT);
         match call.decide_unkeyed(until, Payload::Roster(change)).await {
-            Ok(_) => {}
-            Err(problem) if problem.code() == Code::OutcomeUnknown && until < deadline => {}
-            Err(problem) => return Err(problem),
+            Err(problem) if problem.code() != Code::OutcomeUnknown => return Err(problem),
+            Err(problem) if until >= deadline => return Err(problem),
+            Ok(_) | Err(_) => sent = true,
         }
     };
     call.reflects(api.app.replica.tip());

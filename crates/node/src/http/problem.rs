@@ -227,6 +227,11 @@ impl Problem {
         )
     }
 
+    /// What happened, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// What it is.
     pub(crate) fn code(&self) -> Code {
         self.0.code
