@@ -160,8 +160,23 @@ def record_body(command):
 # --- 4. Membership, statements, certificates ------------------------------------------------------------------------
 
 
+def member(cursor):
+    return cursor.take(32), cursor.bytes()
+
+
 class Membership:
-    def __init__(self, genesis):
+    def __init__(self, voters, epoch):
+        """`voters` are pairs of key and name, in ring order; `epoch` is the height that made them voters."""
+        self.voters, self.epoch = voters, epoch
+        distinct = len({v[0] for v in voters}) == len({v[1] for v in voters}) == len(voters)
+        if not 1 <= len(voters) <= 15 or not distinct:
+            raise Fault("voters are 1 to 15 and distinct")
+        encoded = b"".join(key + struct.pack(">I", len(name)) + name for key, name in voters)
+        self.hash = sha256(b"starling/membership/v1", struct.pack(">I", len(voters)), encoded)
+        self.quorum = len(voters) - (len(voters) - 1) // 2
+
+    @staticmethod
+    def founded(genesis):
         if genesis.height != 0 or genesis.parent is not None or not genesis.commands:
             raise Fault("the first block is not a genesis block")
         if genesis.commands[0] is None:
@@ -169,16 +184,36 @@ class Membership:
         cursor = payload(genesis.commands[0])
         if cursor.number(1) != 0:
             raise Fault("the first command does not found a chain")
-        start = cursor.at
-        self.voters = [(cursor.take(32), cursor.bytes()) for _ in range(cursor.number(4))]
-        encoded = cursor.data[start : cursor.at]
-        distinct = len({v[0] for v in self.voters}) == len({v[1] for v in self.voters}) == len(self.voters)
-        if not 1 <= len(self.voters) <= 15 or not distinct:
-            raise Fault("the genesis block does not name 1 to 15 distinct voters")
-        self.hash = sha256(b"starling/membership/v1", encoded)
-        self.quorum = len(self.voters) - (len(self.voters) - 1) // 2
-        if self.hash != genesis.membership:
+        membership = Membership([member(cursor) for _ in range(cursor.number(4))], 0)
+        if membership.hash != genesis.membership:
             raise Fault("the genesis block's membership is not that of its voters")
+        return membership
+
+    def after(self, block, named):
+        """The voters above a block, if the next header names them: those of before, or those that a command of the block
+        asks for. Whether a command had an effect depends on more than is followed here, and the header says it."""
+        if named == self.hash:
+            return self
+        asked = (self.changed(command, block.height) for command in block.commands if command)
+        return next((voters for voters in asked if voters and voters.hash == named), self)
+
+    def changed(self, command, height):
+        try:
+            cursor = payload(command)
+            if (cursor.number(1), cursor.number(1)) != (8, 2) or cursor.number(8) != self.epoch:
+                return None
+            tag, voters = cursor.number(1), list(self.voters)
+            if tag == 0:
+                voters.append(member(cursor))
+            elif tag == 1:
+                leaving = cursor.take(32)
+                voters = [voter for voter in voters if voter[0] != leaving]
+            elif tag == 2:
+                leaving, joining = cursor.take(32), member(cursor)
+                voters = [joining if voter[0] == leaving else voter for voter in voters]
+            return Membership(voters, height)
+        except Fault:
+            return None
 
 
 class Certificate:
@@ -785,12 +820,13 @@ def verify(folder, options):
     for block, certificate in chain_of(files, segment_paths(folder)):
         try:
             if below is None:
-                membership = Membership(block)
+                membership = Membership.founded(block)
                 if options.chain and block.chain.hex() != options.chain:
                     raise Fault(f"the chain is {block.chain.hex()}")
             else:
+                membership = membership.after(below, block.membership)
                 check_link(block, below, membership)
-                certificates.append(certificate)
+                certificates.append((certificate, membership))
         except Fault as fault:
             raise Fault(f"height {block.height}: {fault}") from None
         if options.records:
@@ -801,7 +837,7 @@ def verify(folder, options):
         below, commands = block, commands + len(block.commands)
     if below is None:
         raise Fault("00000000.log holds no genesis block")
-    for certificate in certificates:
+    for certificate, membership in certificates:
         if chosen(options.certificates, certificate.height, below.height):
             try:
                 certificate.check(below.chain, membership)
