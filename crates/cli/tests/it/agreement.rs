@@ -140,7 +140,7 @@ async fn coincident_writes_all_get_their_place() {
 }
 
 /// What `tests/verify_ledger.py` says about a stopped node: its last line, and all records.
-fn verified(cluster: &Cluster, node: usize) -> (String, BTreeMap<Position, String>) {
+pub(crate) fn verified(cluster: &Cluster, node: usize) -> (String, BTreeMap<Position, String>) {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/verify_ledger.py");
     let mut python = Command::new("python3");
     python.arg(script).arg(cluster.node(node).ledger());

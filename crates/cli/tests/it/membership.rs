@@ -5,6 +5,7 @@ use std::process::Stdio;
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::agreement::verified;
 use crate::faults::{Writers, check_nothing_is_lost};
 use crate::harness::{Cluster, Setup, json, run, stderr, succeed, until};
 
@@ -49,6 +50,18 @@ async fn one_node_grows_to_three_under_load_and_then_survives_any_loss() {
         cluster.restart(node).await;
     }
     check_nothing_is_lost(&cluster, &acknowledged).await;
+    // The program that shares no code with the node follows the voters, too.
+    cluster.stop(2).await;
+    let (verdict, _) = verified(&cluster, 2);
+    assert!(verdict.ends_with("ok"), "{verdict}");
+
+    // A node that has lost its ledger does not vote again.
+    std::fs::remove_dir_all(cluster.node(2).ledger()).expect("removed");
+    std::fs::create_dir(cluster.node(2).ledger()).expect("an empty folder");
+    cluster.spawn(2);
+    assert_eq!(cluster.ended(2).await, Some(7));
+    let log = std::fs::read_to_string(cluster.node(2).log()).expect("a log");
+    assert!(log.contains("starling cluster join"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
