@@ -52,7 +52,7 @@ fn probe(bytes: &[u8]) {
 
 /// Makes the checksums right, as far as there is something where they should be.
 fn seal(bytes: &mut [u8]) -> Option<()> {
-    put(bytes, HEADER - 4, &[0..HEADER - 4])?;
+    put(bytes, HEADER - 4, &[(0, HEADER - 4)])?;
     let trailer = bytes.len().checked_sub(TRAILER)?;
     let index = usize::try_from(u64::from_be_bytes(*bytes.get(trailer..)?.first_chunk()?)).ok()?;
     let summary = trailer.checked_sub(word(bytes, trailer + 8)?)?;
@@ -64,19 +64,19 @@ fn seal(bytes: &mut [u8]) -> Option<()> {
         let middle = block.checked_add(word(bytes, at + 44)?)?;
         let end = middle.checked_add(word(bytes, at + 52)?)?;
         // A part that is not there keeps its checksum.
-        let _ = put(bytes, at + 48, &[block..middle]);
-        let _ = put(bytes, at + 56, &[middle..end]);
+        let _ = put(bytes, at + 48, &[(block, middle)]);
+        let _ = put(bytes, at + 56, &[(middle, end)]);
         let fields = bytes.get(at..at + ENTRY - 4)?.to_vec();
         let sum = crc(&[&height.to_be_bytes(), &fields]);
         bytes
             .get_mut(at + ENTRY - 4..at + ENTRY)?
             .copy_from_slice(&sum);
     }
-    put(bytes, trailer + 12, &[summary..trailer])?;
+    put(bytes, trailer + 12, &[(summary, trailer)])?;
     put(
         bytes,
         trailer + TRAILER - 4,
-        &[0..HEADER, trailer..trailer + TRAILER - 4],
+        &[(0, HEADER), (trailer, trailer + TRAILER - 4)],
     )
 }
 
@@ -85,8 +85,9 @@ fn word(bytes: &[u8], at: usize) -> Option<usize> {
     usize::try_from(u32::from_be_bytes(*word)).ok()
 }
 
-fn put(bytes: &mut [u8], at: usize, of: &[std::ops::Range<usize>]) -> Option<()> {
-    let parts = of.iter().map(|range| bytes.get(range.clone()));
+/// Puts the checksum of some stretches, each from where to where, at a place.
+fn put(bytes: &mut [u8], at: usize, of: &[(usize, usize)]) -> Option<()> {
+    let parts = of.iter().map(|(from, to)| bytes.get(*from..*to));
     let sum = crc(&parts.collect::<Option<Vec<&[u8]>>>()?);
     bytes.get_mut(at..at + 4)?.copy_from_slice(&sum);
     Some(())

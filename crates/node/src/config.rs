@@ -20,7 +20,7 @@ use serde::Deserialize;
 pub const FILE_NAME: &str = "node.toml";
 
 /// The variables that override a key of the file.
-pub const OVERRIDES: [&str; 9] = [
+pub const OVERRIDES: [&str; 10] = [
     "STARLING_FOLDER",
     "STARLING_HTTP_ADDRESS",
     "STARLING_HTTP_URL",

@@ -59,11 +59,11 @@ use crate::identity::Identity;
 pub use self::blobs::{
     FetchBlobError, GetBlobError, HasBlobsError, Part, PutBlobError, RemoteBlob,
 };
-pub(crate) use self::link::chain_of_causes;
 use self::directory::Directory;
 pub use self::directory::{Acquaintance, Standing};
 pub use self::joining::{AskError, JoinCall, JoinRefusal, Proof};
 pub(crate) use self::joining::{Host, WAITING_MAX};
+pub(crate) use self::link::chain_of_causes;
 use self::refusals::Refusals;
 use self::server::Server;
 

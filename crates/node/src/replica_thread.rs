@@ -604,8 +604,8 @@ impl Worker {
                 }
                 Output::Dropped(leaves) => {
                     for leaf in leaves {
-                        if let Some(reply) = self.writes.remove(&leaf) {
-                            let _ = reply.send(Err(None));
+                        if let Some(write) = self.writes.remove(&leaf) {
+                            let _ = write.reply.send(Err(None));
                         }
                     }
                 }
@@ -644,7 +644,7 @@ impl Worker {
                 Disposition::Duplicate(first) => DecisionKind::Duplicate(*first),
                 Disposition::KeyReused(first) => DecisionKind::KeyReused(*first),
                 Disposition::Expired => {
-                    let _ = reply.send(Err(None));
+                    let _ = write.reply.send(Err(None));
                     continue;
                 }
                 // Not a command of ours that was decided as it was: the client hears "unknown".

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use catalogue::Catalogue;
@@ -153,22 +153,13 @@ pub async fn serve(
     let metrics = Metrics::new();
     let (inlet, outlet) = replica_thread::channel(metrics.replica());
     let opening = Opening::new(faults.clock_offset_ms);
-    let catalogue_path = config.folder.join("catalogue.sqlite");
-    let (replica, feeder) = open_replica(
-        &config,
-        &catalogue_path,
-        &identity,
-        faults,
-        &inlet,
-        &opening,
-        &metrics,
-    )?;
+    let (replica, feeder) = open_replica(&config, &identity, faults, &inlet, &opening, &metrics)?;
     let (joining, join_calls) = mpsc::channel(peer::WAITING_MAX);
     let peers = start_peers(&config, &identity, &blobs, &inlet, &replica, joining).await?;
     let tip = replica.tip();
     let reader = replica.reader();
-    let catalogue =
-        catalogue_thread::start(feeder, &catalogue_path, tip).map_err(ServeError::System)?;
+    let catalogue = catalogue_thread::start(feeder, &config.catalogue_path(), tip)
+        .map_err(ServeError::System)?;
     let running = replica_thread::start(
         replica,
         opening,
@@ -184,13 +175,7 @@ pub async fn serve(
     let closing = CancellationToken::new();
     let reader = running.handle.reader().clone();
     let archive = start_archiver(&config, &identity, reader, &closing)?;
-    let following =
-        acquaintances::follow(Arc::clone(&config), running.handle.clone(), peers.clone());
-    tokio::spawn(closing.clone().run_until_cancelled_owned(following));
-    let watching = admission::report_progress(running.handle.clone());
-    tokio::spawn(closing.clone().run_until_cancelled_owned(watching));
-    let admitting = admission::answer(running.handle.clone(), join_calls);
-    tokio::spawn(closing.clone().run_until_cancelled_owned(admitting));
+    follow_members(&config, &running.handle, &peers, join_calls, &closing);
     let app = App {
         config,
         replica: running.handle.clone(),
@@ -202,31 +187,58 @@ pub async fn serve(
         ca_pem: identity.ca_pem().into(),
     };
     let server = http::serve(app, listener, tls, closing.clone());
+    let drain = || {
+        running.give_turn_away();
+        closing.cancel();
+    };
+    serve_until(shutdown, server, drain).await;
+    let threads = move || {
+        drop(sealer);
+        running.stop();
+        catalogue.stop();
+    };
+    let ended = tokio::task::spawn_blocking(threads).await;
+    ended.unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
+    links.shutdown().await;
+    info!("stopped");
+    Ok(())
+}
+
+/// Serves until it is time to stop, and then what is under way.
+async fn serve_until(
+    shutdown: impl Future<Output = ()>,
+    server: impl Future<Output = ()>,
+    drain: impl FnOnce(),
+) {
     tokio::pin!(server);
     tokio::select! {
         () = shutdown => {}
         () = &mut server => {}
     }
     info!("stopping");
-    running.give_turn_away();
-    closing.cancel();
+    drain();
     server.await;
-    tokio::task::spawn_blocking(move || {
-        drop(sealer);
-        running.stop();
-        catalogue.stop();
-    })
-    .await
-    .unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
-    links.shutdown().await;
-    info!("stopped");
-    Ok(())
+}
+
+/// Does what follows from who belongs to the cluster: whom to call, who may join, what to report.
+fn follow_members(
+    config: &Arc<NodeConfig>,
+    replica: &ReplicaHandle,
+    peers: &Peers,
+    join_calls: mpsc::Receiver<JoinCall>,
+    closing: &CancellationToken,
+) {
+    let calling = acquaintances::follow(Arc::clone(config), replica.clone(), peers.clone());
+    tokio::spawn(closing.clone().run_until_cancelled_owned(calling));
+    let watching = admission::report_progress(replica.clone());
+    tokio::spawn(closing.clone().run_until_cancelled_owned(watching));
+    let admitting = admission::answer(replica.clone(), join_calls);
+    tokio::spawn(closing.clone().run_until_cancelled_owned(admitting));
 }
 
 /// Opens ledger and catalogue in one pass over the chain.
 fn open_replica(
     settings: &NodeConfig,
-    catalogue_path: &Path,
     identity: &Identity,
     faults: Faults,
     inlet: &Inlet,
@@ -255,7 +267,7 @@ fn open_replica(
             identity: identity.chain(),
         });
     }
-    let catalogue = Catalogue::open(catalogue_path)?;
+    let catalogue = Catalogue::open(&settings.catalogue_path())?;
     if let Some(aside) = catalogue.set_aside() {
         warn!(
             ?aside,

@@ -140,6 +140,6 @@ impl Chain {
         let signed = signers.map(|at| &self.keys[at]);
         let signed = signed.map(|key| (key.node(), key.sign(&statement)));
         let facts = (block.height(), ballot, block.hash());
-        Certificate::collect(&self.membership, facts, signed.into_iter())
+        Certificate::collect(&self.membership, facts, signed)
     }
 }

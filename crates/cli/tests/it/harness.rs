@@ -332,6 +332,7 @@ impl Cluster {
                 .as_str()
                 .expect("a text")
                 .to_owned(),
+            host: None,
             process: None,
             environment: Vec::new(),
         });

@@ -130,9 +130,9 @@ async fn create(
         expires: api.app.replica.wall().plus(life),
         votes,
     });
-    let decision = call.decide(payload, content).await?;
-    let next = decision.position.height.max(api.app.replica.tip()).next();
-    let roster = api.app.replica.reader().roster_deciding(next);
+    call.decide(payload, content).await?;
+    // It is up to date before a decision is told.
+    let roster = api.app.replica.roster();
     let Some(invite) = roster.invite(drawn.id) else {
         let detail = format!(
             "there are {} invites, as many as there may be",

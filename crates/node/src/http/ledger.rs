@@ -255,7 +255,7 @@ fn collect(
             break;
         };
         commands += decided.block.entries().len();
-        page.items.push(names.block(&decided));
+        page.items.push(names.block(&decided)?);
     }
     Ok(page)
 }
@@ -296,7 +296,7 @@ async fn one_block(
         response.headers_mut().insert(CONTENT_TYPE, octets);
         response
     } else {
-        reply::json(StatusCode::OK, &Names::of(&api).block(&decided))
+        reply::json(StatusCode::OK, &Names::of(&api).block(&decided)?)
     };
     response
         .headers_mut()
@@ -435,8 +435,9 @@ impl Names {
         }
     }
 
-    fn proof(&self, certificate: &Certificate) -> Proof {
+    fn proof(&self, certificate: &Certificate) -> Result<Proof, Problem> {
         let roster = self.reader.roster_deciding(certificate.height);
+        let roster = roster.map_err(|error| Problem::internal("reading the ledger", &error))?;
         let voters = roster.voters().voters().iter().enumerate();
         let signers = voters.filter(|(index, _)| certificate.voters & 1 << index != 0);
         let signed = signers
@@ -450,16 +451,17 @@ impl Names {
                     .map(|byte| format!("{byte:02x}"))
                     .collect(),
             });
-        Proof {
+        Ok(Proof {
             ballot: self.attempt(certificate.ballot),
             signatures: signed.collect(),
-        }
+        })
     }
 
-    fn block(&self, decided: &Decided) -> Block {
+    fn block(&self, decided: &Decided) -> Result<Block, Problem> {
         let header = decided.block.header();
         let certificate = decided.certificate.as_ref();
-        Block {
+        let proof = certificate.map(|certificate| self.proof(certificate));
+        Ok(Block {
             height: header.height.0,
             hash: decided.block.hash().to_string(),
             parent: header.parent.map(|parent| parent.to_string()),
@@ -468,8 +470,8 @@ impl Names {
             ballot: certificate.map(|certificate| self.attempt(certificate.ballot)),
             merkle_root: header.root.to_string(),
             commands: (0..).zip(decided.block.entries()).map(command).collect(),
-            certificate: certificate.map(|certificate| self.proof(certificate)),
-        }
+            certificate: proof.transpose()?,
+        })
     }
 }
 
