@@ -8,6 +8,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::print_stdout,
     reason = "a program that measures reads the clock and says what it found"
 )]
