@@ -4,7 +4,7 @@
 //! itself has a port there too, so programs outside reach all hosts. Nothing of the machine's own network is touched but
 //! for that one interface, with an address from 198.18.0.0/15, which is set aside for measuring networks (RFC 2544).
 //!
-//! What the bridge passes on is decided by a classifier at each host's port ([`filter`]): a [`Network`] can lose any
+//! What the bridge passes on is decided by a classifier at each host's port (`filter`): a [`Network`] can lose any
 //! share of the packets from one host to another, all of them, or everything that a host sends and gets. No packet is
 //! refused and no interface goes down: they vanish, as on a wire that somebody has cut elsewhere.
 //!

@@ -116,6 +116,13 @@ impl Directory {
             self.refusals.know(who.id, &who.name);
             let mut entry = match before.remove(&who.id) {
                 Some(entry) if entry.who.address == who.address => Known { who, ..entry },
+                // The ledger forgets where a node was that has left; while it calls it is still there.
+                Some(entry) if who.address.is_none() => Known {
+                    stated: entry.stated.or(entry.who.address),
+                    who,
+                    calls: entry.calls,
+                    peer: entry.peer,
+                },
                 // The ledger has heard of a move: what the node said before may be older.
                 Some(entry) => Known {
                     who,
