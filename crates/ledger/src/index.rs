@@ -62,11 +62,9 @@ pub(crate) struct Foundation {
 impl Foundation {
     /// Nothing if this is not a well-formed genesis.
     pub(crate) fn of(genesis: Arc<Block>, body: Place) -> Option<Self> {
-        let founded = Roster::founded(genesis.founded_membership()?);
-        let roster = founded.after(&genesis).unwrap_or(founded);
         Some(Self {
             chain: genesis.header().chain,
-            roster: Arc::new(roster),
+            roster: Arc::new(Roster::founded_by(&genesis)?),
             entry: Entry::new(genesis.header(), genesis.hash(), body, None),
             genesis,
         })

@@ -278,6 +278,12 @@ impl Roster {
         }
     }
 
+    /// Of the cluster that a genesis block founds, with what else stands in it; nothing if it is not a well-formed one.
+    pub fn founded_by(genesis: &Block) -> Option<Self> {
+        let founded = Self::founded(genesis.founded_membership()?);
+        Some(founded.after(genesis).unwrap_or(founded))
+    }
+
     /// Who votes.
     pub fn voters(&self) -> &Membership {
         &self.voters

@@ -33,7 +33,7 @@ impl Below {
             height: genesis.height(),
             hash: genesis.hash(),
             time: genesis.header().time,
-            roster: Arc::new(Roster::founded(genesis.founded_membership()?)),
+            roster: Arc::new(Roster::founded_by(genesis)?),
         })
     }
 }
