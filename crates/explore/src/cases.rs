@@ -51,6 +51,8 @@ pub struct Case {
     pub nacks: bool,
     /// Whether accepts say who has work, by which hints are chosen.
     pub workers: bool,
+    /// The node whose first command removes another from the voters, and that other.
+    pub removal: Option<(usize, usize)>,
     /// How the case begins, after every node has started and passed its check.
     pub beginning: &'static [Move],
     /// States after which the short search ends.
@@ -87,6 +89,7 @@ const PLAIN: Case = Case {
     disks: Disks::Slow,
     nacks: false,
     workers: false,
+    removal: None,
     beginning: &[],
     short: 100_000,
     long: 4_000_000,
@@ -188,6 +191,33 @@ pub const CASES: &[Case] = &[
         about: "n=3: a read at n3 against a write at n1 that others may have to finish",
         commands: &[1, 0, 0],
         reads: &[0, 0, 1],
+        ..PLAIN
+    },
+    Case {
+        name: "a-voter-leaves",
+        about: "n=3, n1 removes n3 at height 1: the turn of each height, and one takeover",
+        heights: 2,
+        commands: &[1, 1, 0],
+        removal: Some((0, 2)),
+        short: 1_000_000,
+        ..PLAIN
+    },
+    Case {
+        name: "a-voter-leaves-crash",
+        about: "n=3, n3 removed by a block that n1 alone knows decided: one takeover, one crash and the second height",
+        heights: 2,
+        crashes: 1,
+        commands: &[2, 1, 0],
+        removal: Some((0, 2)),
+        beginning: FIRST_HEIGHT,
+        ..PLAIN
+    },
+    Case {
+        name: "the-turn-leaves",
+        about: "n=3, n2 removes n1, which has the turn: the turn, one takeover and the second height",
+        heights: 2,
+        commands: &[1, 1, 0],
+        removal: Some((1, 0)),
         ..PLAIN
     },
     Case {

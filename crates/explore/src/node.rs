@@ -13,7 +13,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::{Config, Effect, Engine, Input, Message, Phase, ReadId, Recovered};
+use consensus::{Config, Effect, Engine, Input, Message, Phase, ReadId, Recovered, StopReason};
 use model::{BlockHash, Boot, Decided, Height, Instant, LogSeq, Nonce, Record, Roster, Timestamp};
 
 use crate::checks::{self, Checked, Violation};
@@ -169,7 +169,7 @@ impl Node {
             Event::Wake => return self.wake(stage),
             Event::Submit => {
                 step.node.submitted += 1;
-                let command = stage::command(self.seat, step.node.submitted);
+                let command = stage.command(self.seat, step.node.submitted);
                 let valid_until = Timestamp(u64::MAX);
                 step.input(
                     stage,
@@ -315,6 +315,8 @@ impl Step {
                     let what = format!("evidence against {node:?} at height {height}");
                     self.check(Err(Violation::new("check_one_value_per_ballot", what)));
                 }
+                // Checked where it is decided.
+                Effect::Stopped(StopReason::Removed) if stage.case.removal.is_some() => {}
                 Effect::Stopped(reason) => {
                     let what = format!("n{} stops: {reason}", self.node.seat + 1);
                     self.check(Err(Violation::new("check_agreement", what)));

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use consensus::{Message, Phase};
-use model::{BlockHash, Certificate, Decided, Height};
+use model::{BlockHash, Certificate, Decided, Height, Membership};
 
 use crate::cases::{Case, Move};
 use crate::checks::{self, Checked, Violation};
@@ -437,7 +437,8 @@ impl Search {
         self.met.blocks = self.blocks.len();
         self.met.ballots.insert(certificate.ballot.k);
         if proof == Proof::Counted {
-            self.check_certificate(state, certificate)?;
+            let voters = self.stage.voters(decided.block.header());
+            self.check_certificate(state, certificate, &voters)?;
         }
         let place = usize::try_from(height.0).expect("few heights") - 1;
         let first = std::mem::replace(seat_of(&mut state.decided, place), block);
@@ -455,10 +456,15 @@ impl Search {
         u16::try_from(number + 1).expect("few blocks")
     }
 
-    fn check_certificate(&self, state: &State, certificate: &Certificate) -> Checked {
+    fn check_certificate(
+        &self,
+        state: &State,
+        certificate: &Certificate,
+        voters: &Membership,
+    ) -> Checked {
         let accepts_of = |node| &self.node(state, self.stage.seat(node)).disk.accepts;
-        let quorum = quorum(self.stage.case.nodes);
-        checks::check_certificates(certificate, &self.stage.membership, quorum, accepts_of)
+        let quorum = quorum(voters.len());
+        checks::check_certificates(certificate, voters, quorum, accepts_of)
     }
 
     /// Whether a state is to be searched on: within the bounds of the case, and no node has decided the last height.

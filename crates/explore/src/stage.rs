@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use model::{
-    Block, ChainId, Command, Decided, Digest, Height, LibraryId, Member, Membership, NodeId, Now,
-    Payload, SealedCommand, Signature, Signatures, Statement, Timestamp, TokenId,
+    Block, ChainId, Command, Decided, Digest, Header, Height, LibraryId, Member, Membership,
+    NodeId, Now, Payload, Reason, RosterChange, SealedCommand, SeatChange, Signature, Signatures,
+    Statement, Timestamp, TokenId,
 };
 
 use crate::cases::Case;
@@ -44,6 +45,27 @@ impl Stage {
         }
     }
 
+    /// Who decides a block, as far as the case can bring it about.
+    pub(crate) fn voters(&self, header: &Header) -> Membership {
+        let removal = self.case.removal.map(|(_, leaver)| removal_of(leaver));
+        let rest = removal.and_then(|removal| self.membership.with(&removal));
+        rest.filter(|rest| rest.hash() == header.membership)
+            .unwrap_or_else(|| self.membership.clone())
+    }
+
+    /// The nth command of a node's clients, from 1.
+    pub(crate) fn command(&self, seat: usize, nth: u8) -> SealedCommand {
+        let payload = match self.case.removal {
+            Some((at, leaver)) if at == seat && nth == 1 => Payload::Roster(RosterChange::Seat {
+                epoch: Height::GENESIS,
+                change: removal_of(leaver),
+            }),
+            _ => Payload::Record(format!("{}.{nth}", name(seat)).into_bytes()),
+        };
+        let salt = u8::try_from(seat + 1).expect("a small cluster") * 16 + nth;
+        seal(payload, salt)
+    }
+
     /// The last height that is looked at.
     pub(crate) fn last(&self) -> Height {
         Height(self.case.heights)
@@ -69,11 +91,11 @@ pub(crate) fn name(seat: usize) -> String {
     format!("n{}", seat + 1)
 }
 
-/// The nth command of a node's clients, from 1.
-pub(crate) fn command(seat: usize, nth: u8) -> SealedCommand {
-    let text = format!("{}.{nth}", name(seat));
-    let salt = u8::try_from(seat + 1).expect("a small cluster") * 16 + nth;
-    seal(Payload::Record(text.into_bytes()), salt)
+fn removal_of(seat: usize) -> SeatChange {
+    SeatChange::Remove {
+        node: id_of(seat),
+        reason: Reason::Asked,
+    }
 }
 
 fn seal(payload: Payload, salt: u8) -> SealedCommand {

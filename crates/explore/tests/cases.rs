@@ -98,3 +98,17 @@ fn a_search_is_the_same_every_time() {
     let [one, other] = [(); 2].map(|()| explore::check(&case, 20_000));
     assert_eq!(format!("{one:?}"), format!("{other:?}"));
 }
+
+#[test]
+fn a_voter_that_leaves_counts_up_to_its_block_and_not_above() {
+    let report = search("a-voter-leaves");
+    assert!(report.exhausted, "{report:?}");
+    // The removal alone, with the other command, or behind it: and a second height decided by two.
+    assert_eq!(report.met.blocks, 3);
+    search("a-voter-leaves-crash");
+}
+
+#[test]
+fn the_holder_of_the_turn_may_leave() {
+    assert!(search("the-turn-leaves").met.ballots.contains(&2));
+}
