@@ -47,9 +47,9 @@ fn print(cluster: &Value) -> std::io::Result<()> {
     ))?;
     output::line(&format!("quorum     {} nodes{writes}", cell("/quorum")))?;
     output::line(&format!(
-        "survives   {} more losses (ledger), {} more losses (bytes)\n",
-        cell("/survives/ledger"),
-        cell("/survives/bytes")
+        "survives   {} of the ledger, {} of the files' bytes\n",
+        losses(at(cluster, "/survives/ledger")),
+        losses(at(cluster, "/survives/bytes"))
     ))?;
     print_nodes(list_at(cluster, "/nodes"))
 }
@@ -66,6 +66,13 @@ fn print_nodes(nodes: &[Value]) -> std::io::Result<()> {
     };
     let rows: Vec<Vec<String>> = nodes.iter().map(row).collect();
     output::table(&columns, &rows)
+}
+
+fn losses(count: &Value) -> String {
+    match count.as_u64() {
+        Some(1) => "1 more loss".to_owned(),
+        _ => format!("{} more losses", cell(count)),
+    }
 }
 
 /// A value as people read it.

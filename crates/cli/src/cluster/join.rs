@@ -138,7 +138,7 @@ impl Join {
             }));
         }
         output::line(&format!(
-            "{} belongs to chain {} since height {} or before",
+            "{} belongs to chain {}, seen at height {}",
             joined.name, joined.chain, joined.height
         ))
     }

@@ -244,7 +244,11 @@ impl<'a> View<'a> {
     }
 
     fn agreement(&self) -> Agreement {
-        let heard = || self.status.peers.iter().filter(|peer| peer.alive);
+        let former = self.roster.former();
+        let heard = || {
+            let peers = self.status.peers.iter();
+            peers.filter(|peer| peer.alive && !former.contains_key(&peer.node))
+        };
         let height = heard()
             .map(|peer| peer.tip)
             .fold(self.status.tip, Height::min);
