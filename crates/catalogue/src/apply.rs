@@ -7,6 +7,7 @@
 
 mod access;
 mod files;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 
@@ -207,6 +208,8 @@ impl Catalogue {
 fn forget(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM puts WHERE expires < ?1",
+        "DELETE FROM parts WHERE upload IN (SELECT upload FROM uploads WHERE expires < ?1)",
+        "DELETE FROM uploads WHERE expires < ?1",
         "DELETE FROM outcomes WHERE expires < ?1",
     ] {
         db.prepare_cached(sql)?.execute([now.0.cast_signed()])?;
@@ -275,6 +278,7 @@ impl Applier<'_> {
                 scope,
             } => self.create_token(*token, secret, name, *scope),
             Payload::RevokeToken { token } => self.revoke_token(*token),
+            Payload::Upload(step) => self.step(step),
         }
     }
 

@@ -8,13 +8,16 @@ use model::codec::{Encode, encode_bytes};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 9] = [
     "SELECT height, hash, time FROM applied",
     "SELECT library, created FROM libraries ORDER BY library",
     "SELECT library, file, id, arrival, record FROM files ORDER BY library, file",
     "SELECT library, file, height, idx, time, actor, kind, version, changes FROM history
      ORDER BY library, file, height, idx",
     "SELECT library, blob, token, size, expires FROM puts ORDER BY blob, token",
+    "SELECT library, upload, token, size, described, arrived, file, expires FROM uploads
+     ORDER BY upload",
+    "SELECT library, upload, start, size, blob FROM parts ORDER BY upload, start",
     "SELECT library, token, name, scope, secret, created, creator, revoked FROM tokens
      ORDER BY token",
     "SELECT library, height, idx, expires, verdict FROM outcomes ORDER BY height, idx",

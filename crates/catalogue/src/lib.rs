@@ -28,6 +28,7 @@ mod search;
 mod stored;
 mod tags;
 pub mod time;
+mod uploads;
 
 pub use access::{BlobRecord, Token};
 pub use apply::{ApplyError, BlockInput, Catalogue};
@@ -40,3 +41,4 @@ pub use reader::{Presence, ReadError, Reader, Stats};
 pub use schema::{OpenError, SetAside, Unusable};
 pub use search::{Limit, Page, SearchError, SearchPage};
 pub use tags::TagCount;
+pub use uploads::{Part, Upload};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{BlobId, Position, TokenId, codec_enum};
+use model::{BlobId, Position, TokenId, UploadId, codec_enum};
 use serde::Serialize;
 
 use crate::file::{File, text};
@@ -84,6 +84,21 @@ pub enum Outcome {
         #[serde(with = "text")]
         token: TokenId,
     },
+    /// An upload has begun.
+    UploadBegun {
+        /// Its name.
+        #[serde(with = "text")]
+        upload: UploadId,
+    },
+    /// Bytes of an upload are safe, or were not the next ones.
+    UploadStands {
+        /// How many bytes have arrived now.
+        arrived: u64,
+        /// Whether this step added any.
+        grown: bool,
+    },
+    /// An upload is over.
+    UploadEnded,
 }
 
 /// Why a command did nothing.
@@ -104,6 +119,10 @@ pub enum Refusal {
     LastAdmin,
     /// A genesis behind height 0.
     MisplacedGenesis,
+    /// No such upload of this token.
+    UploadNotFound,
+    /// The token has too many uploads that are not over.
+    TooManyUploads,
 }
 
 impl Refusal {
@@ -117,6 +136,8 @@ impl Refusal {
             Self::TokenExists => "token_exists",
             Self::LastAdmin => "last_admin",
             Self::MisplacedGenesis => "misplaced_genesis",
+            Self::UploadNotFound => "upload_not_found",
+            Self::TooManyUploads => "too_many_uploads",
         }
     }
 }
@@ -129,6 +150,8 @@ codec_enum!(Refusal, "refusal" {
     4 => TokenExists,
     5 => LastAdmin,
     6 => MisplacedGenesis,
+    20 => UploadNotFound,
+    21 => TooManyUploads,
 });
 
 /// An outcome as it is stored.
@@ -145,6 +168,9 @@ pub(crate) enum Verdict {
     Refused { code: Refusal, detail: String },
     TokenCreated(TokenId),
     TokenRevoked(TokenId),
+    UploadBegun(UploadId),
+    UploadStands { arrived: u64, grown: bool },
+    UploadEnded,
 }
 
 codec_enum!(Verdict, "verdict" {
@@ -159,6 +185,9 @@ codec_enum!(Verdict, "verdict" {
     8 => Refused { code, detail },
     9 => TokenCreated(token),
     10 => TokenRevoked(token),
+    20 => UploadBegun(upload),
+    21 => UploadStands { arrived, grown },
+    22 => UploadEnded,
 });
 
 impl Verdict {
@@ -194,6 +223,12 @@ impl Verdict {
             },
             Self::TokenCreated(token) => Outcome::TokenCreated { token: *token },
             Self::TokenRevoked(token) => Outcome::TokenRevoked { token: *token },
+            Self::UploadBegun(upload) => Outcome::UploadBegun { upload: *upload },
+            Self::UploadStands { arrived, grown } => Outcome::UploadStands {
+                arrived: *arrived,
+                grown: *grown,
+            },
+            Self::UploadEnded => Outcome::UploadEnded,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use model::file::State;
-use model::{BlobId, Digest, Height, LibraryId, Position, TokenId};
+use model::{BlobId, Digest, Height, LibraryId, Position, TokenId, UploadId};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::outcome::{Outcome, Verdict};
 use crate::query::Query;
 use crate::search::{self, Page, SearchError, SearchPage};
 use crate::tags::{self, TagCount};
+use crate::uploads::{self, Part, Upload};
 use crate::{digest, geo, row, schema};
 
 /// Why a question has no answer.
@@ -238,6 +239,22 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn may_read_blob(&self, token: TokenId, blob: &BlobId) -> Result<bool, ReadError> {
         Ok(access::may_read_blob(&self.db, token, blob)?)
+    }
+
+    /// An upload of a token's that is not over, or was over lately.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn upload(&self, upload: UploadId, token: TokenId) -> Result<Option<Upload>, ReadError> {
+        Ok(uploads::upload(&self.db, upload, token)?)
+    }
+
+    /// What has arrived of an upload, in order and without gaps.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn upload_parts(&self, upload: UploadId) -> Result<Vec<Part>, ReadError> {
+        Ok(uploads::parts(&self.db, upload)?)
     }
 
     /// How much a library holds.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-const VERSION: i64 = 1_000 + char::UNICODE_VERSION.0 as i64;
+const VERSION: i64 = 1_100 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -60,6 +60,17 @@ CREATE TABLE puts(
     size INTEGER NOT NULL, expires INTEGER NOT NULL,
     PRIMARY KEY (blob, token)) WITHOUT ROWID;
 CREATE INDEX puts_expires ON puts(expires);
+CREATE TABLE uploads(
+    library TEXT NOT NULL, upload BLOB NOT NULL, token BLOB NOT NULL, size INTEGER NOT NULL,
+    described TEXT NOT NULL, arrived INTEGER NOT NULL, file BLOB, expires INTEGER NOT NULL,
+    PRIMARY KEY (upload)) WITHOUT ROWID;
+CREATE INDEX uploads_expires ON uploads(expires);
+CREATE INDEX uploads_token ON uploads(token);
+CREATE TABLE parts(
+    library TEXT NOT NULL, upload BLOB NOT NULL, start INTEGER NOT NULL, size INTEGER NOT NULL,
+    blob BLOB NOT NULL,
+    PRIMARY KEY (upload, start)) WITHOUT ROWID;
+CREATE INDEX parts_blob ON parts(blob);
 CREATE TABLE tokens(
     library TEXT NOT NULL, token BLOB NOT NULL, name TEXT NOT NULL, scope INTEGER NOT NULL,
     secret BLOB NOT NULL, created INTEGER NOT NULL, creator BLOB NOT NULL, revoked INTEGER,

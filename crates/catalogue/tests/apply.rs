@@ -11,7 +11,7 @@ mod common;
 use catalogue::{ApplyError, Catalogue, HistoryKind, Outcome, Presence, Refusal};
 use common::*;
 use model::file::{Change, Metadata, Place, Source, State};
-use model::{Digest, Payload, Scope, TokenId};
+use model::{Digest, Payload, Scope, TokenId, UploadId, UploadStep, limits};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -518,6 +518,143 @@ fn any_payload() -> impl Strategy<Value = Payload> {
             token: TokenId([n; 8])
         }),
     ]
+}
+
+#[test]
+fn an_upload_grows_by_the_next_bytes_alone_and_is_its_tokens() {
+    let mut fixture = Fixture::new();
+    let upload = UploadId([5; 16]);
+    let begin = |n| {
+        Payload::Upload(UploadStep::Begin {
+            upload: UploadId([n; 16]),
+            size: 10,
+            described: "filename YQ==".into(),
+        })
+    };
+    let part = |offset, size| {
+        Payload::Upload(UploadStep::Part {
+            upload,
+            offset,
+            size,
+            blob: id("part"),
+        })
+    };
+    let stands = |arrived, grown| Outcome::UploadStands { arrived, grown };
+    let outcomes = fixture.apply(vec![
+        begin(5),
+        part(0, 4),
+        part(0, 4),
+        part(4, 0),
+        part(4, 7),
+        part(4, 6),
+        part(10, 1),
+    ]);
+    assert_eq!(outcomes[0], Outcome::UploadBegun { upload });
+    let stood = [
+        (4, true),
+        (4, false),
+        (4, false),
+        (4, false),
+        (10, true),
+        (10, false),
+    ];
+    for (outcome, (arrived, grown)) in outcomes[1..].iter().zip(stood) {
+        assert_eq!(*outcome, stands(arrived, grown));
+    }
+    let parts = fixture.reader().upload_parts(upload).unwrap();
+    let places: Vec<_> = parts.iter().map(|part| (part.start, part.size)).collect();
+    assert_eq!(places, [(0, 4), (4, 6)]);
+    assert_eq!(
+        fixture.reader().upload(upload, TokenId([9; 8])).unwrap(),
+        None
+    );
+}
+
+#[test]
+fn an_upload_that_is_over_grows_no_more() {
+    let mut fixture = Fixture::new();
+    let begin = |n| {
+        Payload::Upload(UploadStep::Begin {
+            upload: UploadId([n; 16]),
+            size: 10,
+            described: String::new(),
+        })
+    };
+    let upload = UploadId([5; 16]);
+    let part = Payload::Upload(UploadStep::Part {
+        upload,
+        offset: 0,
+        size: 10,
+        blob: id("part"),
+    });
+    fixture.apply(vec![begin(5), part.clone()]);
+    let end = |n, file| {
+        Payload::Upload(UploadStep::End {
+            upload: UploadId([n; 16]),
+            file,
+        })
+    };
+    let outcomes = fixture.apply(vec![
+        end(5, Some(id("whole"))),
+        part,
+        begin(6),
+        end(6, None),
+        end(6, None),
+    ]);
+    assert_eq!(outcomes[0], Outcome::UploadEnded);
+    assert_eq!(
+        outcomes[1],
+        Outcome::UploadStands {
+            arrived: 10,
+            grown: false
+        }
+    );
+    assert_eq!(outcomes[3], Outcome::UploadEnded);
+    let gone = matches!(
+        &outcomes[4],
+        Outcome::Refused {
+            code: Refusal::UploadNotFound,
+            ..
+        }
+    );
+    assert!(gone, "{:?}", outcomes[4]);
+    let known = fixture.reader().upload(upload, ADMIN).unwrap().unwrap();
+    assert_eq!((known.file, known.arrived), (Some(id("whole")), 10));
+    assert_eq!(fixture.reader().upload_parts(upload).unwrap(), []);
+}
+
+#[test]
+fn an_upload_without_news_is_given_up() {
+    let mut fixture = Fixture::new();
+    let upload = UploadId([5; 16]);
+    let steps = vec![
+        UploadStep::Begin {
+            upload,
+            size: 10,
+            described: String::new(),
+        },
+        UploadStep::Part {
+            upload,
+            offset: 0,
+            size: 4,
+            blob: id("part"),
+        },
+    ];
+    fixture.apply(steps.into_iter().map(Payload::Upload).collect());
+    let height = fixture.catalogue.next_height().0;
+    let life = u64::try_from(limits::UPLOAD_LIFE.as_micros()).unwrap();
+    let later = |height, time| block_at(height, time, vec![]);
+    fixture
+        .catalogue
+        .apply(&[later(height, START + SECOND + life)])
+        .unwrap();
+    assert!(fixture.reader().upload(upload, ADMIN).unwrap().is_some());
+    fixture
+        .catalogue
+        .apply(&[later(height + 1, START + SECOND + life + 1)])
+        .unwrap();
+    assert_eq!(fixture.reader().upload(upload, ADMIN).unwrap(), None);
+    assert_eq!(fixture.reader().upload_parts(upload).unwrap(), []);
 }
 
 proptest! {

@@ -8,6 +8,7 @@
 //! up once neither side has moved a byte for [`SILENCE`].
 
 mod form;
+mod resumable;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,6 +29,8 @@ use crate::connection::{Connection, ConnectionError, is_loopback};
 pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 /// What a node needs at least to flush a large upload after its last byte has arrived, in bytes per second.
 const FLUSH_RATE: u64 = 50 << 20;
+/// Read from disk at once.
+const READ_BYTES: usize = 256 << 10;
 /// A host that does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two rounds over all nodes.
@@ -71,6 +74,19 @@ pub(crate) enum Body {
     Json(Value),
     /// A file for `POST /files`.
     Upload(Upload),
+    /// What is still to be sent of a file on disk.
+    Rest(Rest),
+}
+
+/// The end of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    /// The file.
+    path: PathBuf,
+    /// Where it begins.
+    from: u64,
+    /// How many bytes it has.
+    size: u64,
 }
 
 /// A file to be added.
@@ -278,7 +294,7 @@ impl Call {
     fn silence(&self) -> Duration {
         match &self.body {
             Body::Upload(upload) => self.silence + Duration::from_secs(upload.size / FLUSH_RATE),
-            Body::Empty | Body::Json(_) => self.silence,
+            Body::Empty | Body::Json(_) | Body::Rest(_) => self.silence,
         }
     }
 }
@@ -362,7 +378,8 @@ impl Client {
     /// Sends a call until a node answers it or patience ends.
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, CallError> {
         let started = Instant::now();
-        let key = (call.method != Method::GET).then(idempotency_key);
+        let looks = matches!(call.method, Method::GET | Method::HEAD);
+        let key = (!looks).then(idempotency_key);
         let mut pause = *PAUSE.start();
         loop {
             let last = match self.round(call, key.as_ref()).await {
@@ -383,6 +400,14 @@ impl Client {
     /// Sends a call and reads the answer as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
         self.call(call).await?.read().await
+    }
+
+    /// Sends a call to the node that answered last, once.
+    async fn attempt_once(&self, call: &Call) -> Result<Answer, CallError> {
+        let nodes = self.nodes();
+        let place = self.preferred.load(Ordering::Relaxed) % nodes.len();
+        let node = nodes.get(place).expect("see round");
+        self.attempt(node, call, None).await
     }
 
     /// Tries every node once, the preferred one first.
@@ -464,6 +489,7 @@ impl Client {
             Body::Empty => request,
             Body::Json(value) => request.json(value),
             Body::Upload(upload) => form::attach(request, upload, moved).await?,
+            Body::Rest(rest) => resumable::attach(request, rest, moved).await?,
         })
     }
 }

@@ -26,6 +26,8 @@ use walk::Found;
 
 /// How long one file is retried while no node takes it.
 const PATIENCE: Patience = Patience::For(Duration::from_secs(60));
+/// Larger files are sent so that a broken connection does not cost what was sent before it.
+const LARGE: u64 = 64 << 20;
 /// Files hashed ahead of the question about them; the contract allows 1,000 in one question.
 const HASHED_AHEAD: usize = 500;
 
@@ -372,6 +374,11 @@ pub(crate) async fn add_file(
     struct Added {
         #[serde(deserialize_with = "parsed")]
         id: BlobId,
+    }
+    if let Source::Path(path) = &upload.source
+        && upload.size > LARGE
+    {
+        return client.add_resumable(&upload, path).await;
     }
     let call = Call::post("/files", Body::Upload(upload));
     let answer = client.call(&call).await?;

@@ -10,7 +10,7 @@ use model::file::{
 use model::{
     Addresses, Ballot, BlobId, Block, Boot, Command, Decided, Digest, Domain, Encode, Entry,
     Height, Member, NodeId, Nonce, Reason, RosterChange, Scope, SeatChange, Signature, Timestamp,
-    TokenId,
+    TokenId, UploadId, UploadStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -279,6 +279,7 @@ fn roster_changes() -> Vec<RosterChange> {
 pub(crate) fn commands() -> Vec<Command> {
     let file = BlobId([0xf1; 32]);
     let token = TokenId([2; 8]);
+    let upload = UploadId([9; 16]);
     let founding = genesis();
     let founding = founding.entries().first().and_then(Entry::sealed);
     let founding = founding.and_then(|sealed| sealed.open().ok());
@@ -313,6 +314,21 @@ pub(crate) fn commands() -> Vec<Command> {
             scope: Scope::Write,
         },
         Payload::RevokeToken { token },
+        Payload::Upload(UploadStep::Begin {
+            upload,
+            size: 9,
+            described: "filename YQ==".to_owned(),
+        }),
+        Payload::Upload(UploadStep::Part {
+            upload,
+            offset: 0,
+            size: 9,
+            blob: file,
+        }),
+        Payload::Upload(UploadStep::End {
+            upload,
+            file: Some(file),
+        }),
     ];
     let payloads = payloads
         .into_iter()

@@ -10,6 +10,7 @@ use crate::limits;
 use crate::membership::Member;
 use crate::roster::RosterChange;
 use crate::time::Timestamp;
+use crate::upload::UploadStep;
 use crate::{codec_enum, codec_struct};
 
 /// One change to one library, as it is hashed and applied.
@@ -122,6 +123,8 @@ pub enum Payload {
     },
     /// Who belongs to the cluster changes, or a fact that such a change rests on is stated.
     Roster(RosterChange),
+    /// An upload that may be interrupted goes on.
+    Upload(UploadStep),
 }
 
 codec_enum!(Payload, "payload" {
@@ -134,6 +137,7 @@ codec_enum!(Payload, "payload" {
     6 => CreateToken { token, secret, name, scope },
     7 => RevokeToken { token },
     8 => Roster(change),
+    12 => Upload(step),
 });
 
 impl Payload {
@@ -149,6 +153,7 @@ impl Payload {
             Self::CreateToken { .. } => "createToken",
             Self::RevokeToken { .. } => "revokeToken",
             Self::Roster(change) => change.kind(),
+            Self::Upload(step) => step.kind(),
         }
     }
 

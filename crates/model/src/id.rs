@@ -118,6 +118,10 @@ bytes_id!(
     Nonce, 16, "32 lower-case hexadecimal digits"
 );
 bytes_id!(
+    /// An upload that may be interrupted: drawn at random, and known only to who began it.
+    UploadId, 16, "32 lower-case hexadecimal digits"
+);
+bytes_id!(
     /// A bearer token's public half. The secret half is never stored, only its SHA-256.
     TokenId, 8, "16 lower-case hexadecimal digits"
 );

@@ -22,6 +22,7 @@ pub mod record;
 pub mod roster;
 pub mod signature;
 pub mod time;
+pub mod upload;
 
 pub use ballot::{Ballot, Turn};
 pub use block::{Block, BlockError, Decided, Draft, Entry, Header};
@@ -30,7 +31,7 @@ pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use command::{Command, Payload, RequestKey, Scope, SealedCommand};
 pub use id::{
     BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq, MembershipHash,
-    MerkleRoot, NodeId, Nonce, Position, TokenId,
+    MerkleRoot, NodeId, Nonce, Position, TokenId, UploadId,
 };
 pub use membership::{Member, Membership};
 pub use receipt::{Checkpoint, Consistency, Proven, Receipt, ReceiptError};
@@ -38,3 +39,4 @@ pub use record::{Mark, Record, Vote};
 pub use roster::{Addresses, Reason, Roster, RosterChange, SeatChange};
 pub use signature::{Domain, Ed25519, Signature, Signatures, Statement};
 pub use time::{Instant, Now, Timestamp};
+pub use upload::UploadStep;

@@ -24,6 +24,12 @@ pub const INVITE_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const NAME_BYTES_MAX: usize = 63;
 /// One address of a node.
 pub const ADDRESS_BYTES_MAX: usize = 255;
+/// What a client says of an upload when it begins it.
+pub const UPLOAD_DESCRIPTION_BYTES_MAX: usize = 8 << 10;
+/// Uploads of one token that are not over.
+pub const UPLOADS_MAX: usize = 1000;
+/// An upload of which no bytes come for so long is given up, in block time.
+pub const UPLOAD_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a request's key is remembered, in block time.
 pub const KEYED_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// How long a command without a key may still be decided, in block time. Longer than any request may wait.

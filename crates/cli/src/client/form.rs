@@ -9,10 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use tokio_util::io::ReaderStream;
 
-use super::{CallError, Moved, Source, Upload};
-
-/// Read from disk at once.
-const READ_BYTES: usize = 256 << 10;
+use super::{CallError, Moved, READ_BYTES, Source, Upload};
 
 /// What RFC 8187 wants encoded, and a little more.
 const ALL_BUT_SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');

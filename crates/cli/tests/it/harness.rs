@@ -487,6 +487,11 @@ impl Node {
         self.folder().with_extension("log")
     }
 
+    /// Where people are served.
+    pub(crate) fn http_address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// Where its peers call it.
     pub(crate) fn peer_address(&self) -> &str {
         &self.peer_address

@@ -27,3 +27,4 @@ mod operations;
 mod receipts;
 mod rolling_restart;
 mod torture;
+mod uploads;

@@ -158,6 +158,14 @@ impl Call {
         })
     }
 
+    /// Waits until this node has seen all that was answered before this call, on any node.
+    pub(crate) async fn catch_up(&self) -> Result<(), Problem> {
+        let deadline = Instant::now() + self.patience;
+        self.api.linearizable(deadline).await?;
+        self.reflects(self.api.app.catalogue.height());
+        Ok(())
+    }
+
     /// Checks that the query had no other parameters.
     pub(crate) fn no_more_params(&mut self) -> Result<(), Problem> {
         std::mem::take(&mut self.params).finish()
@@ -254,11 +262,23 @@ impl Call {
         check_size(&payload)?;
         let deadline = Instant::now() + self.patience;
         let decision = self.decide_by(deadline, payload, content).await?;
+        self.outcome(&decision, deadline).await
+    }
+
+    /// The same for one of several commands of a call, or one that is the same thing when done twice.
+    pub(crate) async fn apply_unkeyed(&self, payload: Payload) -> Result<Outcome, Problem> {
+        check_size(&payload)?;
+        let deadline = Instant::now() + self.patience;
+        let decision = self.decide_unkeyed(deadline, payload).await?;
+        self.outcome(&decision, deadline).await
+    }
+
+    async fn outcome(&self, decision: &Decision, deadline: Instant) -> Result<Outcome, Problem> {
         let applying = self
             .api
             .app
             .catalogue
-            .outcome(answer_of(&decision), deadline);
+            .outcome(answer_of(decision), deadline);
         let outcome = applying.await;
         let unknown = || {
             let detail =

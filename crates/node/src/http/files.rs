@@ -235,12 +235,14 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
             Refusal::FileNotFound => Problem::not_found("file"),
             Refusal::LibraryNotFound => Problem::not_found("library"),
             Refusal::TokenNotFound => Problem::not_found("token"),
+            Refusal::UploadNotFound => Problem::not_found("upload"),
             Refusal::InvalidMetadata => {
                 Problem::at(Code::InvalidBody, vec![Fault::new("", detail)])
             }
-            Refusal::TokenExists | Refusal::LastAdmin | Refusal::MisplacedGenesis => {
-                Problem::new(Code::Refused, detail)
-            }
+            Refusal::TokenExists
+            | Refusal::LastAdmin
+            | Refusal::MisplacedGenesis
+            | Refusal::TooManyUploads => Problem::new(Code::Refused, detail),
         },
         other => Problem::internal(
             "matching a command with its outcome",

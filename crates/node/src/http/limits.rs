@@ -58,6 +58,10 @@ struct Limits {
     idempotency_key_characters: usize,
     /// How long an idempotency key is kept, in seconds of block time.
     idempotency_key_seconds: u64,
+    /// Uploads of one token that are not over, in number.
+    uploads: usize,
+    /// How long an upload is kept of which no more bytes come, in seconds of block time.
+    upload_seconds: u64,
     /// The head of a request.
     request_head_bytes: usize,
 }
@@ -88,6 +92,8 @@ async fn read() -> Response {
             check_files: CHECK_FILES_MAX,
             idempotency_key_characters: limits::KEY_BYTES_MAX,
             idempotency_key_seconds: limits::KEYED_WINDOW.as_secs(),
+            uploads: limits::UPLOADS_MAX,
+            upload_seconds: limits::UPLOAD_LIFE.as_secs(),
             request_head_bytes: server::HEAD_BYTES_MAX,
         },
     )

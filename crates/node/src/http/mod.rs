@@ -48,6 +48,7 @@ mod search;
 mod server;
 mod tokens;
 mod upload;
+mod uploads;
 mod watch;
 
 use std::any::Any;
@@ -72,6 +73,7 @@ use self::call::{MayRead, Reflected};
 use self::holdings::Holdings;
 use self::once::Places;
 use self::problem::Problem;
+use self::uploads::Intakes;
 use self::watch::Watched;
 use crate::App;
 
@@ -91,6 +93,8 @@ pub(crate) struct Api {
     pub(crate) holdings: Holdings,
     /// Where listings of records stopped.
     pub(crate) places: Places,
+    /// Uploads that bytes come in for.
+    pub(crate) intakes: Intakes,
     /// Checks of the whole ledger go one by one.
     pub(crate) verifying: Semaphore,
     node: HeaderValue,
@@ -105,6 +109,7 @@ impl Api {
             app,
             tokens: TokenCache::default(),
             places: Places::default(),
+            intakes: Intakes::default(),
             verifying: Semaphore::new(1),
             node,
         }
@@ -165,6 +170,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(records::routes())
         .merge(proof::routes())
         .merge(upload::routes())
+        .merge(uploads::routes())
         .merge(search::routes())
         .merge(files::routes())
         .merge(content::routes())

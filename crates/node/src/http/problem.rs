@@ -33,7 +33,10 @@ macro_rules! codes {
 
             /// The HTTP status that goes with it.
             pub fn status(self) -> StatusCode {
-                match self { $(Self::$name => StatusCode::$status),* }
+                let status = match self { $(Self::$name => StatusCode::$status),* };
+                // The one that has no name.
+                let own = matches!(self, Self::ChecksumMismatch).then(|| StatusCode::from_u16(460).ok());
+                own.flatten().unwrap_or(status)
             }
         }
     };
@@ -70,10 +73,16 @@ codes! {
     LastVoter = CONFLICT "last_voter";
     /// Without the node too few of the voters that would be left are heard to decide anything.
     RestNotHeard = CONFLICT "rest_not_heard";
+    /// The bytes are not the next ones of the upload; `Upload-Offset` says how many have arrived.
+    OffsetMismatch = CONFLICT "offset_mismatch";
+    /// `Tus-Resumable` asks for another version of tus.
+    TusVersion = PRECONDITION_FAILED "tus_version";
     /// The file has changed since the version the client saw.
     StaleVersion = PRECONDITION_FAILED "stale_version";
     /// `If-None-Match: *` was sent and the blob is there.
     AlreadyExists = PRECONDITION_FAILED "already_exists";
+    /// The bytes sent do not have the checksum that was sent with them. tus 1.0 has status 460 for it.
+    ChecksumMismatch = BAD_REQUEST "checksum_mismatch";
     /// The body is larger than `/api/v1/limits` allows.
     TooLarge = PAYLOAD_TOO_LARGE "too_large";
     /// The body's media type is not one this call takes.
@@ -320,6 +329,8 @@ pub(crate) struct JsonProblems;
 pub(crate) struct ItemProblems;
 /// For the OpenAPI document: what may go wrong when bytes are stored.
 pub(crate) struct BytesInProblems;
+/// For the OpenAPI document: what may go wrong with an upload that may be interrupted.
+pub(crate) struct UploadProblems;
 /// For the OpenAPI document: what may go wrong when bytes are read.
 pub(crate) struct BytesOutProblems;
 /// For the OpenAPI document: the refusals of a change to one version of a file.
@@ -378,6 +389,10 @@ documented! {
     BytesInProblems: WRITE, &[
         Code::InvalidJson, Code::InvalidBody, Code::InvalidMultipart, Code::HashMismatch,
         Code::UnknownBlob, Code::AlreadyExists, Code::TooFewCopies,
+    ];
+    UploadProblems: WRITE, &[
+        Code::InvalidJson, Code::InvalidBody, Code::NotFound, Code::OffsetMismatch, Code::TusVersion,
+        Code::ChecksumMismatch, Code::TooFewCopies, Code::BytesUnavailable,
     ];
     BytesOutProblems: READ, &[
         Code::NotFound, Code::NoThumbnail, Code::RangeNotSatisfiable, Code::BytesUnavailable,
