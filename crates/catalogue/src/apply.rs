@@ -256,9 +256,10 @@ impl Applier<'_> {
             return Ok(Verdict::refused(Refusal::LibraryNotFound, detail));
         }
         match &command.payload {
-            Payload::Genesis { .. } | Payload::Record(_) | Payload::Roster(_) => {
-                Ok(Verdict::Recorded)
-            }
+            Payload::Genesis { .. }
+            | Payload::Record(_)
+            | Payload::Roster(_)
+            | Payload::Succession { .. } => Ok(Verdict::Recorded),
             Payload::PutBlob { blob, size } => self.put_blob(*blob, *size),
             Payload::AddFile { .. } => self.add_file(),
             Payload::EditFile {

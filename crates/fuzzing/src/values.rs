@@ -8,9 +8,7 @@ use model::file::{
     Camera, Change, Exposure, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt,
 };
 use model::{
-    Addresses, Ballot, BlobId, Block, Boot, Command, Decided, Digest, Domain, Encode, Entry,
-    Height, Member, NodeId, Nonce, Reason, RosterChange, Scope, SeatChange, Signature, Timestamp,
-    TokenId, UploadId, UploadStep,
+    Addresses, Ballot, BlobId, Block, Boot, ChainId, Command, Decided, Digest, Domain, Encode, Entry, Height, Member, NodeId, Nonce, Predecessor, Reason, RosterChange, Scope, SeatChange, Signature, Timestamp, TokenId, UploadId, UploadStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -329,6 +327,7 @@ pub(crate) fn commands() -> Vec<Command> {
             upload,
             file: Some(file),
         }),
+        succession(),
     ];
     let payloads = payloads
         .into_iter()
@@ -342,6 +341,24 @@ pub(crate) fn commands() -> Vec<Command> {
         ..command(payload)
     });
     founding.into_iter().chain(commands).collect()
+}
+
+fn succession() -> Payload {
+    let block = first_block();
+    let predecessor = Predecessor {
+        chain: ChainId([9; 16]),
+        height: block.height(),
+        hash: block.hash(),
+        certificate: Some(certify(&block, ballot(1))),
+        left: membership().voters().to_vec(),
+        carried: 1,
+        note: "what others decided".to_owned(),
+        recovered_at: Timestamp(7),
+    };
+    Payload::Succession {
+        voters: membership().voters().to_vec(),
+        predecessor: Arc::new(predecessor),
+    }
 }
 
 /// What `codec::value` reads besides.

@@ -11,6 +11,7 @@ use crate::id::{BlockHash, Boot, ChainId, Height, LeafHash, MembershipHash, Merk
 use crate::limits;
 use crate::membership::Membership;
 use crate::merkle;
+use crate::succession::Predecessor;
 use crate::time::Timestamp;
 
 /// First byte of every header.
@@ -23,7 +24,7 @@ pub struct Header {
     pub chain: ChainId,
     /// Its place in the chain.
     pub height: Height,
-    /// Hash of the block before it; none for genesis alone.
+    /// Hash of the block before it; none at height 0 alone. That of the first block of a successor is of another chain.
     pub parent: Option<BlockHash>,
     /// The epoch it is decided in.
     pub membership: MembershipHash,
@@ -215,6 +216,29 @@ impl Block {
         command: SealedCommand,
         more: Vec<SealedCommand>,
     ) -> Self {
+        let commands = [vec![command], more].concat();
+        Self::first(chain, membership, (Height::GENESIS, None), time, commands)
+    }
+
+    /// The first block of a chain that goes on above the block `parent` at the height below `height`, which is of the
+    /// chain before it. The first command is a [`Payload::Succession`].
+    pub fn succeeding(
+        chain: ChainId,
+        membership: &Membership,
+        (height, parent): (Height, BlockHash),
+        time: Timestamp,
+        commands: Vec<SealedCommand>,
+    ) -> Self {
+        Self::first(chain, membership, (height, Some(parent)), time, commands)
+    }
+
+    fn first(
+        chain: ChainId,
+        membership: &Membership,
+        (height, parent): (Height, Option<BlockHash>),
+        time: Timestamp,
+        commands: Vec<SealedCommand>,
+    ) -> Self {
         let first = membership
             .voters()
             .first()
@@ -222,8 +246,8 @@ impl Block {
             .id;
         Self::new(Draft {
             chain,
-            height: Height::GENESIS,
-            parent: None,
+            height,
+            parent,
             membership: membership.hash(),
             proposer: Turn {
                 node: first,
@@ -234,20 +258,44 @@ impl Block {
                 node: first,
                 boot: Boot(1),
             }),
-            commands: [vec![command], more].concat(),
+            commands,
         })
     }
 
-    /// The membership a genesis block founds; nothing if this is not a well-formed genesis.
+    /// The membership that the first block of a chain founds; nothing if this is not a well-formed one: a genesis at
+    /// height 0, or a succession right above the block that it names.
     pub fn founded_membership(&self) -> Option<Membership> {
-        if self.height() != Height::GENESIS || self.header.parent.is_some() {
-            return None;
-        }
         let command: Command = self.entries.first()?.sealed()?.open().ok()?;
-        let Payload::Genesis { voters, .. } = command.payload else {
-            return None;
+        let voters = match command.payload {
+            Payload::Genesis { voters, .. }
+                if self.height() == Height::GENESIS && self.header.parent.is_none() =>
+            {
+                voters
+            }
+            Payload::Succession {
+                voters,
+                predecessor,
+            } if self.succeeds(&predecessor) => voters,
+            _ => return None,
         };
         Membership::new(voters).filter(|membership| membership.hash() == self.header.membership)
+    }
+
+    fn succeeds(&self, predecessor: &Predecessor) -> bool {
+        self.header.parent == Some(predecessor.hash)
+            && self.height().previous() == Some(predecessor.height)
+            && self.header.chain != predecessor.chain
+    }
+
+    /// What the chain of this first block goes on from; nothing if it begins at height 0, or this is no first block.
+    pub fn predecessor(&self) -> Option<Predecessor> {
+        let command: Command = self.entries.first()?.sealed()?.open().ok()?;
+        match command.payload {
+            Payload::Succession { predecessor, .. } if self.succeeds(&predecessor) => {
+                Some(Predecessor::clone(&predecessor))
+            }
+            _ => None,
+        }
     }
 
     /// The hashed part.

@@ -9,6 +9,7 @@ use crate::id::{BlobId, Digest, LeafHash, LibraryId, TokenId};
 use crate::limits;
 use crate::membership::Member;
 use crate::roster::RosterChange;
+use crate::succession::Predecessor;
 use crate::time::Timestamp;
 use crate::upload::UploadStep;
 use crate::{codec_enum, codec_struct};
@@ -125,6 +126,13 @@ pub enum Payload {
     Roster(RosterChange),
     /// An upload that may be interrupted goes on.
     Upload(UploadStep),
+    /// Starts a chain that goes on where another one ended for good. Only in its first block, as the first command.
+    Succession {
+        /// The voters in ring order; the first has the turn of the next height at its boot 1.
+        voters: Vec<Member>,
+        /// The chain before.
+        predecessor: Arc<Predecessor>,
+    },
 }
 
 codec_enum!(Payload, "payload" {
@@ -138,6 +146,7 @@ codec_enum!(Payload, "payload" {
     7 => RevokeToken { token },
     8 => Roster(change),
     12 => Upload(step),
+    15 => Succession { voters, predecessor },
 });
 
 impl Payload {
@@ -154,12 +163,16 @@ impl Payload {
             Self::RevokeToken { .. } => "revokeToken",
             Self::Roster(change) => change.kind(),
             Self::Upload(step) => step.kind(),
+            Self::Succession { .. } => "succession",
         }
     }
 
     /// Whether the catalogue has anything to do. Records and who belongs to the cluster are the ledger's alone.
     pub fn concerns_catalogue(&self) -> bool {
-        !matches!(self, Self::Record(_) | Self::Roster(_))
+        !matches!(
+            self,
+            Self::Record(_) | Self::Roster(_) | Self::Succession { .. }
+        )
     }
 }
 

@@ -21,6 +21,7 @@ pub mod receipt;
 pub mod record;
 pub mod roster;
 pub mod signature;
+pub mod succession;
 pub mod time;
 pub mod upload;
 
@@ -38,5 +39,6 @@ pub use receipt::{Checkpoint, Consistency, Proven, Receipt, ReceiptError};
 pub use record::{Mark, Record, Vote};
 pub use roster::{Addresses, Reason, Roster, RosterChange, SeatChange};
 pub use signature::{Domain, Ed25519, Signature, Signatures, Statement};
+pub use succession::Predecessor;
 pub use time::{Instant, Now, Timestamp};
 pub use upload::UploadStep;

@@ -280,8 +280,23 @@ impl Roster {
 
     /// Of the cluster that a genesis block founds, with what else stands in it; nothing if it is not a well-formed one.
     pub fn founded_by(genesis: &Block) -> Option<Self> {
-        let founded = Self::founded(genesis.founded_membership()?);
+        let mut founded = Self::founded(genesis.founded_membership()?);
+        for member in genesis.predecessor().into_iter().flat_map(|p| p.left) {
+            founded.leave_behind(genesis.height(), member);
+        }
         Some(founded.after(genesis).unwrap_or(founded))
+    }
+
+    /// A member of the chain before, who does not belong to this one. Names stay with those who had them.
+    fn leave_behind(&mut self, height: Height, member: Member) {
+        if !self.voters.contains(member.id) {
+            let left = Departure {
+                name: member.name,
+                height,
+                reason: Reason::Asked,
+            };
+            self.former.insert(member.id, left);
+        }
     }
 
     /// Who votes.

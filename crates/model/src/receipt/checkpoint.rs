@@ -20,7 +20,7 @@ pub struct Checkpoint {
     pub height: Height,
     /// The block.
     pub hash: BlockHash,
-    /// The height of the block that made its voters; below `height`, but for genesis.
+    /// The height of the block that made its voters, below `height`; 0 for those of the chain's first block.
     pub epoch: Height,
     /// Who decided it; for genesis, whom it founds.
     pub voters: Membership,
@@ -30,12 +30,13 @@ pub struct Checkpoint {
 const LABEL: &[u8] = b"\x16starling/checkpoint/v1";
 
 impl Checkpoint {
-    /// At the beginning of a chain; nothing if this is not a well-formed genesis block.
+    /// At the beginning of a chain; nothing if this is not a well-formed first block. What is below the first block of a
+    /// successor is of another chain, and takes another checkpoint.
     pub fn of_genesis(block: &Block) -> Option<Self> {
         Some(Self {
             voters: block.founded_membership()?,
             chain: block.header().chain,
-            height: Height::GENESIS,
+            height: block.height(),
             hash: block.hash(),
             epoch: Height::GENESIS,
         })

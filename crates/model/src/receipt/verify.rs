@@ -5,7 +5,7 @@ use crate::block::Header;
 use crate::certificate::{Certificate, CertificateError};
 use crate::codec::DecodeError;
 use crate::command::{Command, SealedCommand};
-use crate::id::{BlockHash, ChainId, Height, MembershipHash};
+use crate::id::{BlockHash, Boot, ChainId, Height, MembershipHash};
 use crate::membership::Membership;
 use crate::roster::RosterChange;
 use crate::signature::Signatures;
@@ -257,13 +257,14 @@ impl Receipt {
         Ok(())
     }
 
-    /// Genesis has no certificate and needs none: it is decided if it is the block that is trusted, as the walk has
-    /// checked.
+    /// The first block of a chain has no certificate and needs none: it is decided if it is the block that is trusted,
+    /// as the walk has checked.
     fn check_decided(&self, walk: &Walk<'_>, hash: BlockHash) -> Result<(), ReceiptError> {
         let height = self.header.height;
         match &self.certificate {
             Some(certificate) => walk.decided(&self.header, hash, certificate),
             None if height == Height::GENESIS => Ok(()),
+            None if height == walk.trust.height && self.header.proposer.boot == Boot(0) => Ok(()),
             None => Err(ReceiptError::Uncertified { height }),
         }
     }
