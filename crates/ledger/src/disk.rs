@@ -38,7 +38,13 @@ pub trait Storage: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Puts a whole file into that folder, in place of one of the same name, and flushes it. However this ends, the
+    /// The ledger of the chain before, in the folder [`predecessor::FOLDER`](crate::predecessor::FOLDER); nothing if
+    /// there is none.
+    fn predecessor(&self) -> Option<Arc<dyn Storage>> {
+        None
+    }
+
+    /// Puts a whole file into the folder of segments, in place of one of the same name, and flushes it. However this ends, the
     /// old file is there, or the new one, all of it. On any thread, while the log is being written.
     ///
     /// # Errors

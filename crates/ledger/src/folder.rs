@@ -4,11 +4,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::Block;
 
 use crate::disk::Storage;
 use crate::format::file_number;
+use crate::predecessor;
 use crate::segment;
 use crate::segment::{SegmentError, SegmentName};
 use crate::writer::GenesisFile;
@@ -70,7 +72,8 @@ pub fn install(folder: &Path, bytes: &[u8]) -> Result<SegmentName, InstallError>
     Ok(name)
 }
 
-/// Makes a ledger that holds the genesis block and the segments that are there already, if any ([`install`]ed before).
+/// Makes a ledger that holds the chain's first block and the segments that are there already, if any ([`install`]ed
+/// before). What a successor goes on from is put into its folder `predecessor` the same way, before or after.
 /// The folder is made if it is missing; file and folder are flushed.
 ///
 /// # Errors
@@ -164,6 +167,13 @@ impl Storage for Folder {
 
     fn segments(&self) -> io::Result<Vec<String>> {
         Self::new(self.path.join(segment::FOLDER)).files()
+    }
+
+    fn predecessor(&self) -> Option<Arc<dyn Storage>> {
+        let folder = self.path.join(predecessor::FOLDER);
+        folder
+            .is_dir()
+            .then(|| Arc::new(Self::new(folder)) as Arc<dyn Storage>)
     }
 
     fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -9,7 +9,7 @@ use model::{
 };
 
 use crate::disk::Storage;
-use crate::reader::ReadError;
+use crate::reader::{ReadError, Reader};
 use crate::sealed::{Sealed, Segment};
 
 /// A run of bytes in the log and its checksum.
@@ -49,7 +49,7 @@ impl Entry {
     }
 }
 
-/// What the genesis block says.
+/// What the chain's first block says.
 #[derive(Debug)]
 pub(crate) struct Foundation {
     pub(crate) chain: ChainId,
@@ -204,13 +204,14 @@ impl Index {
 
     /// Where a height is; nothing if it is not decided here.
     pub(crate) fn find(&self, height: Height) -> Option<Source> {
-        if height > self.tip.0 {
+        let first = self.sealed.base();
+        if height > self.tip.0 || height < first {
             return None;
         }
         if let Some(decided) = self.recent.get(&height) {
             return Some(Source::Memory(decided.clone()));
         }
-        if height == Height::GENESIS {
+        if height == first {
             return Some(Source::Log(self.genesis));
         }
         if let Some(entry) = self.logged(height) {
@@ -305,14 +306,22 @@ impl Index {
 pub(crate) struct Shared {
     pub(crate) foundation: Foundation,
     pub(crate) storage: Arc<dyn Storage>,
+    /// The chain that this one goes on from.
+    pub(crate) predecessor: Option<Reader>,
     index: RwLock<Index>,
 }
 
 impl Shared {
-    pub(crate) fn new(foundation: Foundation, storage: Arc<dyn Storage>, index: Index) -> Self {
+    pub(crate) fn new(
+        foundation: Foundation,
+        storage: Arc<dyn Storage>,
+        index: Index,
+        predecessor: Option<Reader>,
+    ) -> Self {
         Self {
             foundation,
             storage,
+            predecessor,
             index: RwLock::new(index),
         }
     }
@@ -329,7 +338,8 @@ impl Shared {
 
     /// Who belonged to the cluster when a height was decided.
     pub(crate) fn roster_deciding(&self, height: Height) -> Result<Arc<Roster>, ReadError> {
-        if height == Height::GENESIS {
+        let first = self.foundation.genesis.height();
+        if height == first {
             return Ok(self.foundation.roster.clone());
         }
         let (known, sealed) = {
@@ -342,7 +352,7 @@ impl Shared {
         let (below, segment) = sealed.ok_or(ReadError::Missing { height })?;
         let (top, roster) = match below {
             Some(below) => (below.name.to(), below.roster.clone()),
-            None => (Height::GENESIS, self.foundation.roster.clone()),
+            None => (first, self.foundation.roster.clone()),
         };
         segment.roster_deciding(&*self.storage, (top, roster), height)
     }

@@ -8,6 +8,7 @@ use model::{BlockHash, Boot, Decided, Encode, Height, LogSeq, Nonce, Record, Sig
 use crate::disk::{Disk, Write};
 use crate::format::FileHeader;
 use crate::index::{Entry, Place, Shared};
+use crate::predecessor;
 use crate::reader::{ReadError, Reader};
 use crate::record::{Meta, block_of, wants_body};
 use crate::recovery::{OpenError, Recovered, Recovery, recover};
@@ -61,6 +62,7 @@ impl<D: Disk> Ledger<D> {
         let (boot, nonce) = replay.incarnation();
         let vote = replay.read_vote(&*storage)?;
         let floor = replay.floor;
+        let predecessor = predecessor::open(&*storage, &replay.foundation.genesis)?;
         let (foundation, index, bodies) = replay.into_parts();
         let (height, _) = index.tip();
         let base = position.number;
@@ -70,7 +72,7 @@ impl<D: Disk> Ledger<D> {
             nonce: Nonce([0; 16]),
             origin: None,
         };
-        let shared = Arc::new(Shared::new(foundation, storage, index));
+        let shared = Arc::new(Shared::new(foundation, storage, index, predecessor));
         let tip = Reader::new(shared.clone())
             .block(height)?
             .expect("the tip is decided");

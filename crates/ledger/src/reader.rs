@@ -68,9 +68,22 @@ impl Reader {
         self.shared.foundation.chain
     }
 
-    /// The block at height 0.
+    /// The chain's first block: at height 0, or right above what it goes on from.
     pub fn genesis(&self) -> &Arc<Block> {
         &self.shared.foundation.genesis
+    }
+
+    /// The chain that this one goes on from, if it does.
+    pub fn predecessor(&self) -> Option<&Self> {
+        self.shared.predecessor.as_ref()
+    }
+
+    /// Of the chain to which a height belongs.
+    fn of(&self, height: Height) -> &Self {
+        match self.predecessor() {
+            Some(before) if height < self.genesis().height() => before.of(height),
+            _ => self,
+        }
     }
 
     /// Who belongs to the cluster, above the last decided block.
@@ -83,7 +96,7 @@ impl Reader {
     /// # Errors
     /// A [`ReadError`] if a segment has to be read for that and cannot be.
     pub fn roster_deciding(&self, height: Height) -> Result<Arc<Roster>, ReadError> {
-        self.shared.roster_deciding(height)
+        self.of(height).shared.roster_deciding(height)
     }
 
     /// Height and hash of the last decided block; its bytes may still be on their way to the disk.
@@ -93,13 +106,14 @@ impl Reader {
 
     /// The hash of a decided block; nothing if it is not decided here or cannot be read.
     pub fn hash(&self, height: Height) -> Option<BlockHash> {
-        let source = self.shared.index().find(height)?;
+        let shared = &self.of(height).shared;
+        let source = shared.index().find(height)?;
         match source {
             Source::Memory(decided) => Some(decided.block.hash()),
             Source::Log(entry) => Some(entry.hash),
             Source::Segment(segment) if segment.name.to() == height => Some(segment.name.head()),
             Source::Segment(segment) => {
-                let entry = segment.entry(&*self.shared.storage, height);
+                let entry = segment.entry(&*shared.storage, height);
                 entry.ok().map(|entry| entry.hash)
             }
             Source::Missing => None,
@@ -113,7 +127,8 @@ impl Reader {
     /// A [`ReadError`] if the index of a segment cannot be read.
     pub fn since(&self, time: Timestamp) -> Result<Height, ReadError> {
         if time <= self.genesis().header().time {
-            return Ok(Height::GENESIS);
+            let before = self.predecessor().map(|before| before.since(time));
+            return before.unwrap_or(Ok(Height::GENESIS));
         }
         let (sealed, logged) = {
             let index = self.shared.index();
@@ -141,6 +156,10 @@ impl Reader {
     /// # Errors
     /// A [`ReadError`] if its bytes cannot be read, or are not those that were decided.
     pub fn block(&self, height: Height) -> Result<Option<Decided>, ReadError> {
+        self.of(height).own_block(height)
+    }
+
+    fn own_block(&self, height: Height) -> Result<Option<Decided>, ReadError> {
         let Some(source) = self.shared.index().find(height) else {
             return Ok(None);
         };

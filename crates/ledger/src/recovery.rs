@@ -14,6 +14,7 @@ use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
 use crate::format::{FIRST_RECORD, FileHeader, Kind};
 use crate::index::Foundation;
+use crate::predecessor::PredecessorError;
 use crate::reader::{ReadError, read_block};
 use crate::record::Meta;
 use crate::replay::Replay;
@@ -128,6 +129,9 @@ pub enum OpenError {
     /// A block that was just found intact cannot be read again.
     #[error("reading back a block")]
     Read(#[from] ReadError),
+    /// What the chain goes on from cannot be used.
+    #[error(transparent)]
+    Predecessor(#[from] PredecessorError),
     /// The disk said no.
     #[error("opening the ledger: {file}")]
     Io {
@@ -163,7 +167,7 @@ impl From<ScanError> for OpenError {
 pub struct Recovered {
     /// The chain.
     pub chain: ChainId,
-    /// The block at height 0.
+    /// The chain's first block.
     pub genesis: Arc<Block>,
     /// Who belongs to the cluster above the tip.
     pub roster: Arc<Roster>,
@@ -433,7 +437,8 @@ fn found(
             let body = record
                 .body
                 .ok_or_else(|| damaged("the record has no block"))?;
-            let genesis = read_block(storage, Height::GENESIS, body.place, body.hash)?;
+            let height = height_of(&record.meta);
+            let genesis = read_block(storage, height, body.place, body.hash)?;
             let foundation = Foundation::of(Arc::new(genesis), body.place);
             let foundation = foundation.ok_or_else(|| damaged("it does not found a chain"))?;
             if scanner.chain() != Some(foundation.chain) {

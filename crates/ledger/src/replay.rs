@@ -52,7 +52,7 @@ impl Replay {
     pub(crate) fn new(foundation: Foundation, sealed: Sealed) -> Self {
         let genesis = &foundation.genesis;
         let tip = Tip {
-            height: Height::GENESIS,
+            height: genesis.height(),
             hash: genesis.hash(),
             time: genesis.header().time,
         };
@@ -63,14 +63,14 @@ impl Replay {
             rosters: Rosters::above(sealed.top(), roster.clone()),
             foundation,
             sealed,
-            first: Height::GENESIS.next(),
+            first: tip.height.next(),
             entries: Vec::new(),
             tip,
             before: None,
             boot: Boot(0),
             nonce: None,
             vote: None,
-            floor: Height::GENESIS,
+            floor: tip.height,
             lost: false,
             bodies: BTreeMap::new(),
         }

@@ -161,8 +161,10 @@ impl Segment {
 }
 
 /// The segments of a ledger that can be used, by height.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sealed {
+    /// The height of the chain's first block, which is in none.
+    base: Height,
     /// Ascending. One may begin below the end of the one before, and ends above it.
     segments: Vec<Arc<Segment>>,
     pub(crate) damaged: Vec<DamagedSegment>,
@@ -173,7 +175,12 @@ pub(crate) struct Sealed {
 impl Sealed {
     /// Reads the frames of all segments.
     pub(crate) fn read(storage: &dyn Storage, foundation: &Foundation) -> Result<Self, ScanError> {
-        let mut sealed = Self::default();
+        let mut sealed = Self {
+            base: foundation.genesis.height(),
+            segments: Vec::new(),
+            damaged: Vec::new(),
+            named: Height::GENESIS,
+        };
         for name in names(storage)? {
             sealed.named = sealed.named.max(name.to());
             if name.to() <= sealed.top() {
@@ -215,7 +222,7 @@ impl Sealed {
         let genesis = &foundation.genesis;
         let (top, head, time) = match self.segments.last() {
             Some(last) => (last.name.to(), last.name.head(), last.last),
-            None => (Height::GENESIS, genesis.hash(), genesis.header().time),
+            None => (genesis.height(), genesis.hash(), genesis.header().time),
         };
         let fits = if name.from() > top.next() {
             true
@@ -237,9 +244,14 @@ impl Sealed {
         }
     }
 
-    /// The highest height in a usable segment; genesis if there is none.
+    /// The height of the chain's first block.
+    pub(crate) fn base(&self) -> Height {
+        self.base
+    }
+
+    /// The highest height in a usable segment; that of the first block if there is none.
     pub(crate) fn top(&self) -> Height {
-        self.last().map_or(Height::GENESIS, |last| last.name.to())
+        self.last().map_or(self.base, |last| last.name.to())
     }
 
     /// The segment that reaches highest.
@@ -258,9 +270,9 @@ impl Sealed {
         self.segments.get(at).filter(|s| s.name.holds(height))
     }
 
-    /// The lowest height above genesis that is in no segment.
+    /// The lowest height above the first block that is in no segment.
     pub(crate) fn first_missing(&self) -> Height {
-        let mut next = Height::GENESIS.next();
+        let mut next = self.base.next();
         for segment in &self.segments {
             if segment.name.from() > next {
                 break;
@@ -273,11 +285,11 @@ impl Sealed {
     /// Up to where there is no height missing, the newest segment not counted.
     pub(crate) fn covered_twice(&self) -> Height {
         let mut ends = self.segments.iter().rev().map(|segment| segment.name.to());
-        let second = ends.nth(1).unwrap_or(Height::GENESIS);
+        let second = ends.nth(1).unwrap_or(self.base);
         if self.first_missing() > second {
             second
         } else {
-            Height::GENESIS
+            self.base
         }
     }
 

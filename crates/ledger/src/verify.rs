@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{BlockHash, Decided, Header, Height, Roster, Signatures};
+use model::{BlockHash, Decided, Header, Height, Predecessor, Roster, Signatures};
 
 use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
@@ -43,6 +43,39 @@ impl VerifyReport {
     /// Whether nothing is wrong.
     pub fn ok(&self) -> bool {
         self.faults.is_empty()
+    }
+
+    /// The chain before is missing.
+    fn lacking(named: &Predecessor) -> Self {
+        Self {
+            from: named.height,
+            to: named.height,
+            head: None,
+            blocks: 0,
+            commands: 0,
+            faults: vec![Fault {
+                height: named.height,
+                what: "the chain before is missing".to_owned(),
+            }],
+            notes: Vec::new(),
+        }
+    }
+
+    /// Takes in what was found of the chain before.
+    fn stand_on(&mut self, mut below: Self, named: &Predecessor) {
+        if below.ok() && (below.to, below.head) != (named.height, Some(named.hash)) {
+            below.faults.push(Fault {
+                height: named.height,
+                what: "the chain before does not end with the block that this one goes on from"
+                    .to_owned(),
+            });
+        }
+        self.from = below.from;
+        self.blocks += below.blocks;
+        self.commands += below.commands;
+        below.faults.append(&mut self.faults);
+        below.notes.append(&mut self.notes);
+        (self.faults, self.notes) = (below.faults, below.notes);
     }
 }
 
@@ -85,14 +118,16 @@ pub fn verify_storage(
     survey.close();
     let Survey {
         blocks,
+        first,
         faults,
         notes,
         ..
     } = survey;
-    let foundation = read_foundation(storage, &files, blocks.get(&Height::GENESIS))?;
+    let genesis = first.and_then(|first| Some((first, blocks.get(&first)?)));
+    let foundation = read_foundation(storage, &files, genesis)?;
     let sealed = Sealed::read(storage, &foundation)?;
-    let roster = Some(foundation.roster.clone());
-    let mut check = Check::new(storage, &foundation, signatures, (Height::GENESIS, roster));
+    let start = (foundation.genesis.height(), Some(foundation.roster.clone()));
+    let mut check = Check::new(storage, &foundation, signatures, start);
     check.report.faults = faults;
     check.report.notes = notes;
     check.chain(&blocks, &sealed);
@@ -103,13 +138,21 @@ pub fn verify_storage(
             check.spare(name, &sealed);
         }
     }
-    Ok(check.finish())
+    let mut report = check.finish();
+    if let Some(named) = foundation.genesis.predecessor() {
+        let below = match storage.predecessor() {
+            Some(before) => verify_storage(&*before, signatures)?,
+            None => VerifyReport::lacking(&named),
+        };
+        report.stand_on(below, &named);
+    }
+    Ok(report)
 }
 
 fn read_foundation(
     storage: &dyn Storage,
     files: &[LogFile],
-    genesis: Option<&Entry>,
+    genesis: Option<(Height, &Entry)>,
 ) -> Result<Foundation, OpenError> {
     let file = files
         .first()
@@ -121,8 +164,8 @@ fn read_foundation(
         height: Height::GENESIS,
         what,
     };
-    let entry = genesis.ok_or_else(|| damaged("no intact genesis record"))?;
-    let block = read_block(storage, Height::GENESIS, entry.body, entry.hash)?;
+    let (height, entry) = genesis.ok_or_else(|| damaged("no intact genesis record"))?;
+    let block = read_block(storage, height, entry.body, entry.hash)?;
     Foundation::of(Arc::new(block), entry.body).ok_or_else(|| damaged("it does not found a chain"))
 }
 
@@ -131,6 +174,8 @@ struct Survey<'a> {
     scanner: Scanner<'a>,
     files: &'a [LogFile],
     blocks: BTreeMap<Height, Entry>,
+    /// Where the chain begins.
+    first: Option<Height>,
     bodies: BTreeMap<BlockHash, (Header, Place)>,
     /// The highest height in the name of a segment.
     named: Height,
@@ -155,6 +200,7 @@ impl<'a> Survey<'a> {
             scanner: Scanner::new(storage, files),
             files,
             blocks: BTreeMap::new(),
+            first: None,
             bodies: BTreeMap::new(),
             named,
             base,
@@ -241,7 +287,10 @@ impl<'a> Survey<'a> {
                 .insert(body.hash, (body.header.clone(), body.place));
         }
         let (height, hash, certificate) = match found.meta {
-            Meta::Genesis { height, hash } => (height, hash, None),
+            Meta::Genesis { height, hash } => {
+                self.first.get_or_insert(height);
+                (height, hash, None)
+            }
             Meta::Decided(certificate) => {
                 (certificate.height, certificate.hash, Some(found.meta_place))
             }
@@ -330,10 +379,11 @@ impl<'a> Check<'a> {
         for damaged in &sealed.damaged {
             self.fault_in(damaged.name, damaged.name.from(), &damaged.what);
         }
-        let mut next = Height::GENESIS;
+        let first = self.foundation.genesis.height();
+        let mut next = first;
         for segment in sealed.all() {
             let below = segment.name.from().previous();
-            next = self.logged(blocks, next, below.unwrap_or(Height::GENESIS));
+            next = self.logged(blocks, next, below.unwrap_or(first));
             self.gap(next, segment.name.from());
             let known = next <= segment.name.from();
             self.segment(segment.name, known);
@@ -540,6 +590,27 @@ impl Reader {
     /// Checks the blocks `from` to `to` of a ledger in use, both included and `to` at most the tip: checksums, links,
     /// Merkle roots and certificates. Blocks that are not yet on the disk are taken from memory.
     pub fn verify(&self, from: Height, to: Height, signatures: &dyn Signatures) -> VerifyReport {
+        let first = self.genesis().height();
+        let (Some(before), Some(last)) = (self.predecessor(), first.previous()) else {
+            return self.verify_own(from, to, signatures);
+        };
+        if from >= first {
+            return self.verify_own(from, to, signatures);
+        }
+        let below = before.verify(from, to.min(last), signatures);
+        if to < first {
+            return below;
+        }
+        let mut report = self.verify_own(first, to, signatures);
+        // What it was opened with is the block that this one goes on from.
+        report.from = below.from;
+        report.blocks += below.blocks;
+        report.commands += below.commands;
+        report.faults.splice(0..0, below.faults);
+        report
+    }
+
+    fn verify_own(&self, from: Height, to: Height, signatures: &dyn Signatures) -> VerifyReport {
         let foundation = self.foundation();
         let storage = &**self.storage();
         let roster = self.roster_deciding(from);
@@ -549,7 +620,10 @@ impl Reader {
             let what = format!("who decided it is not known: {}", describe(&error));
             check.report.faults.push(Fault { height: from, what });
         }
-        if let Some(Ok(Some(below))) = from.previous().map(|below| self.block(below)) {
+        let below = from
+            .previous()
+            .filter(|_| from > foundation.genesis.height());
+        if let Some(Ok(Some(below))) = below.map(|below| self.block(below)) {
             check.below = Some((below.block.header().clone(), below.block.hash()));
         }
         let within = |name: &SegmentName| name.from() <= to && name.to() >= from;

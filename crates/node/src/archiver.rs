@@ -217,7 +217,7 @@ impl Archiver {
         let coverage = self.archive.coverage().await?;
         let names = coverage.copies.keys().map(|copy| copy.name);
         self.held = names.filter(|name| coverage.holds(*name)).collect();
-        let height = coverage.height(Height::GENESIS);
+        let height = coverage.height(self.reader.genesis().height());
         self.tell.send_modify(|status| status.height = height);
         self.listed = Some(Instant::now());
         Ok(())

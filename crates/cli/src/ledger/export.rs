@@ -68,9 +68,15 @@ impl Export {
             });
             return Ok(output::object(&object)?);
         }
-        let (height, hash) = (top.height, top.hash);
+        if segments.reader.predecessor().is_some() {
+            output::note(&format!(
+                "The chain goes on from another one, which is not in this export: export the ledger in {} too.",
+                self.folder.join(ledger::predecessor::FOLDER).display()
+            ));
+        }
+        let (first, height, hash) = (segments.reader.genesis().height(), top.height, top.hash);
         Ok(output::line(&format!(
-            "exported heights 0 to {height} {hash} into {place}"
+            "exported heights {first} to {height} {hash} into {place}"
         ))?)
     }
 }
@@ -104,8 +110,8 @@ impl Segments {
                 }
             }
         }
-        let route = coverage.route(Height::GENESIS, &std::collections::BTreeSet::new());
         let below = Below::genesis(reader.genesis()).context("the genesis block founds nothing")?;
+        let route = coverage.route(below.height, &std::collections::BTreeSet::new());
         Ok(Self {
             folder,
             sealed: route.into_iter().rev().map(|copy| copy.name).collect(),

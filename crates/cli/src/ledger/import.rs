@@ -95,7 +95,7 @@ impl Import {
         // Last: a folder without it is no ledger, and the same import goes on where it was.
         flush(&segments)?;
         ledger::create_in(&self.into, &genesis).context("making the ledger")?;
-        self.report(&taken)
+        self.report(&taken, &genesis)
     }
 
     fn check_folder(&self) -> Result<(), Failure> {
@@ -120,9 +120,17 @@ impl Import {
         Ok(taken)
     }
 
-    fn report(&self, taken: &Taken) -> Result<(), Failure> {
+    fn report(&self, taken: &Taken, genesis: &Block) -> Result<(), Failure> {
         for fault in &taken.faults {
             output::note(&format!("{}: {}", fault.object, fault.what));
+        }
+        if let Some(before) = genesis.predecessor() {
+            output::note(&format!(
+                "It goes on from height {} of chain {}: import that one into {} before a node starts on it.",
+                before.height,
+                before.chain,
+                self.into.join(ledger::predecessor::FOLDER).display()
+            ));
         }
         let (height, hash) = (taken.top.height, taken.top.hash);
         if self.format.json {
@@ -133,7 +141,8 @@ impl Import {
             }))?;
         } else {
             let folder = self.into.display();
-            output::line(&format!("heights 0 to {height} {hash} proved, in {folder}"))?;
+            let first = genesis.height();
+            output::line(&format!("heights {first} to {height} {hash} proved, in {folder}"))?;
         }
         if taken.faults.is_empty() {
             Ok(())
@@ -161,10 +170,10 @@ pub(super) async fn verify(from: &str, origin: &Origin) -> Result<Value, Failure
     }
     Ok(json!({
         "export": source.archive.store().place(),
-        "from": 0,
+        "from": genesis.height().0,
         "to": taken.top.height.0,
         "head": taken.top.hash.to_string(),
-        "blocks": taken.top.height.0 + 1,
+        "blocks": taken.top.height.0 - genesis.height().0 + 1,
         "commands": taken.commands + u64::from(genesis.header().commands),
         "ok": taken.faults.is_empty(),
         "faults": faults(&taken.faults),

@@ -26,6 +26,21 @@ impl Builder {
         }
     }
 
+    /// The height of the next block.
+    pub(crate) fn next(&self) -> Height {
+        self.links.below.height.next()
+    }
+
+    /// What is known of the chain up to the last block taken.
+    pub(crate) fn below(&self) -> &Below {
+        &self.links.below
+    }
+
+    /// How many bytes the blocks taken are.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Takes the next block.
     pub(crate) fn push(&mut self, decided: &Decided) -> Result<(), SegmentError> {
         self.links.push(decided)?;

@@ -77,7 +77,7 @@ pub(crate) fn removal(node: NodeId) -> SealedCommand {
     }))
 }
 
-fn sealed(payload: Payload) -> SealedCommand {
+pub(crate) fn sealed(payload: Payload) -> SealedCommand {
     let command = Command {
         library: LibraryId::home(),
         actor: TokenId([1; 8]),

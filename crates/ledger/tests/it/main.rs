@@ -18,3 +18,4 @@ mod python;
 mod random_crashes;
 mod segment_files;
 mod segments;
+mod successor;

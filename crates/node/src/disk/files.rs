@@ -124,6 +124,13 @@ impl Storage for Files {
         Folder::new(&self.folder).segments()
     }
 
+    fn predecessor(&self) -> Option<Arc<dyn Storage>> {
+        let folder = self.folder.join(ledger::predecessor::FOLDER);
+        folder
+            .is_dir()
+            .then(|| Arc::new(Self::new(folder)) as Arc<dyn Storage>)
+    }
+
     fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         Folder::new(&self.folder).store_segment(name, bytes)?;
         self.opened().remove(&format!("{FOLDER}/{name}"));
