@@ -1,7 +1,9 @@
-//! `starling cluster`: makes a cluster's folders, looks at a running one, and adds and removes nodes.
+//! `starling cluster`: makes a cluster's folders, looks at a running one, adds and removes nodes, and goes on with what
+//! survives.
 
 mod invite;
 mod join;
+mod recover;
 mod remove;
 
 use std::path::PathBuf;
@@ -26,6 +28,8 @@ pub(crate) enum Cluster {
     Status(Status),
     /// Take a node out of the cluster
     Remove(remove::Remove),
+    /// Go on with what survives when most voters are lost for good, as another chain
+    Recover(recover::Recover),
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,6 +74,7 @@ impl Cluster {
             Self::Join(join) => join.run().await,
             Self::Status(status) => status.run().await,
             Self::Remove(remove) => remove.run().await,
+            Self::Recover(recover) => recover.run(),
         }
     }
 }

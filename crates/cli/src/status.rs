@@ -45,6 +45,15 @@ fn print(cluster: &Value) -> std::io::Result<()> {
         cell("/agreement/height"),
         cell("/agreement/hash")
     ))?;
+    if !at(cluster, "/recovered").is_null() {
+        output::line(&format!(
+            "recovered  at {} above height {} of chain {}. {}",
+            cell("/recovered/time"),
+            cell("/recovered/height"),
+            cell("/recovered/chainId"),
+            cell("/recovered/note")
+        ))?;
+    }
     output::line(&format!("quorum     {} nodes{writes}", cell("/quorum")))?;
     output::line(&format!(
         "survives   {} of the ledger, {} of the files' bytes\n",

@@ -5,13 +5,17 @@
 //! asked to admit the node. If that is interrupted anywhere, doing the same again goes on with the folder that is
 //! there: the key in it is the node, and a node that was admitted is told so again.
 //!
+//! If the chain goes on from another one ([`ledger::predecessor`]), that one's blocks are fetched then, too.
+//!
 //! Peers ask for nothing but the key, so the node's certificate is signed by itself. People's browsers and programs ask
 //! for the cluster's authority. Its key is on no node, so HTTPS needs that key once, or a certificate of one's own.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use ledger::Folder;
 use model::codec::{Decode as _, DecodeError};
 use model::{Block, ChainId, Height, NodeId};
 
@@ -22,7 +26,11 @@ use crate::init::{
     write_https, write_rest,
 };
 use crate::invitation::Invitation;
-use crate::peer::{AskError, Host};
+use crate::peer::{AskError, Host, TakeError};
+
+/// By then every member has seen that the newcomer belongs to the cluster.
+const SEEN_WITHIN: Duration = Duration::from_secs(20);
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -118,6 +126,12 @@ pub enum JoinError {
     /// No member did what was asked.
     #[error("asking the cluster")]
     Ask(#[from] AskError),
+    /// The chain before cannot be had.
+    #[error("fetching the chain that this one goes on from")]
+    Heritage(#[source] TakeError),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] ledger::OpenError),
 }
 
 impl JoinError {
@@ -126,6 +140,7 @@ impl JoinError {
         matches!(
             self,
             Self::Ask(AskError::Unreachable { .. } | AskError::Later { .. })
+                | Self::Heritage(TakeError::Refused { .. })
         )
     }
 }
@@ -155,6 +170,8 @@ pub async fn join(plan: &JoinPlan) -> Result<Joined, JoinError> {
         host.join(&proof, &config.name, &addresses).await
     })
     .await?;
+    // Only a member is given it.
+    inherit(plan, &identity, &config.ledger_folder()).await?;
     Ok(Joined {
         chain: identity.chain(),
         id: identity.node(),
@@ -199,6 +216,67 @@ async fn ask<T>(
         }
     }
     Err(last.into())
+}
+
+/// Fetches the ledger of the chain before, if the chain goes on from one and it is not there yet.
+async fn inherit(plan: &JoinPlan, identity: &Identity, ledger: &Path) -> Result<(), JoinError> {
+    let first = ledger::read_genesis(&Folder::new(ledger))?;
+    let place = ledger.join(ledger::predecessor::FOLDER);
+    if first.predecessor().is_none() || place.exists() {
+        return Ok(());
+    }
+    let unfinished = ledger.join("predecessor.unfinished");
+    let started = Instant::now();
+    loop {
+        let error = match take_from_anybody(plan, identity, &unfinished).await {
+            Ok(()) => break,
+            Err(error) => error,
+        };
+        let soon = matches!(error, TakeError::Refused { soon: true, .. });
+        if !soon || started.elapsed() > SEEN_WITHIN {
+            return Err(JoinError::Heritage(error));
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+    fs::rename(&unfinished, &place).map_err(|source| InitError::Write {
+        path: place.clone(),
+        source,
+    })?;
+    flush_folder(ledger)?;
+    let report = ledger::verify(ledger, &identity.key().signatures())?;
+    let Some(fault) = report.faults.into_iter().next() else {
+        return Ok(());
+    };
+    // Somebody else may have the right one, next time.
+    let _ = fs::remove_dir_all(&place);
+    Err(JoinError::Heritage(TakeError::Wrong {
+        height: fault.height,
+        what: fault.what,
+    }))
+}
+
+async fn take_from_anybody(
+    plan: &JoinPlan,
+    identity: &Identity,
+    folder: &Path,
+) -> Result<(), TakeError> {
+    let mut last = None;
+    for (member, addresses) in &plan.invitation.members {
+        if folder.exists() {
+            // What an earlier attempt left.
+            let _ = fs::remove_dir_all(folder);
+        }
+        let at = (member.id, &*addresses.peer);
+        match crate::peer::take(identity, at, folder).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| TakeError::Refused {
+        address: "nobody".to_owned(),
+        detail: "the invite names no member to ask".to_owned(),
+        soon: false,
+    }))
 }
 
 async fn make(plan: &JoinPlan) -> Result<(), JoinError> {

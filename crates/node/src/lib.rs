@@ -5,7 +5,8 @@
 //! programs, [`peer`] for the other members. The node takes no protocol decision.
 //!
 //! [`serve()`] runs a node from its configuration until it is told to stop. It never creates a ledger: only
-//! [`init`] does, for a new cluster, and [`join`], for a node that an [`invitation`] lets in.
+//! [`init`] does, for a new cluster, [`join`], for a node that an [`invitation`] lets in, and [`recover`], for what survives
+//! of a cluster.
 
 mod acquaintances;
 mod admission;
@@ -22,6 +23,7 @@ pub mod join;
 pub mod logging;
 mod metrics;
 pub mod peer;
+pub mod recover;
 pub mod replica_thread;
 mod sealer;
 mod serve;

@@ -366,6 +366,7 @@ async fn start_peers(
         peers: acquaintances::of(replica.roster(), &config.members),
         joining,
         blobs: blobs.clone(),
+        predecessor: config.ledger_folder().join(ledger::predecessor::FOLDER),
     };
     let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;
     Ok(peers)

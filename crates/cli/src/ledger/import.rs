@@ -142,7 +142,9 @@ impl Import {
         } else {
             let folder = self.into.display();
             let first = genesis.height();
-            output::line(&format!("heights {first} to {height} {hash} proved, in {folder}"))?;
+            output::line(&format!(
+                "heights {first} to {height} {hash} proved, in {folder}"
+            ))?;
         }
         if taken.faults.is_empty() {
             Ok(())

@@ -25,6 +25,7 @@ mod full_disk;
 mod membership;
 mod operations;
 mod receipts;
+mod recovery;
 mod rolling_restart;
 mod torture;
 mod uploads;

@@ -6,6 +6,7 @@ use ::ledger::Reader;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use catalogue::time::format_timestamp;
 use consensus::{PeerStatus, Phase, StopReason};
 use model::{Height, NodeId, Roster, Timestamp};
 use replica::Status;
@@ -41,8 +42,43 @@ struct Cluster {
     agreement: Agreement,
     /// Where sealed segments of the ledger go, and how far that is; null if there is no such place.
     archive: Option<Archive>,
+    /// What the chain goes on from, if a quorum was lost for good and the cluster was recovered.
+    recovered: Option<Recovery>,
     /// All voters in ring order, then learners, then who has left.
     nodes: Vec<Node>,
+}
+
+/// A quorum was lost for good, and an operator went on with what survived.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ClusterRecovery)]
+struct Recovery {
+    /// The chain before.
+    chain_id: String,
+    /// Its last block that was kept.
+    height: u64,
+    /// That block.
+    hash: String,
+    /// When the operator did so.
+    time: String,
+    /// How many commands were carried over that may not have been decided.
+    carried: u32,
+    /// What may have been lost.
+    note: String,
+}
+
+impl Recovery {
+    fn of(reader: &Reader) -> Option<Self> {
+        let before = reader.genesis().predecessor()?;
+        Some(Self {
+            chain_id: before.chain.to_string(),
+            height: before.height.0,
+            hash: before.hash.to_string(),
+            time: format_timestamp(before.recovered_at),
+            carried: before.carried,
+            note: before.note,
+        })
+    }
 }
 
 /// The ledger's archive, as this node sees it.
@@ -211,6 +247,7 @@ impl<'a> View<'a> {
             },
             agreement: self.agreement(),
             archive: self.api.app.archive.as_ref().map(|one| self.archive(one)),
+            recovered: Recovery::of(self.reader),
             nodes: self.nodes(),
         }
     }

@@ -141,12 +141,24 @@ fn from(call: &mut Call) -> Result<Height, Problem> {
     Ok(Height(from))
 }
 
+/// Where the chain begins that a height belongs to.
+fn chain_of(reader: &Reader, height: Height) -> Height {
+    let first = reader.genesis().height();
+    match reader.predecessor() {
+        Some(before) if height < first => chain_of(before, height),
+        _ => first,
+    }
+}
+
 async fn receipt(
     call: &Call,
     position: Position,
     from: Height,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
+    // Heights below the chain's first block are of the chain before, and a receipt is of one chain.
+    let first = chain_of(call.api.app.replica.reader(), position.height);
+    let from = from.max(first);
     let receipt = build(&call.api, move |chain| Receipt::of(chain, position, from)).await?;
     call.reflects(position.height);
     Ok(answer(headers, &receipt, ReceiptDocument::of))
@@ -213,6 +225,14 @@ async fn consistency(
     if to > tip {
         let detail = format!("the last block is at height {tip}");
         return Err(Problem::parameter("to", detail));
+    }
+    let reader = api.app.replica.reader();
+    let first = chain_of(reader, to);
+    if Height(from) < first && to >= first {
+        let detail = format!(
+            "a height from {first} on: there the cluster was recovered, and what is below is of another chain"
+        );
+        return Err(Problem::parameter("from", detail));
     }
     let proof = build(&api, move |chain| {
         Consistency::between(chain, Height(from), to)

@@ -218,7 +218,7 @@ impl Host {
         })?;
         Ok(Self {
             address: address.to_owned(),
-            client: JoiningClient::new(channel),
+            client: JoiningClient::new(channel).max_decoding_message_size(wire::FRAME_BYTES_MAX),
         })
     }
 

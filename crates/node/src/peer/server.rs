@@ -1,6 +1,7 @@
 //! Who may connect, and what they may ask.
 
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,7 +25,10 @@ use tonic::{Request, Response, Status, Streaming};
 use super::directory::{Directory, Standing};
 use super::generated::joining_server::JoiningServer;
 use super::generated::peer_server::{Peer, PeerServer};
-use super::generated::{Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, Frame};
+use super::generated::{
+    Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, Frame, PredecessorRequest,
+};
+use super::heritage;
 use super::inbox::{self, Inbound, Interruption};
 use super::joining::{self, JoinCall, Reception};
 use super::refusals::Refusals;
@@ -64,6 +68,8 @@ pub(super) struct Server {
     pub(super) joining: mpsc::Sender<JoinCall>,
     pub(super) refusals: Arc<Refusals>,
     pub(super) shutdown: CancellationToken,
+    /// Where the ledger of the chain before is, if there is one.
+    pub(super) predecessor: PathBuf,
 }
 
 impl Server {
@@ -99,6 +105,7 @@ impl Server {
             directory: self.directory,
             refusals: self.refusals,
             shutdown: self.shutdown,
+            predecessor: self.predecessor,
         };
         let service = PeerServer::new(service).max_decoding_message_size(wire::FRAME_BYTES_MAX);
         // Before a byte of what a stranger wants is read.
@@ -281,6 +288,7 @@ struct Service {
     directory: Arc<Directory>,
     refusals: Arc<Refusals>,
     shutdown: CancellationToken,
+    predecessor: PathBuf,
 }
 
 impl Service {
@@ -369,6 +377,20 @@ impl Peer for Service {
     ) -> Result<Response<BlobPresence>, Status> {
         let from = self.member(&request)?;
         let work = self.storage.has(request.into_inner());
+        self.until_shutdown(from, work).await
+    }
+
+    type GetPredecessorStream = heritage::Pieces;
+
+    async fn get_predecessor(
+        &self,
+        request: Request<PredecessorRequest>,
+    ) -> Result<Response<Self::GetPredecessorStream>, Status> {
+        let from = self.member(&request)?;
+        let work = async {
+            wire::check_chain(self.chain, &request.into_inner().chain_id)?;
+            Ok(heritage::give(self.predecessor.clone()).await?)
+        };
         self.until_shutdown(from, work).await
     }
 }

@@ -43,6 +43,7 @@ impl Node {
                 peers: config.clone(),
                 joining: mpsc::channel(1).0,
                 blobs: store.clone(),
+                predecessor: folder.path().join("predecessor"),
             },
             Arc::new(move |from, message| {
                 // The test may have ended.

@@ -21,8 +21,11 @@ pub(super) const QUERY_MAX: usize = 1000;
 /// Why something that arrived is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("it belongs to another chain")]
-    ForeignChain,
+    #[error(
+        "it belongs to chain {theirs}, this node to chain {ours}: one of the two was left behind when its cluster was \
+         recovered, or they are of different clusters"
+    )]
+    ForeignChain { theirs: ChainId, ours: ChainId },
     #[error("a message of {0} bytes is too large")]
     MessageTooLarge(usize),
     #[error("a message is malformed: {0}")]
@@ -44,7 +47,7 @@ pub(super) enum Refusal {
 impl From<&Refusal> for Status {
     fn from(refusal: &Refusal) -> Self {
         let code = match refusal {
-            Refusal::ForeignChain => Code::FailedPrecondition,
+            Refusal::ForeignChain { .. } => Code::FailedPrecondition,
             _ => Code::InvalidArgument,
         };
         Self::new(code, refusal.to_string())
@@ -55,10 +58,13 @@ pub(super) fn chain_bytes(chain: ChainId) -> Bytes {
     Bytes::copy_from_slice(chain.as_bytes())
 }
 
-fn check_chain(ours: ChainId, theirs: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_chain(ours: ChainId, theirs: &[u8]) -> Result<(), Refusal> {
     match <[u8; 16]>::try_from(theirs) {
         Ok(theirs) if ChainId(theirs) == ours => Ok(()),
-        Ok(_) => Err(Refusal::ForeignChain),
+        Ok(theirs) => Err(Refusal::ForeignChain {
+            theirs: ChainId(theirs),
+            ours,
+        }),
         Err(_) => Err(Refusal::Id(theirs.len())),
     }
 }
