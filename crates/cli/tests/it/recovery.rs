@@ -229,7 +229,8 @@ async fn one_survivor_of_three_goes_on_with_everything_and_takes_new_nodes() {
     cluster.spawn(1);
     until_logged(&cluster, 1, "left behind").await;
     until_logged(&cluster, 0, "left behind").await;
-    assert!(!cluster.api(1).is_ready().await);
+    let refused = cluster.api(1).waiting(1).append("left behind", None).await;
+    assert!(refused.is_err());
     assert_eq!(cluster.seen(0, "n2").await["role"], "former");
 }
 
