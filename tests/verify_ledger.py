@@ -176,18 +176,25 @@ class Membership:
         self.quorum = len(voters) - (len(voters) - 1) // 2
 
     @staticmethod
-    def founded(genesis):
-        if genesis.height != 0 or genesis.parent is not None or not genesis.commands:
-            raise Fault("the first block is not a genesis block")
-        if genesis.commands[0] is None:
-            raise Fault("the genesis command is erased")
-        cursor = payload(genesis.commands[0])
-        if cursor.number(1) != 0:
+    def founded(first):
+        """The voters of a chain's first block, and the block of the chain before that it goes on from, if it does."""
+        if not first.commands or first.commands[0] is None:
+            raise Fault("the first block does not say who votes")
+        cursor = payload(first.commands[0])
+        tag = cursor.number(1)
+        if tag != (0 if first.height == 0 else 15):
             raise Fault("the first command does not found a chain")
         membership = Membership([member(cursor) for _ in range(cursor.number(4))], 0)
-        if membership.hash != genesis.membership:
-            raise Fault("the genesis block's membership is not that of its voters")
-        return membership
+        if membership.hash != first.membership:
+            raise Fault("the first block's membership is not that of its voters")
+        if tag == 0:
+            if first.parent is not None:
+                raise Fault("the first block is not a genesis block")
+            return membership, None
+        chain, height, digest = cursor.take(16), cursor.number(8), cursor.take(32)
+        if (height + 1, digest) != (first.height, first.parent) or chain == first.chain:
+            raise Fault("the first block does not stand above the one that it names")
+        return membership, (chain, height, digest)
 
     def after(self, block, named):
         """The voters above a block, if the next header names them: those of before, or those that a command of the block
@@ -748,7 +755,7 @@ def chain_of(files, paths):
     if genesis is None:
         return
     yield genesis
-    following, hashes, waiting = 1, {}, None
+    following, hashes, waiting = genesis[0].height + 1, {}, None
 
     def logged(end):
         """The next blocks of the log below a height; those that are sealed must be the same."""
@@ -811,7 +818,8 @@ def check_link(block, below, membership):
         raise Fault("the block is not later than the one below")
 
 
-def verify(folder, options):
+def verify(folder, options, chain=None):
+    """The last block of a ledger, and how many commands it holds with all that it goes on from."""
     paths = sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{8}\.log", path.name))
     if not paths or int(paths[0].stem) != 0:
         raise Fault(f"{folder} holds no ledger")
@@ -820,9 +828,13 @@ def verify(folder, options):
     for block, certificate in chain_of(files, segment_paths(folder)):
         try:
             if below is None:
-                membership = Membership.founded(block)
-                if options.chain and block.chain.hex() != options.chain:
+                membership, before = Membership.founded(block)
+                if chain and block.chain.hex() != chain:
                     raise Fault(f"the chain is {block.chain.hex()}")
+                if before:
+                    last, commands = verify(folder / "predecessor", options)
+                    if (last.chain, last.height, last.hash) != before:
+                        raise Fault("the chain before does not end with the block that this one goes on from")
             else:
                 membership = membership.after(below, block.membership)
                 check_link(block, below, membership)
@@ -843,7 +855,7 @@ def verify(folder, options):
                 certificate.check(below.chain, membership)
             except Fault as fault:
                 raise Fault(f"height {certificate.height}: {fault}") from None
-    print(f"height={below.height} hash={below.hash.hex()} blocks={below.height + 1} commands={commands} ok")
+    return below, commands
 
 
 def selection(text):
@@ -860,10 +872,11 @@ def main():
     parser.add_argument("--chain", help="the chain id expected, in hexadecimal")
     options = parser.parse_args()
     try:
-        verify(options.folder, options)
+        last, commands = verify(options.folder, options, options.chain)
     except (Fault, OSError) as fault:
         print(f"fault: {fault}", file=sys.stderr)
         sys.exit(1)
+    print(f"height={last.height} hash={last.hash.hex()} blocks={last.height + 1} commands={commands} ok")
 
 
 if __name__ == "__main__":

@@ -586,10 +586,17 @@ impl Engine {
         }
         self.note_reported_tip(from, beacon.tip);
         self.catch_up.batch_ended(from, self.now.instant);
-        // Nobody tells an outsider what happens; from this it learns that there is more of the chain.
-        if self.is_outsider_behind(from) {
+        // Nobody tells an outsider what happens; from this it learns that there is more of the chain, and one that was
+        // removed, that it need not hand it out any more.
+        if self.is_outsider_behind(from) || (self.role() == Role::Voter && self.is_outsider(from)) {
             self.send_beacon(from);
         }
+    }
+
+    fn is_outsider(&self, node: NodeId) -> bool {
+        self.peers
+            .get(node)
+            .is_some_and(|peer| peer.role == Role::Outsider)
     }
 
     fn is_outsider_behind(&self, node: NodeId) -> bool {

@@ -14,6 +14,7 @@ pub mod archiver;
 pub mod catalogue_thread;
 pub mod config;
 pub mod disk;
+mod farewell;
 mod faults;
 pub mod http;
 pub mod identity;

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::peer::{JoinCall, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
 use crate::sealer::Sealer;
-use crate::{acquaintances, admission, disk, http, identity, peer};
+use crate::{acquaintances, admission, disk, farewell, http, identity, peer};
 
 /// What the HTTP layer works with. Cheap to clone.
 #[derive(Clone)]
@@ -154,6 +154,7 @@ pub async fn serve(
     let (inlet, outlet) = replica_thread::channel(metrics.replica());
     let opening = Opening::new(faults.clock_offset_ms);
     let (replica, feeder) = open_replica(&config, &identity, faults, &inlet, &opening, &metrics)?;
+    let removed = removed_at(&replica, &identity);
     let (joining, join_calls) = mpsc::channel(peer::WAITING_MAX);
     let peers = start_peers(&config, &identity, &blobs, &inlet, &replica, joining).await?;
     let tip = replica.tip();
@@ -171,6 +172,12 @@ pub async fn serve(
     let sealer = Sealer::start(reader).map_err(ServeError::System)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
+    let goodbye = farewell::said(running.handle.clone(), removed);
+    let gone = removed.map(|height| ServeError::Removed {
+        name: config.name.clone(),
+        height,
+        folder: config.folder.clone(),
+    });
     let links = peers.clone();
     let closing = CancellationToken::new();
     let reader = running.handle.reader().clone();
@@ -191,7 +198,7 @@ pub async fn serve(
         running.give_turn_away();
         closing.cancel();
     };
-    serve_until(shutdown, server, drain).await;
+    serve_until(first_of(shutdown, goodbye), server, drain).await;
     let threads = move || {
         drop(sealer);
         running.stop();
@@ -201,7 +208,14 @@ pub async fn serve(
     ended.unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
     links.shutdown().await;
     info!("stopped");
-    Ok(())
+    gone.map_or(Ok(()), Err)
+}
+
+async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::select! {
+        () = one => {}
+        () = other => {}
+    }
 }
 
 /// Serves until it is time to stop, and then what is under way.
@@ -304,7 +318,6 @@ fn open_replica(
         return Err(error.into());
     }
     feeder.flush()?;
-    refuse_removed(&replica, settings, identity)?;
     for repair in &replica.found().repaired {
         warn!(
             ?repair,
@@ -330,20 +343,10 @@ fn start_archiver(
     config.archive_url.as_ref().map(start).transpose()
 }
 
-/// A node that was removed serves nothing more. One that was pruned for its silence comes back by itself.
-fn refuse_removed(
-    replica: &Replica<FileDisk>,
-    settings: &NodeConfig,
-    identity: &Identity,
-) -> Result<(), ServeError> {
-    match replica.roster().former().get(&identity.node()) {
-        Some(left) if left.reason == Reason::Asked => Err(ServeError::Removed {
-            name: left.name.clone(),
-            height: left.height,
-            folder: settings.folder.clone(),
-        }),
-        _ => Ok(()),
-    }
+/// The block that removed this node, if an administrator did. One that was pruned for its silence comes back by itself.
+fn removed_at(replica: &Replica<FileDisk>, identity: &Identity) -> Option<Height> {
+    let left = replica.roster().former().get(&identity.node())?;
+    (left.reason == Reason::Asked).then_some(left.height)
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), ServeError> {

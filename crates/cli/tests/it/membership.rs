@@ -122,6 +122,39 @@ async fn a_removed_node_says_so_and_does_not_start_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removed_node_hands_out_the_block_that_removed_it() {
+    let setup = Setup {
+        proxied: true,
+        ..Setup::default()
+    };
+    let mut cluster = Cluster::start_with(3, setup).await;
+    cluster.until_heads_equal().await;
+    // n1 does not hear of it: n2 and n3 remove n3, and n2 goes down.
+    cluster.isolate(0);
+    let path = "/cluster/members/n3";
+    until("n3 is removed", async || {
+        let api = cluster.api(1);
+        let request = api.request(Method::DELETE, path);
+        api.send(request).await.success()
+    })
+    .await;
+    cluster.until_role(2, "n3", "former").await;
+    cluster.kill(1);
+    cluster.stop(2).await;
+    cluster.heal(0);
+    let before = cluster.seen(0, "n3").await;
+    assert_eq!(before["role"], "voter", "n1 cannot know");
+    cluster.spawn(2);
+    cluster.until_role(0, "n3", "former").await;
+    // It is one of two voters now, and the other is down: n3 waits for that one.
+    let refused = cluster.api(2).get("/files").await;
+    refused.expect(503, "removed");
+    cluster.restart(1).await;
+    assert_eq!(cluster.ended(2).await, Some(7));
+    cluster.until_writable().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dead_nodes_are_pruned_and_come_back_by_themselves() {
     let mut cluster = Cluster::start_with(5, dying()).await;
     cluster.kill(3);

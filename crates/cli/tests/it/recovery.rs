@@ -1,10 +1,11 @@
 //! A quorum is lost for good, and what survives goes on as a chain of its own.
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::agreement::verified;
 use crate::api::Position;
 use crate::harness::{Cluster, json, run, starling, stderr, succeed, until};
 
@@ -139,6 +140,11 @@ async fn one_survivor_of_three_goes_on_with_everything_and_takes_new_nodes() {
         (&0.into(), &(height + 1).into(), &true.into())
     );
 
+    // The program that shares no code with the node reads on in the chain before, too.
+    let (verdict, records) = verified(&cluster, 0);
+    assert!(verdict.ends_with("ok"), "{verdict}");
+    assert!(old.iter().all(|(place, text)| records.get(place) == Some(text)));
+
     cluster.restart(0).await;
     cluster.until_writable().await;
     for (place, text) in &old {
@@ -217,6 +223,13 @@ async fn one_survivor_of_three_goes_on_with_everything_and_takes_new_nodes() {
     );
     let (first, at) = (cluster.scratch().join("first"), (height + 1).to_string());
     fetch(&cluster, &["checkpoint", "--height", &at], &first);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/check_receipt.py");
+    let python = |trust: &Path| {
+        let mut command = Command::new("python3");
+        command.arg(script).arg(&receipt).arg(trust);
+        run(command).status.code()
+    };
+    assert_eq!((python(&first), python(&genesis)), (Some(0), Some(1)));
     assert_eq!(
         check(&first).status.code(),
         Some(0),
