@@ -262,6 +262,7 @@ fn roster_changes() -> Vec<RosterChange> {
             addresses: addresses.clone(),
         },
         RosterChange::Dismiss { node },
+        RosterChange::Withdraw { invite },
         RosterChange::Move { node, addresses },
         RosterChange::Hearing {
             witness: node,

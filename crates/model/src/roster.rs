@@ -75,6 +75,11 @@ pub enum RosterChange {
         /// Whether it has heard nothing for too long.
         silent: bool,
     },
+    /// An invite that nobody has used is good no longer.
+    Withdraw {
+        /// Its public half.
+        invite: TokenId,
+    },
 }
 
 codec_enum!(RosterChange, "roster change" {
@@ -84,6 +89,7 @@ codec_enum!(RosterChange, "roster change" {
     3 => Dismiss { node },
     4 => Move { node, addresses },
     5 => Hearing { witness, about, at, silent },
+    6 => Withdraw { invite },
 });
 
 impl RosterChange {
@@ -96,6 +102,7 @@ impl RosterChange {
             Self::Dismiss { .. } => "dismissMember",
             Self::Move { .. } => "moveMember",
             Self::Hearing { .. } => "stateHearing",
+            Self::Withdraw { .. } => "withdrawInvite",
         }
     }
 }
@@ -434,6 +441,10 @@ impl Roster {
                 at,
                 silent,
             } => self.hear(witness, about, Hearing { at, silent }),
+            RosterChange::Withdraw { invite } => {
+                // Whoever was admitted with it may still ask for the answer.
+                self.invites.retain(|id, known| *id != invite || known.used);
+            }
         }
     }
 

@@ -1,8 +1,11 @@
-//! `starling cluster invite`: one word, with which one new node can join.
+//! `starling cluster invite`: one word, with which one new node can join; the list of those that are good, and withdrawing
+//! one.
 
 use std::time::Duration;
 
 use node::config::duration;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Body, Call, Client};
@@ -31,6 +34,15 @@ pub(crate) struct Invite {
     #[arg(long, env = "STARLING_INVITE_LIST", conflicts_with_all = ["learner", "expires"])]
     list: bool,
 
+    /// Withdraw an invite that nobody has used, by its id (see --list), instead of making one
+    #[arg(
+        long,
+        env = "STARLING_INVITE_WITHDRAW",
+        value_name = "ID",
+        conflicts_with_all = ["learner", "expires", "list"]
+    )]
+    withdraw: Option<String>,
+
     #[command(flatten)]
     connection: Connection,
 
@@ -43,6 +55,12 @@ impl Invite {
         let client = Client::new(&self.connection)?;
         if self.list {
             return self.print_all(&client).await;
+        }
+        if let Some(id) = &self.withdraw {
+            let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+            let call = Call::new(Method::DELETE, format!("/cluster/invites/{id}"));
+            client.call(&call).await?;
+            return Ok(());
         }
         let body = json!({ "votes": !self.learner, "expiresIn": self.expires.as_secs() });
         let made: Value = client

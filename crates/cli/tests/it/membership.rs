@@ -268,6 +268,22 @@ async fn an_invite_is_good_once_and_for_one_name() {
     })
     .await;
 
+    let invite = cluster.invite(&[]);
+    let list = cluster.client(["cluster", "invite", "--list", "--json"]);
+    let all = crate::harness::json_lines(&succeed(list));
+    let id = |used: bool| {
+        let found = all.iter().find(|invite| invite["used"] == used);
+        found.expect("one of each")["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned()
+    };
+    succeed(cluster.client(["cluster", "invite", "--withdraw", &id(false)]));
+    refused(&cluster, "n4", &invite, 1, "not known");
+    let withdrawn = |id: &str| run(cluster.client(["cluster", "invite", "--withdraw", id]));
+    assert_eq!(withdrawn(&id(false)).status.code(), Some(3), "it is gone");
+    assert_eq!(withdrawn(&id(true)).status.code(), Some(1), "it was used");
+
     let invite = cluster.invite(&["--expires", "1s"]);
     until("the invite has expired", async || {
         let list = cluster.client(["cluster", "invite", "--list", "--json"]);

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use catalogue::time::format_timestamp;
-use model::{Digest, Payload, RosterChange, limits, roster};
+use model::{Digest, Payload, RosterChange, TokenId, limits, roster};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +19,7 @@ use utoipa_axum::routes;
 use super::call::MayAdmin;
 use super::json::{Faults, Node};
 use super::limits::JSON_BYTES_MAX;
-use super::problem::{Code, JsonProblems, Problem, ReadProblems};
+use super::problem::{Code, ItemProblems, JsonProblems, Problem, ReadProblems, WriteProblems};
 use super::reply::{self, Page};
 use super::tokens::Drawn;
 use super::{Api, body, json};
@@ -28,7 +29,9 @@ use crate::invitation::{Invitation, hosts};
 const LIFE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(list, create))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(withdraw))
 }
 
 /// An invite to be made.
@@ -147,6 +150,45 @@ async fn create(
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// Withdraw an invite
+///
+/// Nobody is let in with it from the next height on. 409 `refused`: it was used; remove the node instead.
+#[utoipa::path(
+    delete, path = "/api/v1/cluster/invites/{id}", operation_id = "withdrawInvite", tag = "node",
+    params(
+        ("id" = String, Path, description = "The invite's public half"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Taken and not needed: withdrawing twice is withdrawing"),
+    ),
+    responses((status = 204, description = "Withdrawn"), WriteProblems, ItemProblems),
+)]
+async fn withdraw(
+    MayAdmin(mut call): MayAdmin,
+    Path(id): Path<String>,
+    State(api): State<Arc<Api>>,
+) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let missing = || Problem::not_found("invite");
+    let id: TokenId = id.parse().map_err(|_| missing())?;
+    let known = api.app.replica.roster().invite(id).map(|known| known.used);
+    if known.ok_or_else(missing)? {
+        return Err(used());
+    }
+    let payload = Payload::Roster(RosterChange::Withdraw { invite: id });
+    let deadline = Instant::now() + call.patience();
+    call.decide_unkeyed(deadline, payload).await?;
+    call.reflects(api.app.replica.tip());
+    match api.app.replica.roster().invite(id) {
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+        // Somebody was quicker.
+        Some(_) => Err(used()),
+    }
+}
+
+fn used() -> Problem {
+    let detail = "a node was admitted with this invite: remove the node instead";
+    Problem::new(Code::Refused, detail)
 }
 
 impl Api {

@@ -108,6 +108,9 @@ impl Roll {
                 }
             }
             RosterChange::Move { .. } => {}
+            RosterChange::Withdraw { invite } => {
+                self.open_invites.remove(&invite);
+            }
             RosterChange::Hearing {
                 witness,
                 about,
