@@ -109,7 +109,7 @@ pub fn start(
         status,
     };
     let archiver = Archiver {
-        archive: Archive::new(store, identity.chain()),
+        archive: Archive::new(store, reader.chain()),
         key: identity.key().clone(),
         segments: folder.join(segment::FOLDER),
         spare: folder.join("archive.spare"),

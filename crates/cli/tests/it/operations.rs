@@ -14,7 +14,13 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_of_dashboard_and_alerts_is_shown_and_every_metric_shown_is_documented() {
-    let cluster = Cluster::start(3).await;
+    let store = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("file://{}", store.path().display());
+    let setup = Setup {
+        environment: vec![("STARLING_ARCHIVE_URL", url)],
+        ..Setup::default()
+    };
+    let cluster = Cluster::start_with(3, setup).await;
     let added = cluster
         .api(1)
         .upload("a.txt", b"some text", &json!({}))

@@ -19,6 +19,7 @@ pub(crate) fn scrape(app: &App) -> Vec<MetricFamily> {
     taking_part(&mut families, &status);
     agreement(&mut families, &status);
     peers(&mut families, app, &status);
+    archive(&mut families, app, &status);
     disk_room(&mut families, &app.config.folder);
     process::scrape(&mut families);
     families.0
@@ -337,6 +338,33 @@ fn borrowed<'a>(labels: &'a [(&'static str, String)]) -> Labels<'a> {
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect()
+}
+
+fn archive(families: &mut Families, app: &App, status: &NodeStatus) {
+    let Some(archiver) = &app.archive else {
+        return;
+    };
+    let archive = archiver.status();
+    families.gauge(
+        "starling_archive_height",
+        "The archive holds the blocks up to this height, as this node knows.",
+        number(archive.height.0),
+    );
+    families.gauge(
+        "starling_archive_lag_blocks",
+        "Decided blocks that are not there, those that no node has sealed yet among them.",
+        number(status.replica.tip.0.saturating_sub(archive.height.0)),
+    );
+    families.gauge(
+        "starling_archive_failing",
+        "1 if the last attempt to fill the archive did not work.",
+        flag(archive.last_error.is_some()),
+    );
+    families.counter(
+        "starling_archive_segments_brought_total",
+        "Segments that this node has put there since it started.",
+        number(archive.brought),
+    );
 }
 
 fn disk_room(families: &mut Families, folder: &Path) {
