@@ -26,16 +26,22 @@ impl From<Refusal> for Interruption {
     }
 }
 
-/// Hands on every message until the stream ends. Those before one that is refused have been handed on.
+/// Hands on every message until the stream ends. Those before one that is refused have been handed on. A message of a
+/// kind that is not known is passed over: it comes from a newer program, in an upgrade of one node after the other, and
+/// whoever sends it has to live with nodes that do not know it.
 pub(super) async fn receive(
     mut frames: Streaming<Frame>,
     chain: ChainId,
     from: NodeId,
     inbound: &Inbound,
+    passed_over: &(dyn Fn(&Refusal) + Send + Sync),
 ) -> Result<(), Interruption> {
     while let Some(frame) = frames.message().await.map_err(interruption)? {
         for message in wire::messages(chain, &frame)? {
-            inbound(from, message?);
+            match message {
+                Err(newer @ Refusal::UnknownMessage(_)) => passed_over(&newer),
+                message => inbound(from, message?),
+            }
         }
     }
     Ok(())

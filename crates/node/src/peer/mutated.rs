@@ -76,7 +76,7 @@ async fn deliver(body: &[u8]) -> (Vec<Message>, Result<(), Interruption>) {
     let inbound = Arc::new(Mutex::new(Vec::new()));
     let sink = inbound.clone();
     let take = move |_: NodeId, message: Message| sink.lock().unwrap().push(message);
-    let ended = inbox::receive(call(body), CHAIN, PEER, &take).await;
+    let ended = inbox::receive(call(body), CHAIN, PEER, &take, &|_| ()).await;
     let taken = std::mem::take(&mut *inbound.lock().unwrap());
     (taken, ended)
 }

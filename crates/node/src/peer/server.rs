@@ -340,7 +340,9 @@ impl Peer for Service {
         let stated = request.metadata().get(wire::ADDRESS);
         let stated = stated.and_then(|address| address.to_str().ok());
         let _calling = self.directory.called(from, stated);
-        let receive = inbox::receive(request.into_inner(), self.chain, from, &*self.inbound);
+        let passed_over = |refusal: &wire::Refusal| self.refusals.add(from, refusal);
+        let frames = request.into_inner();
+        let receive = inbox::receive(frames, self.chain, from, &*self.inbound, &passed_over);
         let work = async {
             match receive.await {
                 Ok(()) => Ok(Ack {}),

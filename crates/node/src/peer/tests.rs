@@ -14,6 +14,8 @@ use super::generated::{BlobChunk, Frame};
 use super::*;
 use crate::identity::{Ca, NodeKey, create_ca};
 
+mod frozen;
+
 const CHAIN: ChainId = ChainId([7; 16]);
 const OTHER_CHAIN: ChainId = ChainId([8; 16]);
 /// Longer than anything here takes, unless it is broken.
@@ -281,7 +283,7 @@ async fn another_chain_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_ends_its_stream_and_harms_nobody_else() {
     let [mut a, b, c] = cluster().await;
-    let garbage = Bytes::from_static(b"\xffgarbage");
+    let garbage = Bytes::from_static(b"\x01garbage");
     let oversized = Bytes::from(vec![0; wire::MESSAGE_BYTES_MAX + 1]);
     let enormous = Bytes::from(vec![0; wire::FRAME_BYTES_MAX + 1]);
     for (number, bad) in [garbage, oversized, enormous].into_iter().enumerate() {

@@ -28,6 +28,8 @@ pub(super) enum Refusal {
     ForeignChain { theirs: ChainId, ours: ChainId },
     #[error("a message of {0} bytes is too large")]
     MessageTooLarge(usize),
+    #[error("a message of kind {0}, which this program does not know: the peer's is newer")]
+    UnknownMessage(u64),
     #[error("a message is malformed: {0}")]
     Message(DecodeError),
     #[error("the frame cannot be read: {0}")]
@@ -87,7 +89,13 @@ fn message(bytes: &[u8]) -> Result<Message, Refusal> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(Refusal::MessageTooLarge(bytes.len()));
     }
-    Message::from_bytes(bytes).map_err(Refusal::Message)
+    Message::from_bytes(bytes).map_err(|error| match error {
+        DecodeError::Invalid {
+            what: "message",
+            value,
+        } => Refusal::UnknownMessage(value),
+        error => Refusal::Message(error),
+    })
 }
 
 /// What the first chunk of a blob says about it.
