@@ -1,6 +1,7 @@
 //! `starling cluster`: makes a cluster's folders, looks at a running one, adds and removes nodes, and goes on with what
 //! survives.
 
+mod certificate;
 mod invite;
 mod join;
 mod recover;
@@ -28,6 +29,8 @@ pub(crate) enum Cluster {
     Status(Status),
     /// Take a node out of the cluster
     Remove(remove::Remove),
+    /// Issue a new certificate for a node's HTTPS
+    Certificate(certificate::Certificate),
     /// Go on with what survives when most voters are lost for good, as another chain
     Recover(recover::Recover),
 }
@@ -74,6 +77,7 @@ impl Cluster {
             Self::Join(join) => join.run().await,
             Self::Status(status) => status.run().await,
             Self::Remove(remove) => remove.run().await,
+            Self::Certificate(certificate) => certificate.run(),
             Self::Recover(recover) => recover.run(),
         }
     }

@@ -29,7 +29,7 @@ use model::{
 use crate::config::{
     self, HttpConfig, MemberConfig, NodeConfig, PeerConfig, TlsConfig, check_name,
 };
-use crate::identity::{Ca, Identity, IssueError, NodeKey, SaveError, create_ca};
+use crate::identity::{Ca, Identity, IssueError, LoadError, NodeKey, SaveError, create_ca};
 
 /// Name of the file with the administrator's token.
 pub const TOKEN_FILE: &str = "token";
@@ -320,6 +320,69 @@ pub(crate) fn write_https(
     write_file(&certificate, &https.certificate_pem, Mode::Public)?;
     write_file(&identity.join(HTTPS_KEY), &https.key_pem, Mode::Secret)?;
     flush_folder(identity)
+}
+
+/// Why a node's certificate for HTTPS was not renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    /// The node serves plain HTTP, or with a certificate of its owner's.
+    #[error("{0} does not serve HTTPS with a certificate of the cluster's authority")]
+    NotOurs(String),
+    /// The node's identity cannot be read.
+    #[error(transparent)]
+    Identity(#[from] LoadError),
+    /// The authority's key cannot be read.
+    #[error("reading {path}")]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate cannot be made.
+    #[error("making the certificate")]
+    Issue(#[from] IssueError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] InitError),
+}
+
+/// Issues a new certificate, with a new key, for a node's HTTPS, and puts it in the place of the old one. A node that
+/// runs takes it by itself. Gives the names it is for.
+///
+/// # Errors
+/// A [`RenewError`]. The node serves with what it had then.
+pub fn renew_https(config: &NodeConfig, ca_key: &Path) -> Result<Vec<String>, RenewError> {
+    let folder = config.identity_folder();
+    let ours = folder.join(HTTPS_CERTIFICATE);
+    let tls = config.http.tls.as_ref();
+    if tls.is_none_or(|tls| tls.certificate != ours) {
+        return Err(RenewError::NotOurs(config.name.clone()));
+    }
+    let identity = Identity::load(&folder)?;
+    let key = fs::read_to_string(ca_key).map_err(|source| RenewError::Key {
+        path: ca_key.to_owned(),
+        source,
+    })?;
+    let authority = Ca::from_pem(identity.chain(), identity.ca_pem(), &key)?;
+    let names = web_names(config);
+    let https = authority.issue_https(&names)?;
+    // The key first: until both are there, what is in place is tried and refused, and the old pair stays in use.
+    for (name, text, mode) in [
+        (HTTPS_KEY, &https.key_pem, Mode::Secret),
+        (HTTPS_CERTIFICATE, &https.certificate_pem, Mode::Public),
+    ] {
+        let staged = folder.join(format!(
+            "{name}.{}",
+            Nonce(random().map_err(InitError::from)?)
+        ));
+        write_file(&staged, text, mode)?;
+        let path = folder.join(name);
+        fs::rename(&staged, &path).map_err(|source| InitError::Write { path, source })?;
+    }
+    flush_folder(&folder)?;
+    Ok(names)
 }
 
 /// Writes what a node's folder holds besides its identity, `node.toml` last.

@@ -145,7 +145,12 @@ pub async fn serve(
     let faults = Faults::from_environment()?;
     let identity = Identity::load(&config.folder.join("identity"))?;
     let blobs = blobs::Store::open(&config.folder)?;
-    let tls = config.http.tls.as_ref().map(http::load_tls).transpose()?;
+    let certificate = config.http.tls.as_ref().map(http::Certificate::load);
+    let certificate = certificate.transpose()?;
+    let tls = certificate
+        .as_ref()
+        .map(|it| it.server_config())
+        .transpose()?;
     let address = config.http.address;
     let listen = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -183,6 +188,13 @@ pub async fn serve(
     let reader = running.handle.reader().clone();
     let archive = start_archiver(&config, &identity, reader, &closing)?;
     follow_members(&config, &running.handle, &peers, join_calls, &closing);
+    if let Some(certificate) = certificate {
+        tokio::spawn(
+            closing
+                .clone()
+                .run_until_cancelled_owned(certificate.follow()),
+        );
+    }
     let app = App {
         config,
         replica: running.handle.clone(),
@@ -336,11 +348,20 @@ fn start_archiver(
     reader: ledger::Reader,
     closing: &CancellationToken,
 ) -> Result<Option<ArchiverHandle>, archive::OpenError> {
-    let start = |url: &String| {
-        let (folder, closing) = (config.ledger_folder(), closing.clone());
-        archiver::start(url, identity, folder, reader, closing)
+    let Some(url) = &config.archive_url else {
+        return Ok(None);
     };
-    config.archive_url.as_ref().map(start).transpose()
+    let start = |reader, folder| archiver::start(url, identity, folder, reader, closing.clone());
+    let folder = config.ledger_folder();
+    let own = start(reader.clone(), folder.clone())?;
+    // What the chain goes on from was perhaps never archived, or not all of it.
+    let (mut before, mut folder) = (reader.predecessor(), folder);
+    while let Some(reader) = before {
+        folder.push(ledger::predecessor::FOLDER);
+        start(reader.clone(), folder.clone())?;
+        before = reader.predecessor();
+    }
+    Ok(Some(own))
 }
 
 /// The block that removed this node, if an administrator did. One that was pruned for its silence comes back by itself.

@@ -109,8 +109,10 @@ async fn https_is_trusted_through_the_clusters_authority() {
     init.arg(&out);
     let created = json(&succeed(init));
     let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
-    let mut serve = starling(["serve", "--config", &text(&created["nodes"][0]["config"])])
-        .stderr(std::process::Stdio::null())
+    let log = folder.path().join("log");
+    let config = text(&created["nodes"][0]["config"]);
+    let mut serve = starling(["serve", "--config", &config])
+        .stderr(std::fs::File::create(&log).expect("a file"))
         .spawn()
         .expect("a process");
     let status = |more: &[&str]| {
@@ -140,6 +142,17 @@ async fn https_is_trusted_through_the_clusters_authority() {
         Some(0),
         "the system does not know the authority"
     );
+    // A new certificate is taken without a restart.
+    let mut renew = starling(["cluster", "certificate", "--config", &config, "--ca-key"]);
+    renew.arg(out.join("ca/ca-key.pem"));
+    assert!(succeed(renew).contains("127.0.0.1"));
+    until("it has the new certificate", async || {
+        let log = std::fs::read_to_string(&log).expect("a log");
+        log.contains("a new certificate").then_some(())
+    })
+    .await;
+    let renewed = status(&["--ca", &ca]);
+    assert_eq!(renewed.status.code(), Some(0), "{}", stderr(&renewed));
     send_signal(serve.id(), "TERM");
     assert!(serve.wait().expect("watched").success());
 }

@@ -143,7 +143,10 @@ async fn one_survivor_of_three_goes_on_with_everything_and_takes_new_nodes() {
     // The program that shares no code with the node reads on in the chain before, too.
     let (verdict, records) = verified(&cluster, 0);
     assert!(verdict.ends_with("ok"), "{verdict}");
-    assert!(old.iter().all(|(place, text)| records.get(place) == Some(text)));
+    assert!(
+        old.iter()
+            .all(|(place, text)| records.get(place) == Some(text))
+    );
 
     cluster.restart(0).await;
     cluster.until_writable().await;

@@ -46,6 +46,7 @@ mod reply;
 mod schema;
 mod search;
 mod server;
+mod tls;
 mod tokens;
 mod upload;
 mod uploads;
@@ -78,7 +79,7 @@ use self::watch::Watched;
 use crate::App;
 
 pub use self::problem::{Code, Fault};
-pub use self::server::{TlsError, load_tls};
+pub use self::tls::{Certificate, TlsError};
 
 const STARLING_NODE: HeaderName = HeaderName::from_static("starling-node");
 const STARLING_HEIGHT: HeaderName = HeaderName::from_static("starling-height");

@@ -7,10 +7,7 @@
 //! requests under way may finish.
 
 use std::convert::Infallible;
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,8 +21,6 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -35,7 +30,6 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::metrics::Remote;
-use crate::config::TlsConfig;
 
 /// Connections at one time; further ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 4096;
@@ -57,87 +51,6 @@ const FIRST_REQUEST: Duration = Duration::from_millis(500);
 const LAST_CALLS_POLL: Duration = Duration::from_millis(10);
 /// When the system gives no connection (out of file descriptors, say), the next try waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Why HTTPS cannot be offered.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("reading {path}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("{path} holds no {what} in PEM")]
-    Pem {
-        /// Which.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-        /// What the parser says.
-        #[source]
-        source: rustls_pki_types::pem::Error,
-    },
-    /// Key and certificate do not go together, or are of an unknown kind.
-    #[error("the certificate in {path} cannot be used")]
-    Unusable {
-        /// The certificate's file.
-        path: PathBuf,
-        /// What rustls says.
-        #[source]
-        source: rustls::Error,
-    },
-}
-
-/// Reads certificate and key for HTTPS.
-///
-/// # Errors
-/// If a file is missing, is not PEM, or the two do not go together.
-pub fn load_tls(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = certificates(&config.certificate)?;
-    let pem = read(&config.key)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::Pem {
-        path: config.key.clone(),
-        what: "private key",
-        source,
-    })?;
-    let unusable = |source| TlsError::Unusable {
-        path: config.certificate.clone(),
-        source,
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(unusable)?;
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(tls))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = read(path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let fault = |source| TlsError::Pem {
-        path: path.to_owned(),
-        what: "certificate",
-        source,
-    };
-    let chain = chain.map_err(fault)?;
-    if chain.is_empty() {
-        return Err(fault(rustls_pki_types::pem::Error::NoItemsFound));
-    }
-    Ok(chain)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
 
 /// Serves `router` until `stop` is cancelled, then lets requests under way finish for a while.
 pub(super) async fn run(
