@@ -56,8 +56,12 @@ pub struct Recovered {
     pub tip: Decided,
     /// Who belongs to the cluster above it.
     pub roster: Arc<Roster>,
-    /// The vote above it.
+    /// The vote above the highest height known to be decided.
     pub vote: Option<Vote>,
+    /// That height. Above the tip if blocks were lost that others have.
+    pub floor: Height,
+    /// Whether it was found before that the disk is older than what others have seen.
+    pub ended: bool,
 }
 
 /// How far a node is in taking part.
@@ -161,7 +165,7 @@ impl Engine {
         let on_disk = OnDisk {
             boot: me.boot,
             nonce: config.nonce,
-            tip: tip.height(),
+            tip: tip.height().max(recovered.floor),
             vote: current
                 .as_ref()
                 .or(held.as_ref())
@@ -210,7 +214,9 @@ impl Engine {
         if let Some(vote) = current {
             engine.install_vote(vote, seq);
         }
-        if engine.is_removed() {
+        if recovered.ended {
+            engine.stop(StopReason::RolledBack);
+        } else if engine.is_removed() {
             engine.stop(StopReason::Removed);
         }
         engine

@@ -23,6 +23,7 @@ const ASK_AGAIN_MAX: Duration = Duration::from_millis(500);
 pub(crate) struct OnDisk {
     pub(crate) boot: Boot,
     pub(crate) nonce: Nonce,
+    /// The highest height it knows to be decided, with its block or without.
     pub(crate) tip: Height,
     /// Height voted on and ballot promised.
     pub(crate) vote: (Height, Ballot),

@@ -129,7 +129,13 @@ impl Node {
             roster.after(&decided.block).unwrap_or(roster)
         });
         let roster = Arc::new(roster);
-        let recovered = Recovered { tip, roster, vote };
+        let recovered = Recovered {
+            floor: tip.block.height(),
+            tip,
+            roster,
+            vote,
+            ended: false,
+        };
         let engine = Engine::new(config, recovered, stage::at(clock));
         let node = Self {
             seat,

@@ -67,6 +67,8 @@ impl Listener {
             tip,
             roster,
             vote: None,
+            floor: Height::GENESIS,
+            ended: false,
         };
         Self {
             engine: Engine::new(config, recovered, now),

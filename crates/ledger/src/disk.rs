@@ -9,6 +9,13 @@ use std::sync::Arc;
 
 use model::LogSeq;
 
+/// The name of the file that says that the identity which wrote a log has ended.
+pub const ENDED: &str = "ended";
+
+/// What it says to people.
+pub const ENDED_BECAUSE: &str = "Other nodes have seen more of this node than its ledger holds: the ledger was rolled \
+back or copied. It must not vote again. Keep the folder, and let the machine join the cluster again as a new node.\n";
+
 /// The readable side of a folder of log files, and the segments in it; may be shared between threads.
 pub trait Storage: Send + Sync {
     /// The names of all files, in ascending order.
@@ -51,6 +58,14 @@ pub trait Storage: Send + Sync {
     /// If it could not be done. `Unsupported` for a storage that keeps no segments.
     fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let _ = (name, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Makes the file [`ENDED`] among those of the log and flushes it. It is never deleted.
+    ///
+    /// # Errors
+    /// If it could not be done. `Unsupported` for a storage that nobody votes from.
+    fn end(&self) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

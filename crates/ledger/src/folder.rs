@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use model::Block;
 
-use crate::disk::Storage;
+use crate::disk::{ENDED, ENDED_BECAUSE, Storage};
 use crate::format::file_number;
 use crate::predecessor;
 use crate::segment;
@@ -190,6 +190,11 @@ impl Storage for Folder {
             let _ = fs::remove_file(&unfinished);
         }
         stored.and_then(|()| flush_folder(&folder))
+    }
+
+    fn end(&self) -> io::Result<()> {
+        write_flushed(&self.path.join(ENDED), ENDED_BECAUSE.as_bytes())?;
+        flush_folder(&self.path)
     }
 
     fn retire(&self, file: &str) -> io::Result<()> {

@@ -1,11 +1,12 @@
 //! The writing side, owned by the replica.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 
 use model::{BlockHash, Boot, Decided, Encode, Height, LogSeq, Nonce, Record, Signatures};
 
-use crate::disk::{Disk, Write};
+use crate::disk::{Disk, ENDED, Storage, Write};
 use crate::format::FileHeader;
 use crate::index::{Entry, Place, Shared};
 use crate::predecessor;
@@ -59,6 +60,7 @@ impl<D: Disk> Ledger<D> {
             report,
             ends,
         } = recover(&*storage)?;
+        let ended = is_ended(&*storage)?;
         let (boot, nonce) = replay.incarnation();
         let vote = replay.read_vote(&*storage)?;
         let floor = replay.floor;
@@ -96,6 +98,8 @@ impl<D: Disk> Ledger<D> {
             nonce,
             tip,
             vote,
+            floor,
+            ended,
             report,
         };
         let ledger = Self {
@@ -240,10 +244,26 @@ impl<D: Disk> Ledger<D> {
         self.reader().block(height)
     }
 
+    /// Notes, for good, that this log was found to be older than what its node has said, so that no later start votes.
+    ///
+    /// # Errors
+    /// If the note could not be made and flushed.
+    pub fn end(&self) -> io::Result<()> {
+        self.shared.storage.end()
+    }
+
     /// A reader for other threads.
     pub fn reader(&self) -> Reader {
         Reader::new(self.shared.clone())
     }
+}
+
+fn is_ended(storage: &dyn Storage) -> Result<bool, OpenError> {
+    let files = storage.files().map_err(|source| OpenError::Io {
+        file: ENDED.to_owned(),
+        source,
+    })?;
+    Ok(files.iter().any(|file| file == ENDED))
 }
 
 impl<D> std::fmt::Debug for Ledger<D> {

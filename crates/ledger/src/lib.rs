@@ -37,7 +37,7 @@ mod verify;
 mod window;
 mod writer;
 
-pub use disk::{Completion, Disk, Storage, Write};
+pub use disk::{Completion, Disk, ENDED, ENDED_BECAUSE, Storage, Write};
 pub use folder::{CreateError, Folder, InstallError, create_in};
 pub use ledger::{Flush, Ledger};
 pub use predecessor::{KeepError, PredecessorError, keep};

@@ -180,6 +180,12 @@ pub struct Recovered {
     /// The memory of the height above the last one known to be decided. That is the height above `tip`, unless blocks
     /// were lost with the page cache: then the node must fetch them before it votes.
     pub vote: Option<Vote>,
+    /// The highest height known to be decided.
+    pub floor: Height,
+    /// Whether it was noted that the identity of this log has ended: it must not vote again ([`Ledger::end`]).
+    ///
+    /// [`Ledger::end`]: crate::Ledger::end
+    pub ended: bool,
     /// What opening found and did.
     pub report: Report,
 }

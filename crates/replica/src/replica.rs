@@ -142,6 +142,8 @@ impl<D: Disk> Replica<D> {
                 tip: recovered.tip,
                 roster: recovered.roster,
                 vote: recovered.vote,
+                floor: recovered.floor,
+                ended: recovered.ended,
             },
             now,
         );
@@ -316,7 +318,7 @@ impl<D: Disk> Replica<D> {
                     self.outputs.push_back(Output::ReadReady { id, height });
                 }
                 Effect::Voting => self.outputs.push_back(Output::Voting),
-                Effect::Stopped(reason) => self.outputs.push_back(Output::Stopped(reason)),
+                Effect::Stopped(reason) => self.stopped(reason),
                 Effect::Evidence {
                     node,
                     height,
@@ -334,6 +336,14 @@ impl<D: Disk> Replica<D> {
                 Effect::Dropped(leaves) => self.outputs.push_back(Output::Dropped(leaves)),
             }
         }
+    }
+
+    fn stopped(&mut self, reason: StopReason) {
+        if reason == StopReason::RolledBack {
+            // Whoever has told may be away when this node starts again. If it cannot be noted, that start asks anew.
+            let _ = self.ledger.end();
+        }
+        self.outputs.push_back(Output::Stopped(reason));
     }
 
     fn flush_failed(&self) -> bool {

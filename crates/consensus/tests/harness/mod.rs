@@ -204,7 +204,14 @@ impl Cluster {
             seed: u64::from(id.0[0]),
         };
         let roster = Arc::new(roster);
-        node.engine = Some(Engine::new(config, Recovered { tip, roster, vote }, now));
+        let recovered = Recovered {
+            floor: tip.block.height(),
+            tip,
+            roster,
+            vote,
+            ended: false,
+        };
+        node.engine = Some(Engine::new(config, recovered, now));
         self.carry_out(id);
     }
 

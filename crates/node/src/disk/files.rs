@@ -137,6 +137,10 @@ impl Storage for Files {
         Ok(())
     }
 
+    fn end(&self) -> io::Result<()> {
+        Folder::new(&self.folder).end()
+    }
+
     fn retire(&self, file: &str) -> io::Result<()> {
         self.remove(file)
     }
