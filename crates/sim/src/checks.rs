@@ -10,6 +10,7 @@ pub(crate) mod history;
 pub(crate) mod rights;
 pub(crate) mod roll;
 pub(crate) mod rules;
+pub(crate) mod sealed;
 pub(crate) mod votes;
 
 use std::fmt;

@@ -11,18 +11,21 @@
 
 mod file;
 mod rot;
+mod segments;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use ledger::segment::FOLDER;
 use ledger::{Disk, Storage, Write};
 use model::LogSeq;
 
 use crate::rng::{Chance, Rng};
 use file::File;
 pub(crate) use rot::Harm;
+pub(crate) use segments::Mishap;
+use storage::SimStorage;
 
 /// Durable writes kept as evidence for what may be said, before those of the latest flush.
 const EVIDENCE_BYTES: usize = 512 << 10;
@@ -76,6 +79,8 @@ pub(crate) struct Platter {
     segments: BTreeMap<String, Vec<u8>>,
     /// Files of the log whose deletion a power cut may undo.
     retired: BTreeMap<String, File>,
+    /// When the sealer is stopped halfway.
+    mishap: Option<Mishap>,
     queue: VecDeque<Write>,
     /// The writes being flushed.
     flight: Vec<Write>,
@@ -294,6 +299,7 @@ impl Platter {
         self.evidence.clear();
         self.evidence_bytes = 0;
         self.first = None;
+        self.mishap = None;
     }
 
     /// Writes the first `length` bytes of `write` to the cache.
@@ -405,56 +411,6 @@ impl Disk for SimDisk {
 
     fn submit(&mut self, write: Write) {
         lock(&self.platter).queue.push_back(write);
-    }
-}
-
-/// The readable side: what the page cache holds.
-struct SimStorage {
-    platter: Shared,
-}
-
-impl Storage for SimStorage {
-    fn files(&self) -> io::Result<Vec<String>> {
-        Ok(lock(&self.platter).files.keys().cloned().collect())
-    }
-
-    fn len(&self, file: &str) -> io::Result<u64> {
-        let platter = lock(&self.platter);
-        if let Some(segment) = platter.segments.get(file) {
-            return Ok(segment.len() as u64);
-        }
-        let found = platter.files.get(file).ok_or_else(|| missing(file))?;
-        Ok(found.len())
-    }
-
-    fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let platter = lock(&self.platter);
-        if let Some(segment) = platter.segments.get(file) {
-            return File::durable(segment.clone()).read(offset, length);
-        }
-        let found = platter.files.get(file).ok_or_else(|| missing(file))?;
-        found.read(offset, length)
-    }
-
-    fn segments(&self) -> io::Result<Vec<String>> {
-        let platter = lock(&self.platter);
-        let names = platter.segments.keys();
-        let names = names.filter_map(|path| path.strip_prefix(FOLDER)?.strip_prefix('/'));
-        Ok(names.map(str::to_owned).collect())
-    }
-
-    fn store_segment(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut platter = lock(&self.platter);
-        let path = format!("{FOLDER}/{name}");
-        platter.segments.insert(path, bytes.to_vec());
-        Ok(())
-    }
-
-    fn retire(&self, file: &str) -> io::Result<()> {
-        let mut platter = lock(&self.platter);
-        let gone = platter.files.remove(file).ok_or_else(|| missing(file))?;
-        platter.retired.insert(file.to_owned(), gone);
-        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@
 //! Not simulated: blobs, segments and the catalogue (a register per file stands for what it decides), and disks of more
 //! than a minority that lose what was flushed or cannot be read; where the members change, none does.
 
+mod archive;
 mod checks;
 mod clock;
 mod commands;
@@ -46,7 +47,7 @@ pub use commands::Kinds;
 pub use disk::SimDisk;
 pub use genesis::draw_genesis;
 pub use keys::{Scheme, draw as draw_identities};
-pub use plan::{DiskPlan, Fault, NetworkPlan, Order, Plan, WorkloadPlan};
+pub use plan::{DiskPlan, Fault, NetworkPlan, Order, Plan, SealingPlan, WorkloadPlan};
 pub use rng::{Chance, Rng};
 pub use run::{CALM, Case, EVENTS, Outcome, ParseCaseError, run};
 pub use seat::Seat;

@@ -91,6 +91,14 @@ pub(crate) enum Deed {
         via: Seat,
         errand: Errand,
     },
+    Wipe {
+        seat: Seat,
+        down: Duration,
+    },
+    RotSegment {
+        seat: Seat,
+    },
+    RotArchive,
 }
 
 impl Deed {
@@ -98,6 +106,7 @@ impl Deed {
     pub(crate) fn span(&self) -> Option<Duration> {
         match self {
             Self::Kill { down, .. }
+            | Self::Wipe { down, .. }
             | Self::PowerCut { down, .. }
             | Self::Ambush { down, .. }
             | Self::FailFlush { down, .. } => Some(*down),
@@ -112,9 +121,25 @@ impl Deed {
             }
             Self::Shutdown { notice, down, .. } => Some(*notice + *down),
             Self::Errand { .. } => Some(ERRAND_TAKES),
-            Self::RotVote { .. } | Self::RotBlock { .. } | Self::ClockJump { .. } => None,
+            Self::RotVote { .. }
+            | Self::RotBlock { .. }
+            | Self::RotSegment { .. }
+            | Self::RotArchive
+            | Self::ClockJump { .. } => None,
         }
     }
+}
+
+/// Who is who when the nemesis strikes.
+#[derive(Debug)]
+pub(crate) struct Muster {
+    /// Who has the turn.
+    pub(crate) holder: Option<Seat>,
+    pub(crate) voters: BTreeSet<Seat>,
+    /// Voters and learners.
+    pub(crate) members: BTreeSet<Seat>,
+    /// Whose disks are not to be trusted.
+    pub(crate) doubtful: BTreeSet<Seat>,
 }
 
 /// For how long a change of the members is felt.
@@ -154,7 +179,8 @@ impl Nemesis {
     }
 
     /// The next deed, perhaps against the holder of the turn; none if the fault drawn does not apply to this cluster.
-    pub(crate) fn deed(&mut self, holder: Option<Seat>) -> Option<(Fault, Deed)> {
+    pub(crate) fn deed(&mut self, muster: &Muster) -> Option<(Fault, Deed)> {
+        let holder = muster.holder;
         let fault = *self.rng.pick(&self.faults)?;
         let anybody = Seat(self.rng.index(self.nodes));
         let aimed = self.rng.chance(self.aim);
@@ -190,7 +216,7 @@ impl Nemesis {
             },
             _ => self
                 .network_deed(fault, seat, length)
-                .or_else(|| self.disk_deed(fault, seat, down, length))?,
+                .or_else(|| self.disk_deed(fault, (seat, muster), down, length))?,
         };
         Some((fault, deed))
     }
@@ -220,7 +246,7 @@ impl Nemesis {
     fn disk_deed(
         &mut self,
         fault: Fault,
-        seat: Seat,
+        (seat, muster): (Seat, &Muster),
         down: Duration,
         length: Duration,
     ) -> Option<Deed> {
@@ -232,12 +258,20 @@ impl Nemesis {
                 length,
             },
             Fault::FailedFlush => Deed::FailFlush {
-                seat: self.spoil(seat)?,
+                seat: self.spoil(seat, muster)?,
                 down,
             },
             Fault::RotVote => Deed::RotVote { seat },
             Fault::RotBlock => Deed::RotBlock {
-                seat: self.spoil(seat)?,
+                seat: self.spoil(seat, muster)?,
+            },
+            Fault::RotSegment => Deed::RotSegment {
+                seat: self.spoil(seat, muster)?,
+            },
+            Fault::RotArchive => Deed::RotArchive,
+            Fault::Wipe => Deed::Wipe {
+                seat: self.spoil(seat, muster)?,
+                down,
             },
             _ => return None,
         })
@@ -302,10 +336,16 @@ impl Nemesis {
         }
     }
 
-    fn spoil(&mut self, seat: Seat) -> Option<Seat> {
-        let minority = (self.nodes - 1) / 2;
-        if !self.spoiled.contains(&seat) && self.spoiled.len() >= minority {
-            return self.spoiled.first().copied();
+    /// A machine whose disk may be spoiled: this one, or another one if a minority of the voters are in doubt already.
+    fn spoil(&mut self, seat: Seat, muster: &Muster) -> Option<Seat> {
+        let minority = muster.voters.len().saturating_sub(1) / 2;
+        let mut doubtful: BTreeSet<Seat> = self.spoiled.union(&muster.doubtful).copied().collect();
+        doubtful.retain(|seat| muster.members.contains(seat));
+        if !muster.members.contains(&seat) {
+            return None;
+        }
+        if !doubtful.contains(&seat) && doubtful.len() >= minority {
+            return doubtful.first().copied();
         }
         self.spoiled.insert(seat);
         Some(seat)

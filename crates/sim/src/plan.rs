@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ledger::Bounds;
 use model::limits;
 
 use crate::commands::Kinds;
@@ -57,6 +58,12 @@ pub enum Fault {
     Shutdown,
     /// Members are invited, removed, replaced, and gone for long.
     Members,
+    /// A voter's disk is lost: its machine comes back as another node.
+    Wipe,
+    /// A sealed segment rots on its disk, or is cut, overwritten or gone.
+    RotSegment,
+    /// What the archive holds is damaged, cut, swapped or forged, and its listing old.
+    RotArchive,
     /// Messages are lost.
     Loss,
     /// Messages arrive twice.
@@ -69,11 +76,13 @@ pub enum Fault {
     Stall,
     /// Clocks run fast or slow.
     Drift,
+    /// Nodes seal what is decided, let go of their logs, and fill the archive.
+    Sealing,
 }
 
 impl Fault {
     /// What the nemesis does.
-    pub const DEEDS: [Self; 19] = [
+    pub const DEEDS: [Self; 22] = [
         Self::Kill,
         Self::PowerCut,
         Self::Blackout,
@@ -93,16 +102,28 @@ impl Fault {
         Self::ClockJump,
         Self::Shutdown,
         Self::Members,
+        Self::Wipe,
+        Self::RotSegment,
+        Self::RotArchive,
+    ];
+
+    /// What only happens in runs of their own kind, which are drawn apart.
+    const APART: [Self; 4] = [
+        Self::Members,
+        Self::Wipe,
+        Self::RotSegment,
+        Self::RotArchive,
     ];
 
     /// What goes on all the time.
-    pub const NOISE: [Self; 6] = [
+    pub const NOISE: [Self; 7] = [
         Self::Loss,
         Self::Duplicate,
         Self::Corrupt,
         Self::Reorder,
         Self::Stall,
         Self::Drift,
+        Self::Sealing,
     ];
 
     /// Every class.
@@ -176,6 +197,15 @@ pub struct DiskPlan {
     pub stall: Chance,
 }
 
+/// How nodes seal what is decided.
+#[derive(Debug, Clone)]
+pub struct SealingPlan {
+    /// Where segments end: far smaller than in earnest.
+    pub bounds: Bounds,
+    /// From which a node draws the time between two looks.
+    pub pause: Range<Duration>,
+}
+
 /// What clients do.
 #[derive(Debug, Clone)]
 pub struct WorkloadPlan {
@@ -226,6 +256,8 @@ pub struct Plan {
     pub network: NetworkPlan,
     /// The disks.
     pub disk: DiskPlan,
+    /// How nodes seal what is decided; none: they do not.
+    pub sealing: Option<SealingPlan>,
     /// The clients.
     pub workload: WorkloadPlan,
     /// What the nemesis may do.
@@ -281,6 +313,7 @@ impl Plan {
                 jitter: micros(200),
                 stall: Chance::NEVER,
             },
+            sealing: None,
             workload: WorkloadPlan {
                 clients: 0,
                 pause: millis(1)..millis(2),
@@ -323,7 +356,7 @@ impl Plan {
         let share = Chance::percent(u32::try_from(rng.range(10..60)).unwrap_or(50));
         let usual = Fault::DEEDS
             .into_iter()
-            .filter(|deed| *deed != Fault::Members);
+            .filter(|deed| !Fault::APART.contains(deed));
         let faults = usual.filter(|_| rng.chance(share)).collect();
         let fault_pause = rng
             .pick(&[
@@ -347,6 +380,7 @@ impl Plan {
             scheme,
             network,
             disk,
+            sealing: None,
             workload,
             faults,
             aim,
@@ -360,23 +394,48 @@ impl Plan {
     }
 
     /// In some runs the members change. Drawn apart, so that the other runs stay what they were.
-    ///
-    /// A disk that loses what was flushed is left out there: how many of them are a minority changes with the members.
     pub(crate) fn draw_changes(&mut self) {
         let mut rng = Rng::new(self.seed ^ 0x6d65_6d62_6572_7300);
         if !rng.chance(Chance::percent(40)) {
             return;
         }
         self.faults.insert(Fault::Members);
-        self.faults.remove(&Fault::FailedFlush);
-        self.faults.remove(&Fault::RotBlock);
-        self.ordeal = Chance::NEVER;
-        self.bereft = Chance::NEVER;
         self.nodes = self.nodes.min(7);
         self.spares = 1 + rng.index(4);
         self.dead_after = rng
             .chance(Chance::percent(70))
             .then(|| rng.duration(secs(3)..secs(12)));
+        if rng.chance(Chance::HALF) {
+            self.faults.insert(Fault::Wipe);
+        }
+    }
+
+    /// In some runs nodes seal what is decided, in segments so small that there are many. Drawn apart too.
+    pub(crate) fn draw_sealing(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0x7365_616c_696e_6700);
+        if !rng.chance(Chance::percent(60)) {
+            return;
+        }
+        let bytes = [700, 2_000, 6_000, 40_000];
+        let times = [millis(20), secs(1), secs(3_600)];
+        let pauses = [
+            millis(1)..millis(30),
+            millis(20)..millis(400),
+            secs(1)..secs(5),
+        ];
+        self.sealing = Some(SealingPlan {
+            bounds: Bounds {
+                bytes: rng.pick(&bytes).copied().unwrap_or(2_000),
+                time: rng.pick(&times).copied().unwrap_or(secs(1)),
+                keep: rng.pick(&[0, 1, 4, 16]).copied().unwrap_or(1),
+            },
+            pause: rng.pick(&pauses).cloned().unwrap_or(secs(1)..secs(5)),
+        });
+        for fault in [Fault::RotSegment, Fault::RotArchive] {
+            if rng.chance(Chance::HALF) {
+                self.faults.insert(fault);
+            }
+        }
     }
 }
 
@@ -389,6 +448,7 @@ impl Plan {
             Fault::Corrupt => self.network.corrupt > Chance::NEVER,
             Fault::Reorder => self.network.order == Order::Any,
             Fault::Stall => self.disk.stall > Chance::NEVER,
+            Fault::Sealing => self.sealing.is_some(),
             _ => self.drift_ppm > 0,
         });
         self.faults.iter().copied().chain(noise).collect()
@@ -405,6 +465,7 @@ impl Plan {
             Fault::Reorder => self.network.order = Order::Fifo,
             Fault::Stall => self.disk.stall = Chance::NEVER,
             Fault::Drift => self.drift_ppm = 0,
+            Fault::Sealing => self.sealing = None,
             _ => {}
         }
     }

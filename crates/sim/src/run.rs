@@ -57,6 +57,9 @@ impl Case {
         if !self.without.contains(&Fault::Members) {
             plan.draw_changes();
         }
+        if !self.without.contains(&Fault::Sealing) {
+            plan.draw_sealing();
+        }
         plan.seed ^= self.luck << 40;
         plan.nodes = self
             .nodes

@@ -10,6 +10,7 @@ mod faults;
 mod ordeal;
 mod process;
 pub(crate) mod script;
+mod sealing;
 pub(crate) mod steward;
 
 use std::cmp::Ordering;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use consensus::Message;
 use model::{Block, Height, Instant, Member, Membership, Signatures};
 
+use crate::archive::Archive;
 use crate::checks::chain::Chain;
 use crate::checks::durability::Durability;
 use crate::checks::history::History;
@@ -81,6 +83,10 @@ pub(crate) enum Event {
     Quicken(Seat),
     FreeRoom(Seat),
     Nemesis,
+    /// A node's sealer looks.
+    Seal(Seat, Life),
+    /// A machine whose disk was lost gets another identity.
+    Succeed(Seat),
 }
 
 /// An event and its time. Later ones are smaller, for the heap.
@@ -148,6 +154,11 @@ pub struct World<'a> {
     quiet_until: Instant,
     /// Machines that stay down while the others come to rest.
     absent: BTreeSet<Seat>,
+    archive: Archive,
+    /// Of its own, so that runs in which nothing is sealed stay what they were.
+    sealer: Rng,
+    /// Keys that nobody in the cluster has.
+    stranger: Arc<dyn Signatures>,
     durability: Durability,
     rights: Rights,
     trace: Trace<'a>,
@@ -163,6 +174,9 @@ impl<'a> World<'a> {
     /// The cluster of a plan, every machine about to start for the first time. Lines go to `sink`, if there is one.
     pub fn new(plan: Plan, sink: Option<Sink<'a>>) -> Self {
         let mut rng = Rng::new(plan.seed);
+        let mut sealer = Rng::new(plan.seed ^ 0x7365_616c_6572_0000);
+        let stranger = keys::draw(plan.scheme, 1, &mut sealer);
+        let (_, stranger) = stranger.into_iter().next().expect("one was drawn");
         let seats = plan.nodes + plan.spares;
         let identities = keys::draw(plan.scheme, seats, &mut rng);
         let voters = identities.iter().zip(Seat::all(plan.nodes));
@@ -197,6 +211,9 @@ impl<'a> World<'a> {
             history: History::default(),
             quiet_until: Instant::default(),
             absent: BTreeSet::new(),
+            archive: Archive::default(),
+            sealer,
+            stranger,
             durability: Durability::default(),
             rights: Rights::default(),
             trace: Trace::new(&cast, sink),
@@ -342,6 +359,8 @@ impl<'a> World<'a> {
             Event::Quicken(seat) => self.quicken(seat),
             Event::FreeRoom(seat) => self.free_room(seat),
             Event::Nemesis => self.nemesis_acts(),
+            Event::Seal(seat, life) => self.sealer_looks(seat, life),
+            Event::Succeed(seat) => self.succeed(seat),
         }
     }
 
@@ -378,6 +397,7 @@ fn held_for(event: &Event) -> Option<Seat> {
         Event::Wake(seat, _)
         | Event::Disk(seat, ..)
         | Event::Reach(seat, ..)
+        | Event::Seal(seat, _)
         | Event::End(seat, ..) => Some(*seat),
         _ => None,
     }
@@ -409,6 +429,8 @@ fn machine(
             ambush: None,
             lazy_due: false,
             spoiled: false,
+            forgetful: false,
+            wiped: false,
         },
         born: seat.0 < plan.nodes,
         contacts: Vec::new(),

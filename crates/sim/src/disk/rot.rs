@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{File, Platter};
-use crate::rng::Rng;
+use crate::rng::{Chance, Rng};
 
 /// With which every head of a record begins.
 const MAGIC: &[u8] = b"STRL";
@@ -111,13 +111,26 @@ impl Platter {
         true
     }
 
-    /// Turns a bit in these bytes, wherever they are durable; false if they are not.
+    /// Turns a bit in these bytes, in one place where they are durable; false if there is none.
     pub(crate) fn rot_bytes(&mut self, needle: &[u8], rng: &mut Rng) -> bool {
-        let found = self.files.iter().find_map(|(name, file)| {
+        let in_log = self.files.iter().find_map(|(name, file)| {
             let at = position(file.settled_bytes(), needle)?;
             Some((name.clone(), at..at + needle.len()))
         });
-        let Some((name, range)) = found else {
+        let sealed = self.segments.values_mut().find_map(|bytes| {
+            let at = position(bytes, needle)?;
+            bytes.get_mut(at..at + needle.len())
+        });
+        if let Some(block) = sealed
+            && (in_log.is_none() || rng.chance(Chance::HALF))
+        {
+            let at = rng.index(block.len());
+            if let Some(byte) = block.get_mut(at) {
+                *byte ^= 1;
+            }
+            return true;
+        }
+        let Some((name, range)) = in_log else {
             return false;
         };
         self.rot_within(&name, range, rng);

@@ -10,7 +10,7 @@ use super::{Event, Season, World};
 use crate::checks::Checked;
 use crate::disk::lock;
 use crate::machine::Life;
-use crate::nemesis::{Deed, Moment, Way};
+use crate::nemesis::{Deed, Moment, Muster, Way};
 use crate::seat::Seat;
 
 impl World<'_> {
@@ -21,8 +21,8 @@ impl World<'_> {
         if let Some(pause) = self.nemesis.pause() {
             self.schedule(pause, Event::Nemesis);
         }
-        let holder = self.turn_holder();
-        let Some((fault, deed)) = self.nemesis.deed(holder) else {
+        let muster = self.muster();
+        let Some((fault, deed)) = self.nemesis.deed(&muster) else {
             return Ok(());
         };
         self.count_fault(fault, deed.span());
@@ -91,6 +91,9 @@ impl World<'_> {
                 self.machine_mut(seat).clock.set_wall_error(microseconds);
             }
             Deed::Errand { via, errand } => return self.run_errand(via, errand),
+            Deed::Wipe { seat, down } => return self.wipe(seat, down),
+            Deed::RotSegment { seat } => self.rot_segment(seat),
+            Deed::RotArchive => self.rot_archive(),
             Deed::Shutdown { seat, notice, down } => {
                 let life = self.machine(seat).life;
                 self.schedule(notice, Event::End(seat, life, down));
@@ -109,8 +112,33 @@ impl World<'_> {
         };
         let platter = self.platter(seat);
         let rotten = lock(&platter).rot_bytes(&block.to_bytes(), &mut self.rng);
-        self.machine_mut(seat).disk.spoiled |= rotten;
+        let disk = &mut self.machine_mut(seat).disk;
+        disk.spoiled |= rotten;
+        // The last one may be taken for an end that was never finished.
+        disk.forgetful |= rotten;
         self.line(|| format!("{seat} has a rotten block at {height}: {rotten}"));
+    }
+
+    /// A segment is not what it was. Votes are not in it.
+    fn rot_segment(&mut self, seat: Seat) {
+        let platter = self.platter(seat);
+        let rotten = lock(&platter).rot_segment(&mut self.sealer);
+        if rotten.is_some() {
+            self.machine_mut(seat).disk.spoiled = true;
+            self.stats.meet("segment rotten");
+        }
+        self.line(|| format!("{seat} has a rotten segment: {rotten:?}"));
+    }
+
+    fn muster(&self) -> Muster {
+        let roster = self.chain.roster(self.chain.top());
+        let members = roster.everybody().map(|member| self.cast.seat(member.id));
+        Muster {
+            holder: self.turn_holder(),
+            voters: self.voters().into_iter().collect(),
+            members: members.collect(),
+            doubtful: self.doubtful(),
+        }
     }
 
     pub(super) fn power_fails(&mut self, seat: Seat, life: Life, down: Duration) -> Checked {

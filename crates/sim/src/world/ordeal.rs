@@ -23,14 +23,15 @@ const START: Duration = Duration::from_secs(20);
 impl World<'_> {
     /// Harms a disk, if the plan says so and the cluster is whole.
     pub(crate) fn ordeal(&mut self) -> Checked {
-        let whole = self
-            .machines
-            .iter()
-            .all(|machine| !machine.broken && !machine.disk.spoiled);
-        if !whole || self.plan.nodes < 2 || !self.rng.chance(self.plan.ordeal) {
+        let voters = self.voters();
+        let doubtful = self.doubtful();
+        let whole = !voters.iter().any(|voter| doubtful.contains(voter));
+        if !whole || voters.len() < 2 || !self.rng.chance(self.plan.ordeal) {
             return Ok(());
         }
-        let victim = Seat(self.rng.index(self.plan.nodes));
+        let Some(victim) = self.rng.pick(&voters).copied() else {
+            return Ok(());
+        };
         let harm = *self.rng.pick(&Harm::ALL).unwrap_or(&Harm::RollBack);
         self.line(|| format!("ordeal: {harm:?} of {victim}"));
         let old = lock(&self.machine(victim).platter).durable_image();
@@ -43,7 +44,11 @@ impl World<'_> {
         } else {
             lock(&platter).suffer(harm, &mut self.rng);
         }
-        self.machine_mut(victim).disk.spoiled = true;
+        self.machine_mut(victim).disk.forgetful = true;
+        if harm == Harm::Wipe && self.sealer.chance(Chance::HALF) {
+            // Somebody means well, and makes a ledger of the archive for the old identity.
+            self.fill_from_archive(victim)?;
+        }
         let image = lock(&platter).durable_image();
         let signatures = &*self.machine(victim).signatures;
         let kept = check_votes_survive(victim, image, signatures, &self.votes).is_ok();
@@ -56,7 +61,7 @@ impl World<'_> {
             (false, false) => "loss found by the start-up check",
         });
         self.absent = BTreeSet::from([victim]);
-        if self.plan.nodes > 2 {
+        if voters.len() > 2 {
             self.kill(victim);
             self.write_through_others(victim, CALM)?;
         }
@@ -66,8 +71,10 @@ impl World<'_> {
     /// A few writes, so that everybody has more than it had.
     fn write_through_others(&mut self, victim: Seat, limit: Duration) -> Checked {
         for _ in 0..3 {
-            for seat in Seat::all(self.plan.nodes).filter(|seat| *seat != victim) {
-                self.write(seat);
+            for seat in self.voters() {
+                if seat != victim {
+                    self.write(seat);
+                }
             }
             self.converge(limit)?;
         }
@@ -89,15 +96,14 @@ impl World<'_> {
 
     /// Who stays away while the others come to rest: fewer than would take the quorum.
     pub(super) fn draw_absent(&mut self) -> BTreeSet<Seat> {
-        let doubtful = |world: &Self, seat| {
-            let machine = world.machine(seat);
-            machine.broken || machine.disk.spoiled
-        };
-        let sound: Vec<Seat> = Seat::all(self.plan.nodes)
-            .filter(|seat| !doubtful(self, *seat))
+        let (voters, doubtful) = (self.voters(), self.doubtful());
+        let sound: Vec<Seat> = voters
+            .iter()
+            .filter(|seat| !doubtful.contains(seat))
+            .copied()
             .collect();
-        let minority = (self.plan.nodes - 1) / 2;
-        let spare = minority.saturating_sub(self.plan.nodes - sound.len());
+        let minority = (voters.len() - 1) / 2;
+        let spare = minority.saturating_sub(voters.len() - sound.len());
         if !self.rng.chance(self.plan.bereft) {
             return BTreeSet::new();
         }

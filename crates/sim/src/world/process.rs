@@ -69,7 +69,7 @@ impl World<'_> {
             Ok(replica) => replica,
             Err(error) => {
                 machine.broken = true;
-                let excused = machine.disk.spoiled;
+                let excused = machine.disk.is_doubtful();
                 self.stats.meet("disk refused at start");
                 self.line(|| format!("{seat} cannot start: {error}"));
                 return ensure(excused, "check_disk_opens", || {
@@ -77,9 +77,13 @@ impl World<'_> {
                 });
             }
         };
+        let wiped = self.machine(seat).disk.wiped;
+        ensure(!wiped, "check_a_lost_ledger_is_not_made_anew", || {
+            format!("{seat} starts on a disk that holds no ledger")
+        })?;
         self.note_found(replica.found());
         let status = replica.status(reading.instant);
-        if !self.machine(seat).disk.spoiled {
+        if !self.machine(seat).disk.is_doubtful() {
             self.rights.opened(seat, status.me.boot);
         }
         self.line(|| format!("{seat} starts: tip {} {:?}", status.tip, status.me));
@@ -95,6 +99,7 @@ impl World<'_> {
             voting: false,
             stopped: None,
         });
+        self.arm_sealer(seat);
         self.drain(seat)
     }
 
@@ -104,6 +109,7 @@ impl World<'_> {
             ("rotten copy repaired", !found.repaired.is_empty()),
             ("torn end cut off", !found.cut.is_empty()),
             ("lost page cache made up for", !found.superseded.is_empty()),
+            ("damaged segment left aside", !found.damaged.is_empty()),
         ] {
             if seen {
                 self.stats.meet(what);
@@ -264,7 +270,7 @@ impl World<'_> {
         let machine = self.machine(seat);
         let justified = match reason {
             StopReason::FlushFailed => lock(&machine.platter).has_failed(),
-            StopReason::RolledBack => machine.disk.spoiled,
+            StopReason::RolledBack => machine.disk.forgetful,
             StopReason::Forked => false,
             StopReason::Removed => {
                 let roster = self.chain.roster(self.chain.tip(seat));
@@ -466,7 +472,7 @@ impl World<'_> {
     /// Checks what a power cut would leave just now.
     pub(super) fn check_image(&mut self, seat: Seat) -> Checked {
         let machine = self.machine(seat);
-        if machine.disk.spoiled || machine.broken || !machine.born {
+        if machine.disk.is_doubtful() || machine.broken || !machine.born {
             return Ok(());
         }
         let image = lock(&machine.platter).durable_image();

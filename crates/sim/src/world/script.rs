@@ -10,6 +10,7 @@ use model::{Ballot, Block, Height, Instant, Reason, Vote};
 use super::{Event, Hold, World};
 use replica::Replica;
 
+use crate::checks::rules::quorum;
 use crate::checks::{Checked, Violation, ensure};
 use crate::disk::{Platter, lock};
 use crate::seat::Seat;
@@ -85,7 +86,8 @@ impl World<'_> {
     }
 
     pub(super) fn converge(&mut self, limit: Duration) -> Checked {
-        let reached = self.run_until(limit, |world| world.unfinished().is_none())?;
+        let done = |world: &Self| world.unfinished().is_none() || world.is_lost_for_good();
+        let reached = self.run_until(limit, done)?;
         ensure(reached, "check_liveness", || {
             format!(
                 "after {limit:?} without faults {}",
@@ -94,13 +96,24 @@ impl World<'_> {
         })
     }
 
+    /// Whether so many disks of voters are lost that no quorum will ever be there again. Changes of the members may come
+    /// to that: nobody knows that a machine which answers now is gone the next moment.
+    fn is_lost_for_good(&self) -> bool {
+        let voters = self.voters();
+        let alive = voters.iter().filter(|seat| !self.is_lost(**seat)).count();
+        alive < quorum(voters.len())
+    }
+
+    /// Whether a machine's disk was found to be damaged, so that its identity has ended.
+    fn is_lost(&self, seat: Seat) -> bool {
+        self.machine(seat).broken || self.stop_reason(seat) == Some(StopReason::RolledBack)
+    }
+
     /// The machines that take part: they belong to the cluster, are not absent, and no disk of theirs was found to be
     /// damaged.
     fn living(&self) -> impl Iterator<Item = Seat> + '_ {
         self.cast.seats().filter(|seat| {
-            let machine = self.machine(*seat);
-            let found = machine.broken || self.stop_reason(*seat) == Some(StopReason::RolledBack);
-            !found && !self.absent.contains(seat) && self.belongs(*seat)
+            !self.is_lost(*seat) && !self.absent.contains(seat) && self.belongs(*seat)
         })
     }
 
@@ -152,6 +165,10 @@ impl World<'_> {
 
     fn check_final_state(&mut self) -> Checked {
         let top = self.chain.top();
+        if self.is_lost_for_good() {
+            self.stats.meet("quorum lost for good");
+            return Ok(());
+        }
         ensure(
             top >= self.history.written(),
             "check_acknowledged_survive",
@@ -274,7 +291,7 @@ impl World<'_> {
             "a disk is swapped while its machine is down"
         );
         machine.platter = Arc::new(Mutex::new(image.0));
-        machine.disk.spoiled = true;
+        machine.disk.forgetful = true;
     }
 
     /// The height a node has decided, if it runs.

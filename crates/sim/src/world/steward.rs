@@ -1,6 +1,7 @@
 //! Who belongs to the cluster is changed while it runs, as administrators would: through any node, at any moment, whatever
 //! else goes on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use replica::{Care, Input};
 
 use super::{Event, World};
 use crate::checks::Checked;
+use crate::checks::rules::quorum;
+use crate::disk::{Platter, lock};
 use crate::seat::Seat;
 
 /// What an administrator may ask for.
@@ -118,9 +121,14 @@ impl World<'_> {
             .plus(INVITED_FOR);
         let secret = Digest(self.rng.bytes());
         let contacts = roster.voters().voters().iter().map(|voter| voter.id);
+        let contacts = contacts.collect();
+        let is_new = !self.machine(seat).born;
         let machine = self.machine_mut(seat);
-        machine.contacts = contacts.collect();
+        machine.contacts = contacts;
         machine.born = true;
+        if is_new {
+            self.fill_from_archive(seat)?;
+        }
         self.start_now(seat);
         let invited = RosterChange::Invite {
             invite,
@@ -143,6 +151,63 @@ impl World<'_> {
             });
         }
         self.ask(via, changes)
+    }
+
+    /// The disk of a voter is lost, as long as the others are a quorum without it.
+    pub(super) fn wipe(&mut self, seat: Seat, down: Duration) -> Checked {
+        let mut doubtful = self.doubtful();
+        doubtful.insert(seat);
+        let voters = self.voters();
+        let sound = voters
+            .iter()
+            .filter(|voter| !doubtful.contains(voter))
+            .count();
+        let machine = self.machine(seat);
+        if sound < quorum(voters.len()) || machine.broken || !voters.contains(&seat) {
+            return Ok(());
+        }
+        self.line(|| format!("{seat} loses its disk"));
+        self.cut_power(seat)?;
+        *lock(&self.platter(seat)) = Platter::default();
+        let disk = &mut self.machine_mut(seat).disk;
+        disk.forgetful = true;
+        disk.wiped = true;
+        self.stats.meet("voter's disk lost");
+        self.schedule(down, Event::Start(seat));
+        self.schedule(down * 2, Event::Succeed(seat));
+        Ok(())
+    }
+
+    /// The administrator sees that a machine's ledger is gone: its identity is removed, and it joins under another one,
+    /// which in here is another machine.
+    pub(super) fn succeed(&mut self, lost: Seat) -> Checked {
+        let voters = self.voters();
+        let able = voters.iter().filter(|voter| self.is_voting(**voter));
+        let able: Vec<Seat> = able.copied().collect();
+        let Some(via) = self.sealer.pick(&able).copied() else {
+            return Ok(());
+        };
+        let roster = Arc::clone(self.chain.roster(self.chain.top()));
+        let node = self.cast.id(lost);
+        self.invite(via, true)?;
+        if !roster.voters().contains(node) {
+            return Ok(());
+        }
+        let change = SeatChange::Remove {
+            node,
+            reason: Reason::Asked,
+        };
+        let epoch = roster.epoch();
+        self.ask(via, vec![RosterChange::Seat { epoch, change }])
+    }
+
+    /// Whose disks are not to be trusted.
+    pub(super) fn doubtful(&self) -> BTreeSet<Seat> {
+        let doubtful = |seat: &Seat| {
+            let machine = self.machine(*seat);
+            machine.broken || machine.disk.is_doubtful()
+        };
+        self.cast.seats().filter(doubtful).collect()
     }
 
     fn ask(&mut self, via: Seat, changes: Vec<RosterChange>) -> Checked {
