@@ -44,6 +44,8 @@ pub(crate) struct DiskHealth {
     pub(crate) lazy_due: bool,
     /// A flush has failed once: what had been read from the cache may be gone.
     pub(crate) spoiled: bool,
+    /// A segment is damaged. No vote is in it.
+    pub(crate) rotten: bool,
     /// What was flushed is lost, or another's: what the node has said may be forgotten.
     pub(crate) forgetful: bool,
     /// It holds no ledger any more.
@@ -53,7 +55,7 @@ pub(crate) struct DiskHealth {
 impl DiskHealth {
     /// Whether anything may be wrong with what it holds.
     pub(crate) fn is_doubtful(&self) -> bool {
-        self.spoiled || self.forgetful
+        self.spoiled || self.rotten || self.forgetful
     }
 }
 

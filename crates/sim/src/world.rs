@@ -429,6 +429,7 @@ fn machine(
             ambush: None,
             lazy_due: false,
             spoiled: false,
+            rotten: false,
             forgetful: false,
             wiped: false,
         },

@@ -120,16 +120,28 @@ impl Durability {
     }
 }
 
+/// What a disk must still hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Every block that its node has called durable, and every vote.
+    Blocks,
+    /// Every vote, and how far the chain was known to go: the blocks can be fetched before there is another vote.
+    Votes,
+}
+
 /// Opens what a power cut would leave and looks for everything that `seat` has ever said.
 pub(crate) fn check_votes_survive(
     seat: Seat,
-    image: Platter,
+    (image, kept): (Platter, Kept),
     signatures: &dyn Signatures,
     votes: &Votes,
 ) -> Checked {
     const CHECK: &str = "check_votes_survive";
     let recovered = recover(seat, image, signatures)?;
-    let tip = recovered.tip.block.height();
+    let tip = match kept {
+        Kept::Blocks => recovered.tip.block.height(),
+        Kept::Votes => recovered.floor,
+    };
     let told = votes.durable_tip(seat);
     ensure(tip >= told, CHECK, || {
         format!("{seat} called {told} durable, a power cut leaves {tip}")
@@ -160,6 +172,11 @@ pub(crate) fn check_votes_survive(
     ensure(kept, CHECK, || {
         format!("{seat} has accepted {said:?} at {height}, a power cut leaves {accepted:?}")
     })
+}
+
+/// Whether a start on this disk would ask nobody: it knows of no voter but itself.
+pub(crate) fn asks_nobody(seat: Seat, image: Platter, signatures: &dyn Signatures) -> bool {
+    recover(seat, image, signatures).is_ok_and(|found| found.roster.voters().len() == 1)
 }
 
 fn recover(

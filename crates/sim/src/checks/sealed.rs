@@ -6,7 +6,7 @@ use ledger::{Ledger, SegmentName, segment};
 use model::{Height, Signatures};
 
 use super::chain::Chain;
-use super::durability::check_votes_survive;
+use super::durability::{Kept, check_votes_survive};
 use super::rules::quorum;
 use super::votes::Votes;
 use super::{Checked, ensure};
@@ -60,7 +60,7 @@ pub(crate) fn check_one_lost_segment_is_no_loss(
 ) -> Checked {
     const CHECK: &str = "check_one_lost_segment_is_no_loss";
     let again = image.durable_image();
-    check_votes_survive(seat, image, signatures, votes).map_err(|violation| super::Violation {
+    check_votes_survive(seat, (image, Kept::Blocks), signatures, votes).map_err(|violation| super::Violation {
         check: CHECK,
         detail: violation.detail,
     })?;

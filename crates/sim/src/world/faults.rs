@@ -113,7 +113,6 @@ impl World<'_> {
         let platter = self.platter(seat);
         let rotten = lock(&platter).rot_bytes(&block.to_bytes(), &mut self.rng);
         let disk = &mut self.machine_mut(seat).disk;
-        disk.spoiled |= rotten;
         // The last one may be taken for an end that was never finished.
         disk.forgetful |= rotten;
         self.line(|| format!("{seat} has a rotten block at {height}: {rotten}"));
@@ -124,7 +123,7 @@ impl World<'_> {
         let platter = self.platter(seat);
         let rotten = lock(&platter).rot_segment(&mut self.sealer);
         if rotten.is_some() {
-            self.machine_mut(seat).disk.spoiled = true;
+            self.machine_mut(seat).disk.rotten = true;
             self.stats.meet("segment rotten");
         }
         self.line(|| format!("{seat} has a rotten segment: {rotten:?}"));

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Event, World};
-use crate::checks::durability::check_votes_survive;
+use crate::checks::durability::{Kept, asks_nobody, check_votes_survive};
 use crate::checks::{Checked, ensure};
 use crate::disk::{Harm, lock};
 use crate::rng::Chance;
@@ -51,7 +51,15 @@ impl World<'_> {
         }
         let image = lock(&platter).durable_image();
         let signatures = &*self.machine(victim).signatures;
-        let kept = check_votes_survive(victim, image, signatures, &self.votes).is_ok();
+        let kept = check_votes_survive(victim, (image, Kept::Votes), signatures, &self.votes);
+        let kept = kept.is_ok();
+        let image = lock(&platter).durable_image();
+        if !kept && asks_nobody(victim, image, &*self.machine(victim).signatures) {
+            // The disk is from before the others were voters: it names nobody who could tell.
+            self.stats.meet("rolled back to when it was alone");
+            self.machine_mut(victim).broken = true;
+            return Ok(());
+        }
         self.schedule(Duration::ZERO, Event::Start(victim));
         self.run_until(START, |world| world.has_settled(victim))?;
         self.check_damage_is_detected(victim, harm, kept)?;

@@ -11,7 +11,7 @@ use model::{
 use replica::{AppliedBlock, Config, Input, Output, Replica};
 
 use super::{Event, Season, World};
-use crate::checks::durability::check_votes_survive;
+use crate::checks::durability::{Kept, check_votes_survive};
 use crate::checks::rights::Saying;
 use crate::checks::rules::quorum;
 use crate::checks::{Checked, Violation, ensure};
@@ -472,11 +472,17 @@ impl World<'_> {
     /// Checks what a power cut would leave just now.
     pub(super) fn check_image(&mut self, seat: Seat) -> Checked {
         let machine = self.machine(seat);
-        if machine.disk.is_doubtful() || machine.broken || !machine.born {
+        let disk = &machine.disk;
+        if disk.forgetful || disk.rotten || machine.broken || !machine.born {
             return Ok(());
         }
         let image = lock(&machine.platter).durable_image();
-        check_votes_survive(seat, image, &*machine.signatures, &self.votes)
+        let kept = if disk.spoiled {
+            Kept::Votes
+        } else {
+            Kept::Blocks
+        };
+        check_votes_survive(seat, (image, kept), &*machine.signatures, &self.votes)
     }
 }
 

@@ -10,7 +10,7 @@ use replica::Replica;
 
 use super::{Event, Season, World};
 use crate::archive::{Decay, Forger, forged, misled};
-use crate::checks::durability::check_votes_survive;
+use crate::checks::durability::{Kept, check_votes_survive};
 use crate::checks::sealed::{check_one_lost_segment_is_no_loss, check_segments_hold_the_chain};
 use crate::checks::{Checked, ensure};
 use crate::disk::{Mishap, Platter, lock};
@@ -137,7 +137,7 @@ impl World<'_> {
         let signatures = Arc::clone(&self.machine(seat).signatures);
         let newest = names.iter().max_by_key(|name| name.to()).copied();
         let any = self.sealer.pick(&names).copied();
-        check_votes_survive(seat, image, &*signatures, &self.votes)?;
+        check_votes_survive(seat, (image, Kept::Blocks), &*signatures, &self.votes)?;
         for (lost, all) in [(newest, true), (any, false)] {
             let mut image: Platter = lock(&platter).durable_image();
             if let Some(lost) = lost {
