@@ -592,8 +592,8 @@ def decided(files, base, named):
                     tip = said  # the node found the blocks below in segments, or did not find them yet
                 floor = max(floor, said)
             continue
-        if floor > tip and height == floor + 1:
-            floor = height  # above a gap: comes again behind the blocks that are missing
+        if floor > tip and tip + 1 < height <= floor + 1:
+            floor = max(floor, height)  # above a gap: comes again behind the blocks that are missing
             continue
         if digest in bodies:
             if bodies[digest].height != height:

@@ -181,7 +181,8 @@ impl Replay {
         certificate: Place,
     ) -> Result<(), &'static str> {
         // Above a gap: the block is decided, and is of no use before those below it are fetched.
-        if self.lost && height == self.floor.next() {
+        let gap = self.tip.height.next() < height && height <= self.floor.next();
+        if self.lost && gap {
             self.reach(height);
             return Ok(());
         }

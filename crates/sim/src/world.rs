@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use consensus::Message;
-use model::{Block, Height, Instant, Member, Membership, Signatures};
+use model::{Block, Height, Instant, Member, Membership, Signatures, TokenId};
 
 use crate::archive::Archive;
 use crate::checks::chain::Chain;
@@ -155,6 +155,8 @@ pub struct World<'a> {
     /// Machines that stay down while the others come to rest.
     absent: BTreeSet<Seat>,
     archive: Archive,
+    /// All that were given out.
+    invites: Vec<TokenId>,
     /// Of its own, so that runs in which nothing is sealed stay what they were.
     sealer: Rng,
     /// Keys that nobody in the cluster has.
@@ -212,6 +214,7 @@ impl<'a> World<'a> {
             quiet_until: Instant::default(),
             absent: BTreeSet::new(),
             archive: Archive::default(),
+            invites: Vec::new(),
             sealer,
             stranger,
             durability: Durability::default(),

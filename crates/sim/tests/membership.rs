@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use consensus::{Phase, StopReason};
-use sim::{Errand, OpId, Plan, Seat, Violation, World};
+use consensus::{Message, Phase, StopReason};
+use sim::{Errand, Kept, OpId, Plan, Seat, Violation, World};
 
 const A: Seat = Seat(0);
 const B: Seat = Seat(1);
@@ -190,5 +190,91 @@ fn a_lost_machine_is_replaced_in_one_step() -> Tested {
     write(&mut world, A)?;
     world.run_errand(A, Errand::Remove)?;
     world.run_for(secs(5))?;
+    settle(world)
+}
+
+/// Three voters state silence, one after the other, and each takes it back: that is never a quorum.
+#[test]
+fn words_that_were_taken_back_do_not_add_up() -> Tested {
+    let mut world = cluster(5, 0)?;
+    for seat in [B, C, D, E] {
+        world.cut_link(A, seat);
+        world.run_for(secs(8))?;
+        world.mend_link(A, seat);
+        world.run_for(secs(8))?;
+    }
+    assert_eq!(world.voters().len(), 5);
+    settle(world)
+}
+
+/// A learns of a change only by finishing it together with B, which is no voter any more: what B has told it before
+/// says nothing of what C and D decide.
+#[test]
+fn a_read_asks_again_when_the_voters_have_changed() -> Tested {
+    let mut world = cluster(3, 1)?;
+    for _ in 0..3 {
+        write(&mut world, C)?;
+    }
+    for voter in [A, B, C] {
+        world.hold(D, voter, |message| matches!(message, Message::Push { .. }));
+    }
+    world.run_errand(C, Errand::Join)?;
+    let follows = |world: &World<'_>| world.tip_of(D).is_some_and(|tip| tip == world.top());
+    world.run_for(secs(1))?;
+    assert!(world.run_until(secs(10), follows)?);
+    write(&mut world, C)?;
+    world.run_for(secs(1))?;
+    for (one, other) in [(A, C), (A, D), (B, D)] {
+        world.cut_link(one, other);
+    }
+    world.hold(C, B, |message| {
+        matches!(message, Message::Accepted { .. } | Message::Decide { .. })
+    });
+    world.hold(B, A, |message| {
+        matches!(message, Message::Accept(_) | Message::Prepare { .. })
+    });
+    world.replace(C, B, D)?;
+    let replaced = |world: &World<'_>| world.voters() == [A, D, C] || world.voters() == [A, C, D];
+    assert!(world.run_until(secs(1), replaced)?, "{:?}", world.voters());
+    write(&mut world, C)?;
+    let read = world.read(A);
+    world.run_for(secs(3))?;
+    assert_eq!(
+        world.answer(read),
+        None,
+        "nobody of today's voters was asked"
+    );
+    for (one, other) in [(A, C), (A, D), (B, D)] {
+        world.mend_link(one, other);
+    }
+    world.release(Kept::Sent);
+    written(&mut world, read)?;
+    settle(world)
+}
+
+#[test]
+fn who_only_follows_or_was_never_admitted_gets_no_vote() -> Tested {
+    let mut world = cluster(3, 2)?;
+    world.run_errand(A, Errand::Usurp)?;
+    world.run_errand(A, Errand::Follow)?;
+    world.run_for(secs(2))?;
+    world.run_errand(A, Errand::Usurp)?;
+    world.run_for(secs(2))?;
+    write(&mut world, A)?;
+    assert_eq!(world.voters(), [A, B, C]);
+    settle(world)
+}
+
+#[test]
+fn an_invite_admits_one_machine() -> Tested {
+    let mut world = cluster(3, 3)?;
+    world.run_errand(A, Errand::Join)?;
+    voters(&mut world, 4)?;
+    for _ in 0..3 {
+        world.run_errand(A, Errand::Reuse)?;
+        world.run_for(secs(1))?;
+    }
+    write(&mut world, A)?;
+    assert_eq!(world.voters().len(), 4);
     settle(world)
 }

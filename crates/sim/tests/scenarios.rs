@@ -211,6 +211,31 @@ fn a_rolled_back_disk_ends_its_identity() -> Tested {
     write_alone(&mut world, A, 5)
 }
 
+/// Only A has seen what C's disk has lost, and is away when C starts again.
+#[test]
+fn a_ledger_once_found_too_old_stays_so_when_nobody_is_left_who_knows() -> Tested {
+    let mut world = cluster(3)?;
+    let image = world.copy_disk(C);
+    world.cut_link(B, C);
+    write_alone(&mut world, A, 5)?;
+    world.run_for(millis(500))?;
+    world.kill_now(C);
+    world.roll_back_disk(C, image);
+    world.start_now(C);
+    world.run_for(millis(1_000))?;
+    assert_eq!(world.stop_reason(C), Some(StopReason::RolledBack));
+    world.kill_now(A);
+    world.mend_link(B, C);
+    for _ in 0..3 {
+        world.kill_now(C);
+        world.start_now(C);
+        world.run_for(millis(2_000))?;
+        assert!(!world.is_voting(C));
+        assert_eq!(world.stop_reason(C), Some(StopReason::RolledBack));
+    }
+    Ok(())
+}
+
 /// Hand trace (a) of the protocol: a promise for a ballot that its owner has left meanwhile counts for nothing.
 #[test]
 fn a_late_promise_for_a_ballot_left_is_not_counted() -> Tested {

@@ -132,14 +132,18 @@ fn model(workshop: &Workshop) -> Result<Option<Catch>> {
 }
 
 fn play(workshop: &Workshop) -> Result<Option<Catch>> {
-    let Ended::Itself { code, output } = run(workshop.scenarios()?, PATIENCE)? else {
-        return Ok(None);
-    };
-    let place = Place::Scenario;
-    let failed = (code != Some(0))
-        .then(|| failed_scenario(&output))
-        .flatten();
-    Ok(failed.map(|check| Catch { place, check }))
+    for program in workshop.scenarios()? {
+        let Ended::Itself { code, output } = run(program, PATIENCE)? else {
+            continue;
+        };
+        if code != Some(0)
+            && let Some(check) = failed_scenario(&output)
+        {
+            let place = Place::Scenario;
+            return Ok(Some(Catch { place, check }));
+        }
+    }
+    Ok(None)
 }
 
 /// The first scenario that failed, unless by an assertion of the mutated code.

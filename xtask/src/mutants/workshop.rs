@@ -19,7 +19,7 @@ pub(super) const SIMULATOR: &str = "sim";
 pub(super) const MODEL: &str = "explore";
 
 /// Scenarios with a claim each, in the tests of the simulator.
-const SCENARIOS: &str = "scenarios";
+const SCENARIOS: [&str; 3] = ["scenarios", "membership", "storage"];
 
 /// Optimised where it pays: a mutant is built once and mostly caught within a second. Most mutants leave the bottom of
 /// the stack alone, so that is built well, and once.
@@ -132,22 +132,31 @@ impl Workshop {
         Ok(())
     }
 
-    /// Builds the simulator's scenarios; gives the program that plays them.
-    pub(super) fn scenarios(&self) -> Result<Command> {
+    /// Builds the simulator's scenarios; gives the programs that play them.
+    pub(super) fn scenarios(&self) -> Result<Vec<Command>> {
         let mut cargo = self.cargo(&["test", "--no-run", "--message-format", "json"]);
-        cargo.args(["--package", SIMULATOR, "--test", SCENARIOS]);
+        cargo.args(["--package", SIMULATOR]);
+        for scenarios in SCENARIOS {
+            cargo.args(["--test", scenarios]);
+        }
         let output = cargo.output().context("running cargo test")?;
         ensure!(output.status.success(), "the scenarios do not build");
         let messages = String::from_utf8_lossy(&output.stdout);
-        let mut messages = messages
+        let messages = messages
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let program = messages.find_map(|message| {
+        let programs = messages.filter_map(|message| {
             let text = |pointer| message.pointer(pointer).and_then(Value::as_str);
-            let named = text("/target/name") == Some(SCENARIOS);
+            let named = text("/target/name").is_some_and(|name| SCENARIOS.contains(&name));
             text("/executable").filter(|_| named).map(Command::new)
         });
-        program.context("cargo names no program for the scenarios")
+        let programs: Vec<Command> = programs.collect();
+        ensure!(
+            programs.len() == SCENARIOS.len(),
+            "cargo names {} programs for the scenarios",
+            programs.len()
+        );
+        Ok(programs)
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {

@@ -60,9 +60,11 @@ pub(crate) fn check_one_lost_segment_is_no_loss(
 ) -> Checked {
     const CHECK: &str = "check_one_lost_segment_is_no_loss";
     let again = image.durable_image();
-    check_votes_survive(seat, (image, Kept::Blocks), signatures, votes).map_err(|violation| super::Violation {
-        check: CHECK,
-        detail: violation.detail,
+    check_votes_survive(seat, (image, Kept::Blocks), signatures, votes).map_err(|violation| {
+        super::Violation {
+            check: CHECK,
+            detail: violation.detail,
+        }
     })?;
     if !newest {
         return Ok(());

@@ -32,11 +32,15 @@ pub enum Errand {
     Dismiss,
     /// A machine is gone for longer than anybody waits for it.
     Vanish,
+    /// A machine that was never admitted, or only to follow, is to vote.
+    Usurp,
+    /// An invite that was given out before is used for another machine.
+    Reuse,
 }
 
 impl Errand {
     /// All there are, as often as they should come.
-    pub(crate) const DEEDS: [Self; 7] = [
+    pub(crate) const DEEDS: [Self; 9] = [
         Self::Join,
         Self::Join,
         Self::Follow,
@@ -44,6 +48,8 @@ impl Errand {
         Self::Replace,
         Self::Dismiss,
         Self::Vanish,
+        Self::Usurp,
+        Self::Reuse,
     ];
 }
 
@@ -86,6 +92,29 @@ impl World<'_> {
                 });
                 self.ask(via, change.into_iter().collect())
             }
+            Errand::Usurp => {
+                let strangers = self.strangers();
+                let stranger = self.sealer.pick(&strangers).copied();
+                let stranger = stranger.map(|seat| self.member(seat));
+                let follower = roster.learners().iter().find(|learner| !learner.votes);
+                let follower = follower.map(|learner| learner.member.clone());
+                let change = follower.or(stranger).map(SeatChange::Add);
+                let change = change.map(|change| RosterChange::Seat { epoch, change });
+                self.ask(via, change.into_iter().collect())
+            }
+            Errand::Reuse => {
+                let (invites, strangers) = (self.invites.clone(), self.strangers());
+                let invite = self.sealer.pick(&invites).copied();
+                let stranger = self.sealer.pick(&strangers).copied();
+                let change = invite
+                    .zip(stranger)
+                    .map(|(invite, seat)| RosterChange::Admit {
+                        invite: Some(invite),
+                        member: self.member(seat),
+                        addresses: addresses(seat),
+                    });
+                self.ask(via, change.into_iter().collect())
+            }
             Errand::Vanish => {
                 let Some(seat) = voter.map(|node| self.cast.seat(node)) else {
                     return Ok(());
@@ -103,16 +132,12 @@ impl World<'_> {
     /// those who vote now.
     fn invite(&mut self, via: Seat, votes: bool) -> Checked {
         let roster = Arc::clone(self.chain.roster(self.chain.top()));
-        let strangers: Vec<Seat> = self
-            .cast
-            .seats()
-            .filter(|seat| seat.0 >= self.plan.nodes)
-            .filter(|seat| roster.name_of(self.cast.id(*seat)).is_none())
-            .collect();
+        let strangers = self.strangers();
         let Some(seat) = self.rng.pick(&strangers).copied() else {
             return Ok(());
         };
         let invite = TokenId(self.rng.bytes());
+        self.invites.push(invite);
         let expires = self
             .machine(via)
             .clock
@@ -143,14 +168,53 @@ impl World<'_> {
         for seat in [Some(seat), rival].into_iter().flatten() {
             changes.push(RosterChange::Admit {
                 invite: Some(invite),
-                member: Member {
-                    id: self.cast.id(seat),
-                    name: seat.to_string(),
-                },
+                member: self.member(seat),
                 addresses: addresses(seat),
             });
         }
         self.ask(via, changes)
+    }
+
+    /// Machines that do not belong and never did.
+    fn strangers(&self) -> Vec<Seat> {
+        let roster = self.chain.roster(self.chain.top());
+        let spares = self.cast.seats().skip(self.plan.nodes);
+        spares
+            .filter(|seat| roster.name_of(self.cast.id(*seat)).is_none())
+            .collect()
+    }
+
+    fn member(&self, seat: Seat) -> Member {
+        Member {
+            id: self.cast.id(seat),
+            name: seat.to_string(),
+        }
+    }
+
+    /// Asks that a learner take a voter's place.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn replace(&mut self, via: Seat, old: Seat, new: Seat) -> Checked {
+        let epoch = self.chain.roster(self.chain.top()).epoch();
+        let change = SeatChange::Replace {
+            old: self.cast.id(old),
+            new: self.member(new),
+        };
+        self.ask(via, vec![RosterChange::Seat { epoch, change }])
+    }
+
+    /// A voter's disk is lost; its machine will come back under another identity.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn lose_disk(&mut self, seat: Seat) -> Checked {
+        self.wipe(seat, Duration::from_millis(100))
+    }
+
+    /// Somebody harms the archive.
+    pub fn harm_archive(&mut self) {
+        self.rot_archive();
     }
 
     /// The disk of a voter is lost, as long as the others are a quorum without it.

@@ -1,0 +1,98 @@
+//! Scenarios about segments, the archive, and disks that are lost.
+
+use std::time::Duration;
+
+use ledger::Bounds;
+use sim::{Errand, Plan, SealingPlan, Seat, Violation, World};
+
+const A: Seat = Seat(0);
+const B: Seat = Seat(1);
+const C: Seat = Seat(2);
+const D: Seat = Seat(3);
+
+type Tested = Result<(), Violation>;
+
+const fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Three nodes that seal every few blocks, and look often.
+fn cluster(spares: usize) -> Result<World<'static>, Violation> {
+    let mut plan = Plan::calm(5, 3);
+    plan.spares = spares;
+    plan.sealing = Some(SealingPlan {
+        bounds: Bounds {
+            bytes: 2_000,
+            time: Duration::from_secs(3_600),
+            keep: 1,
+        },
+        pause: millis(5)..millis(50),
+    });
+    let mut world = World::new(plan, None);
+    let up = |world: &World<'_>| Seat::all(3).all(|seat| world.is_voting(seat));
+    assert!(world.run_until(millis(2_000), up)?, "all vote");
+    Ok(world)
+}
+
+fn write(world: &mut World<'_>, seat: Seat, count: usize) -> Tested {
+    for _ in 0..count {
+        let op = world.write(seat);
+        let answered = world.run_until(millis(10_000), |world| world.answer(op).is_some())?;
+        assert!(answered, "{op:?} is answered");
+    }
+    Ok(())
+}
+
+fn met(world: &World<'_>, what: &str) -> u64 {
+    world.stats().met.get(what).copied().unwrap_or_default()
+}
+
+#[test]
+fn starts_go_over_segments_and_logs_without_a_beginning() -> Tested {
+    let mut world = cluster(0)?;
+    for _ in 0..4 {
+        write(&mut world, A, 12)?;
+        world.run_for(millis(500))?;
+        for seat in [A, B, C] {
+            world.cut_power_now(seat)?;
+            world.start_now(seat);
+        }
+    }
+    assert!(met(&world, "segment sealed") > 10);
+    assert!(met(&world, "log files let go") > 2);
+    world.settle(sim::CALM).map(drop)
+}
+
+#[test]
+fn a_joiner_takes_from_a_lying_archive_what_it_can_prove() -> Tested {
+    for lies in [0, 4, 40] {
+        let mut world = cluster(1)?;
+        write(&mut world, A, 40)?;
+        world.run_for(millis(2_000))?;
+        for _ in 0..lies {
+            world.harm_archive();
+        }
+        world.run_errand(A, Errand::Join)?;
+        let joined = |world: &World<'_>| world.voters().contains(&D) && world.is_voting(D);
+        assert!(world.run_until(millis(20_000), joined)?);
+        assert_eq!(met(&world, "start from the archive") > 0, lies < 40);
+        world.settle(sim::CALM)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_voter_that_lost_its_disk_comes_back_as_another() -> Tested {
+    let mut world = cluster(1)?;
+    write(&mut world, B, 20)?;
+    world.lose_disk(C)?;
+    let back = |world: &World<'_>| world.voters() == [A, B, D];
+    assert!(
+        world.run_until(millis(20_000), back)?,
+        "{:?}",
+        world.voters()
+    );
+    assert!(!world.is_voting(C));
+    write(&mut world, D, 3)?;
+    world.settle(sim::CALM).map(drop)
+}
