@@ -17,8 +17,10 @@
 //!
 //! The same case is the same run, bit for bit: ordered maps only, no clock, one generator of chance.
 //!
-//! Not simulated: blobs, segments and the catalogue (a register per file stands for what it decides), and disks of more
-//! than a minority that lose what was flushed or cannot be read; where the members change, none does.
+//! Nodes seal what is decided and share an archive that lies; members come and go, and disks are lost meanwhile.
+//!
+//! Not simulated: blobs and the catalogue (a register per file stands for what it decides), and disks of more than a
+//! minority that lose what was flushed or cannot be read.
 
 mod archive;
 mod checks;
