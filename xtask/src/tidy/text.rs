@@ -129,9 +129,11 @@ fn check_lock_sources(file: &TextFile, complaints: &mut Vec<Complaint>) {
     }
 }
 
-/// Inputs of the fuzzers are bytes, also where they happen to be text.
+/// Inputs of the fuzzers, and what a peer once said, are bytes, also where they happen to be text.
 fn is_input(file: &TextFile) -> bool {
-    file.path.starts_with("fuzz/corpus/")
+    ["fuzz/corpus/", "crates/node/tests/fixtures/"]
+        .iter()
+        .any(|folder| file.path.starts_with(folder))
 }
 
 fn is_code(file: &TextFile) -> bool {
