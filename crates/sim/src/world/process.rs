@@ -32,14 +32,7 @@ impl World<'_> {
         if machine.process.is_some() || waits || self.absent.contains(&seat) {
             return Ok(());
         }
-        let drift = i64::from(self.plan.drift_ppm);
-        let drift = self.rng.below(2 * drift.unsigned_abs() + 1).cast_signed() - drift;
-        let offset = self
-            .rng
-            .duration(Duration::ZERO..Duration::from_secs(1_000_000));
-        let wall_error = self.machine(seat).clock.wall_error();
-        let mut clock = Clock::new(offset, i32::try_from(drift).unwrap_or(0));
-        clock.set_wall_error(wall_error);
+        let clock = self.draw_clock(seat);
         let nonce = Nonce(self.rng.bytes());
         self.rights.begin(seat, nonce);
         let config = Config {
@@ -101,6 +94,19 @@ impl World<'_> {
         });
         self.arm_sealer(seat);
         self.drain(seat)
+    }
+
+    /// The clock of a new start: its own beginning and drift, and the wall clock's error of before.
+    fn draw_clock(&mut self, seat: Seat) -> Clock {
+        let drift = i64::from(self.plan.drift_ppm);
+        let drift = self.rng.below(2 * drift.unsigned_abs() + 1).cast_signed() - drift;
+        let offset = self
+            .rng
+            .duration(Duration::ZERO..Duration::from_secs(1_000_000));
+        let wall_error = self.machine(seat).clock.wall_error();
+        let mut clock = Clock::new(offset, i32::try_from(drift).unwrap_or(0));
+        clock.set_wall_error(wall_error);
+        clock
     }
 
     /// What opening a disk has met.
