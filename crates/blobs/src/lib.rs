@@ -18,17 +18,21 @@
 //! withholds the end of one that is damaged. Bytes that do not hash to their name are moved aside, never deleted:
 //! they may be the last thing their owner has.
 //!
+//! [`Placement`] says which nodes are to hold a blob; it is arithmetic and touches no disk.
+//!
 //! What this crate does not do: copy between nodes, decide when a blob may be forgotten, or know what it holds.
 
 mod derived;
 mod folder;
+mod placement;
 mod read;
 mod write;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::BlobId;
@@ -36,6 +40,7 @@ use model::BlobId;
 use crate::folder::Folder;
 
 pub use derived::DerivedError;
+pub use placement::{Placement, Seats};
 pub use read::{BlobReader, ReadError, Verdict};
 pub use write::{BlobWriter, CommitError, Staged, WriteError};
 
@@ -77,6 +82,8 @@ struct Shared {
     temporary: PathBuf,
     /// Names of temporary files; the folder is empty at start, so counting is enough.
     next: AtomicU64,
+    /// Blobs moved to quarantine that nobody has asked about yet.
+    damaged: Mutex<BTreeSet<BlobId>>,
 }
 
 impl Store {
@@ -93,6 +100,7 @@ impl Store {
                 quarantine: node.join("quarantine"),
                 temporary: node.join("tmp"),
                 next: AtomicU64::new(0),
+                damaged: Mutex::default(),
             }),
         };
         let shared = &store.shared;
@@ -143,6 +151,29 @@ impl Store {
     /// If the system cannot tell.
     pub fn has(&self, id: BlobId) -> Result<bool, ReadError> {
         Ok(self.open_blob(id)?.is_some())
+    }
+
+    /// The size of the file that has a blob's name; nothing if there is none. Says nothing about its bytes.
+    ///
+    /// # Errors
+    /// If the system cannot tell.
+    pub fn size(&self, id: BlobId) -> Result<Option<u64>, ReadError> {
+        match fs::metadata(self.path(id)) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ReadError::Read { id, source }),
+        }
+    }
+
+    /// Blobs that were moved to quarantine since this was asked last, whoever found the damage. They are to be
+    /// replaced.
+    pub fn take_damaged(&self) -> BTreeSet<BlobId> {
+        std::mem::take(&mut self.damaged())
+    }
+
+    fn damaged(&self) -> std::sync::MutexGuard<'_, BTreeSet<BlobId>> {
+        let damaged = self.shared.damaged.lock();
+        damaged.expect("nothing panics while it holds this lock")
     }
 
     /// A blob's file and its size, to be read at any place; nothing if there is none. The bytes are not checked:

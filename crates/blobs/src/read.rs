@@ -72,6 +72,7 @@ pub(crate) fn verify(store: &Store, id: BlobId) -> Result<Verdict, ReadError> {
         return Ok(Verdict::Sound);
     }
     let quarantine = quarantine(store, id)?;
+    store.damaged().insert(id);
     Ok(Verdict::Damaged { found, quarantine })
 }
 
