@@ -16,6 +16,7 @@ pub mod config;
 pub mod disk;
 mod farewell;
 mod faults;
+pub mod findings;
 pub mod http;
 pub mod identity;
 pub mod init;
@@ -34,6 +35,7 @@ pub use archiver::{ArchiveStatus, ArchiverHandle};
 pub use catalogue_thread::{Behind, CatalogueHandle};
 pub use config::NodeConfig;
 pub use faults::{FaultError, Faults};
+pub use findings::{Fate, Finding, Findings, Place};
 pub use metrics::Metrics;
 pub use replica_thread::{
     Decision, DecisionKind, NodeStatus, ReadError, ReplicaHandle, Request, SubmitError,

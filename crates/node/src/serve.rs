@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::Faults;
 use crate::archiver::{self, ArchiverHandle};
 use crate::catalogue_thread::{self, CatalogueHandle, Feeder};
 use crate::config::NodeConfig;
@@ -24,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::peer::{JoinCall, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
 use crate::sealer::Sealer;
+use crate::{Faults, Findings};
 use crate::{acquaintances, admission, disk, farewell, http, identity, peer};
 
 /// What the HTTP layer works with. Cheap to clone.
@@ -41,6 +41,8 @@ pub struct App {
     pub peers: Peers,
     /// What operators see in numbers.
     pub metrics: Metrics,
+    /// What was found damaged on this node's disk.
+    pub findings: Findings,
     /// How the archive is; none if none is set.
     pub archive: Option<ArchiverHandle>,
     /// The certificate of the cluster's authority, for those who join.
@@ -144,6 +146,7 @@ pub async fn serve(
     info!(version, folder = %config.folder.display(), "starting");
     let faults = Faults::from_environment()?;
     let identity = Identity::load(&config.folder.join("identity"))?;
+    let findings = Findings::open(&config.folder, &config.name);
     let blobs = blobs::Store::open(&config.folder)?;
     let certificate = config.http.tls.as_ref().map(http::Certificate::load);
     let certificate = certificate.transpose()?;
@@ -202,6 +205,7 @@ pub async fn serve(
         blobs,
         peers,
         metrics,
+        findings,
         archive,
         ca_pem: identity.ca_pem().into(),
     };
