@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use model::file::State;
-use model::{BlobId, Digest, Height, LibraryId, Position, TokenId, UploadId};
+use model::{BlobId, Digest, Height, LibraryId, Position, Timestamp, TokenId, UploadId};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::access::{self, BlobRecord, Token};
 use crate::file::File;
 use crate::history::{self, HistoryEntry};
+use crate::named::{self, Named, NamedPage, NewlyNamed};
 use crate::outcome::{Outcome, Verdict};
 use crate::query::Query;
 use crate::search::{self, Page, SearchError, SearchPage};
@@ -231,6 +232,52 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn blob(&self, blob: &BlobId) -> Result<Option<BlobRecord>, ReadError> {
         self.at_one_height(|reader| Ok(access::blob(&reader.db, blob)?))
+    }
+
+    /// A page of about `limit` of the blobs that must exist: those that a file names, in whatever state, if a block up
+    /// to `until` added it, and those put within the last day. In the order of their names, from behind `after`.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn named(
+        &self,
+        after: Option<BlobId>,
+        until: Height,
+        limit: u32,
+    ) -> Result<NamedPage, ReadError> {
+        self.at_one_height(|reader| Ok(named::page(&reader.db, after, until, limit)?))
+    }
+
+    /// What files have named above a height, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn named_since(&self, above: Height, limit: u32) -> Result<Vec<NewlyNamed>, ReadError> {
+        Ok(named::since(&self.db, above, limit)?)
+    }
+
+    /// The last block up to `until` in which a file named a blob; genesis if there is none.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn newest_named(&self, until: Height) -> Result<Height, ReadError> {
+        Ok(named::newest(&self.db, until)?)
+    }
+
+    /// What was put and expires after a time, and when the last of it does.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn puts_since(&self, expires: Timestamp) -> Result<(Vec<Named>, Timestamp), ReadError> {
+        Ok(named::puts_since(&self.db, expires)?)
+    }
+
+    /// Whether a file, in whatever state, or a put of the last day names a blob.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn is_named(&self, blob: &BlobId) -> Result<bool, ReadError> {
+        Ok(named::is_named(&self.db, blob)?)
     }
 
     /// Whether a token has put a blob or may read a file that consists of it.
