@@ -6,6 +6,7 @@
 //! blobs/ab/cd/<sha256>          a blob, in a folder named by the first digits of its name
 //! derived/ab/cd/<sha256>.<kind> something made from a blob, a thumbnail for instance
 //! quarantine/<sha256>           bytes that did not hash to their name
+//! quarantine/<sha256>.unnamed   a blob that nobody names, for a while
 //! tmp/                          blobs on their way in
 //! ```
 //!
@@ -23,6 +24,7 @@
 //! What this crate does not do: copy between nodes, decide when a blob may be forgotten, or know what it holds.
 
 mod derived;
+mod discard;
 mod folder;
 mod placement;
 mod read;
@@ -32,14 +34,15 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use model::BlobId;
 
 use crate::folder::Folder;
 
 pub use derived::DerivedError;
+pub use discard::{DiscardError, Stored};
 pub use placement::{Placement, Seats};
 pub use read::{BlobReader, ReadError, Verdict};
 pub use write::{BlobWriter, CommitError, Staged, WriteError};

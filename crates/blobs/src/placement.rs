@@ -165,7 +165,10 @@ mod tests {
             for node in nodes(6) {
                 assert_eq!(placement.is_among(node, seats), expected.contains(&node));
             }
-            assert_eq!(placement.seats_where(|node| expected.contains(&node)), seats);
+            assert_eq!(
+                placement.seats_where(|node| expected.contains(&node)),
+                seats
+            );
         }
         let stranger = NodeId([99; 32]);
         assert!(!placement.is_among(stranger, placement.seats_where(|_| true)));
@@ -197,7 +200,10 @@ mod tests {
             let stayed: BTreeSet<_> = old.iter().copied().filter(|node| *node != gone).collect();
             assert!(stayed.is_subset(&new), "nobody else gives a copy up");
             moved += new.difference(&old).count();
-            assert_eq!(new.difference(&old).count(), usize::from(old.contains(&gone)));
+            assert_eq!(
+                new.difference(&old).count(),
+                usize::from(old.contains(&gone))
+            );
         }
         // Its three fifths of the blobs, and nothing else.
         assert!((2_850..=3_150).contains(&moved), "{moved} copies moved");
