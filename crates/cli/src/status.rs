@@ -56,11 +56,29 @@ fn print(cluster: &Value) -> std::io::Result<()> {
     }
     output::line(&format!("quorum     {} nodes{writes}", cell("/quorum")))?;
     output::line(&format!(
-        "survives   {} of the ledger, {} of the files' bytes\n",
+        "survives   {} of the ledger, {} of the files' bytes",
         losses(at(cluster, "/survives/ledger")),
         losses(at(cluster, "/survives/bytes"))
     ))?;
+    output::line(&format!("bytes      {}\n", copies(cluster)))?;
     print_nodes(list_at(cluster, "/nodes"))
+}
+
+/// How the copies of files' bytes are.
+fn copies(cluster: &Value) -> String {
+    let number = |name: &str| at(cluster, &format!("/blobs/{name}")).as_u64();
+    let Some(total) = number("total") else {
+        return "not looked at yet".to_owned();
+    };
+    let lacking = number("underReplicated").unwrap_or(0);
+    if lacking == 0 {
+        return format!("{total} blobs, every copy is where it belongs");
+    }
+    format!(
+        "{total} blobs, {lacking} without all their copies; {} copies of {} bytes to be made",
+        number("copying").unwrap_or(0),
+        number("bytesLeft").unwrap_or(0)
+    )
 }
 
 fn print_nodes(nodes: &[Value]) -> std::io::Result<()> {

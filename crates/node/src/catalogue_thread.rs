@@ -325,6 +325,11 @@ impl CatalogueHandle {
         *self.shared.applied.borrow()
     }
 
+    /// Tells whenever something is applied here.
+    pub fn heights(&self) -> watch::Receiver<Height> {
+        self.shared.applied.subscribe()
+    }
+
     /// Waits until a height is applied here.
     ///
     /// # Errors

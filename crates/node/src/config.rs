@@ -8,6 +8,8 @@
 //! where to ask first, and where a node is that the ledger says nothing of. An entry that is `pinned` goes before the
 //! ledger, for a node that is reached from here at another address than from elsewhere.
 
+mod blobs;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,11 +18,14 @@ use std::time::Duration;
 use model::{Addresses, NodeId, limits};
 use serde::Deserialize;
 
+pub use self::blobs::BlobsConfig;
+use self::blobs::WrittenBlobs;
+
 /// The name of the file in a node's folder.
 pub const FILE_NAME: &str = "node.toml";
 
 /// The variables that override a key of the file.
-pub const OVERRIDES: [&str; 10] = [
+pub const OVERRIDES: [&str; 11] = [
     "STARLING_FOLDER",
     "STARLING_HTTP_ADDRESS",
     "STARLING_HTTP_URL",
@@ -31,6 +36,7 @@ pub const OVERRIDES: [&str; 10] = [
     "STARLING_NAME",
     "STARLING_ARCHIVE_URL",
     "STARLING_DEAD_AFTER",
+    "STARLING_BLOBS_SURVEY_EVERY",
 ];
 
 /// How long a voter must be silent before it is pruned, unless the file says otherwise: a laptop may sleep over night.
@@ -55,6 +61,8 @@ pub struct NodeConfig {
     pub archive_url: Option<String>,
     /// How long a voter must be silent before this node says so in the ledger; none for never.
     pub dead_after: Option<Duration>,
+    /// Copies of files' bytes.
+    pub blobs: BlobsConfig,
     /// How to reach every member, this node among them.
     pub members: Vec<MemberConfig>,
 }
@@ -255,6 +263,7 @@ impl NodeConfig {
             let seconds = self.dead_after.map_or(0, |after| after.as_secs());
             text += &format!("\n[cluster]\ndead_after = \"{seconds}s\"\n");
         }
+        text += &self.blobs.to_toml();
         for member in &self.members {
             text += &format!(
                 "\n[[members]]\nname = {}\nid = \"{}\"\npeer_address = {}\nurl = {}\n",
@@ -291,6 +300,8 @@ struct Written {
     archive: Option<WrittenArchive>,
     #[serde(default)]
     cluster: WrittenCluster,
+    #[serde(default)]
+    blobs: WrittenBlobs,
     members: Vec<WrittenMember>,
 }
 
@@ -391,6 +402,7 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
                 .or_else(|| written.archive.map(|archive| archive.url))
                 .filter(|url| !url.is_empty()),
             dead_after: self.dead_after(written.cluster)?,
+            blobs: self.blobs(written.blobs)?,
             name,
             folder,
             members,
@@ -642,6 +654,7 @@ mod tests {
             },
             archive_url: Some("s3://bucket/prefix".into()),
             dead_after: Some(Duration::from_secs(90)),
+            blobs: BlobsConfig::default(),
             members: vec![member(1), member(2), member(3)],
         }
     }

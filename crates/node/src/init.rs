@@ -468,6 +468,7 @@ impl Addresses {
             peer: PeerConfig { address: self.peer },
             archive_url: None,
             dead_after: Some(config::DEAD_AFTER),
+            blobs: config::BlobsConfig::default(),
             members: members.to_vec(),
         }
     }

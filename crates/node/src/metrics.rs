@@ -98,6 +98,8 @@ pub(crate) struct BlobMetrics {
     pub(crate) uploaded: IntCounter,
     /// Copies put on peers, by result.
     pub(crate) copies: IntCounterVec,
+    /// Copies fetched from peers, by result.
+    pub(crate) fetches: IntCounterVec,
 }
 
 impl Metrics {
@@ -246,24 +248,35 @@ impl HttpMetrics {
 
 impl BlobMetrics {
     fn new(registry: &Registry) -> Self {
-        let copies = Opts::new(
-            "starling_blob_copies_total",
-            "Copies of files' bytes put on other nodes, by result.",
-        );
-        let copies = IntCounterVec::new(copies, &["result"]).expect(VALID);
-        // So that they are shown before the first copy.
-        for result in ["stored", "failed"] {
-            copies.with_label_values(&[result]);
-        }
         Self {
             uploaded: counter(
                 registry,
                 "starling_upload_bytes_total",
                 "Bytes of files taken in from clients.",
             ),
-            copies: registered(registry, copies),
+            copies: counters(
+                registry,
+                "starling_blob_copies_total",
+                "Copies of files' bytes put on other nodes, by result.",
+                ["stored", "failed"],
+            ),
+            fetches: counters(
+                registry,
+                "starling_blob_fetches_total",
+                "Copies of files' bytes fetched from other nodes, by result.",
+                ["fetched", "failed"],
+            ),
         }
     }
+}
+
+/// One for each result, shown before the first one happens.
+fn counters(registry: &Registry, name: &str, help: &str, results: [&str; 2]) -> IntCounterVec {
+    let counters = IntCounterVec::new(Opts::new(name, help), &["result"]).expect(VALID);
+    for result in results {
+        counters.with_label_values(&[result]);
+    }
+    registered(registry, counters)
 }
 
 const VALID: &str = "names are constants that a test has seen to be valid";

@@ -58,9 +58,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::identity::Identity;
+use crate::stock::Stock;
 
 pub use self::blobs::{
-    FetchBlobError, GetBlobError, HasBlobsError, Part, PutBlobError, RemoteBlob,
+    FetchBlobError, GetBlobError, HasBlobsError, InventoryError, Part, PutBlobError, RemoteBlob,
 };
 use self::directory::Directory;
 pub use self::directory::{Acquaintance, Standing};
@@ -91,6 +92,8 @@ pub struct Config {
     pub blobs: ::blobs::Store,
     /// Where the ledger of the chain before is, if this one goes on from one.
     pub predecessor: PathBuf,
+    /// What to say of the copies held here.
+    pub stock: Stock,
 }
 
 /// Why the links could not be started.
@@ -186,6 +189,7 @@ impl Peers {
             directory: directory.clone(),
             joining: config.joining,
             store: config.blobs.clone(),
+            stock: config.stock,
             inbound,
             refusals: refusals.clone(),
             shutdown: shutdown.clone(),

@@ -17,14 +17,17 @@ use tracing::{info, warn};
 use crate::archiver::{self, ArchiverHandle};
 use crate::catalogue_thread::{self, CatalogueHandle, Feeder};
 use crate::config::NodeConfig;
+use crate::copies::Copies;
 use crate::disk::FileDisk;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::peer::{JoinCall, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
+use crate::replicator::{self, Replicator};
 use crate::sealer::Sealer;
+use crate::stock::Stock;
 use crate::{Faults, Findings};
-use crate::{acquaintances, admission, disk, farewell, http, identity, peer};
+use crate::{acquaintances, admission, disk, farewell, garbage, http, identity, peer};
 
 /// What the HTTP layer works with. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +42,10 @@ pub struct App {
     pub blobs: blobs::Store,
     /// The other members.
     pub peers: Peers,
+    /// Gives copies of files' bytes to the others and fetches theirs.
+    pub copies: Copies,
+    /// Keeps the copies that belong on this node.
+    pub replicator: Replicator,
     /// What operators see in numbers.
     pub metrics: Metrics,
     /// What was found damaged on this node's disk.
@@ -164,19 +171,15 @@ pub async fn serve(
     let (replica, feeder) = open_replica(&config, &identity, faults, &inlet, &opening, &metrics)?;
     let removed = removed_at(&replica, &identity);
     let (joining, join_calls) = mpsc::channel(peer::WAITING_MAX);
-    let peers = start_peers(&config, &identity, &blobs, &inlet, &replica, joining).await?;
+    let bytes = (blobs.clone(), Stock::default());
+    let peers = start_peers(&config, &identity, bytes.clone(), &inlet, &replica, joining).await?;
     let tip = replica.tip();
     let reader = replica.reader();
     let catalogue = catalogue_thread::start(feeder, &config.catalogue_path(), tip)
         .map_err(ServeError::System)?;
-    let running = replica_thread::start(
-        replica,
-        opening,
-        (inlet, outlet),
-        peers.clone(),
-        catalogue.feed(),
-    )
-    .map_err(ServeError::System)?;
+    let ends = (inlet, outlet);
+    let running = replica_thread::start(replica, opening, ends, peers.clone(), catalogue.feed())
+        .map_err(ServeError::System)?;
     let sealer = Sealer::start(reader).map_err(ServeError::System)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
@@ -198,12 +201,17 @@ pub async fn serve(
                 .run_until_cancelled_owned(certificate.follow()),
         );
     }
+    let parts = (&running.handle, &catalogue.handle, &peers);
+    let seen = (&metrics, &findings);
+    let (copies, replicator) = look_after_bytes(&config, bytes, parts, seen, &closing);
     let app = App {
         config,
         replica: running.handle.clone(),
         catalogue: catalogue.handle.clone(),
         blobs,
         peers,
+        copies,
+        replicator,
         metrics,
         findings,
         archive,
@@ -216,12 +224,15 @@ pub async fn serve(
     };
     serve_until(first_of(shutdown, goodbye), server, drain).await;
     let threads = move || {
+    }
+
+    serve_until(shutdown, server, drain).await;
+    end_threads(move || {
         drop(sealer);
         running.stop();
         catalogue.stop();
-    };
-    let ended = tokio::task::spawn_blocking(threads).await;
-    ended.unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
+    })
+    .await;
     links.shutdown().await;
     info!("stopped");
     gone.map_or(Ok(()), Err)
@@ -232,6 +243,12 @@ async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>
         () = one => {}
         () = other => {}
     }
+}
+
+/// Ends threads where it may block.
+async fn end_threads(end: impl FnOnce() + Send + 'static) {
+    let ended = tokio::task::spawn_blocking(end).await;
+    ended.unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
 }
 
 /// Serves until it is time to stop, and then what is under way.
@@ -264,6 +281,39 @@ fn follow_members(
     tokio::spawn(closing.clone().run_until_cancelled_owned(watching));
     let admitting = admission::answer(replica.clone(), join_calls);
     tokio::spawn(closing.clone().run_until_cancelled_owned(admitting));
+}
+
+/// Keeps the copies that belong here, and no bytes that nobody names.
+fn look_after_bytes(
+    config: &NodeConfig,
+    (store, stock): (blobs::Store, Stock),
+    (replica, catalogue, peers): (&ReplicaHandle, &CatalogueHandle, &Peers),
+    (metrics, findings): (&Metrics, &Findings),
+    closing: &CancellationToken,
+) -> (Copies, Replicator) {
+    let me = config.me().id;
+    let copies = Copies::new(
+        store.clone(),
+        peers.clone(),
+        replica.clone(),
+        me,
+        config.blobs.replicas,
+        metrics.blobs().clone(),
+    );
+    let parts = replicator::Parts {
+        store,
+        stock,
+        copies: copies.clone(),
+        catalogue: catalogue.clone(),
+        peers: peers.clone(),
+        replica: replica.clone(),
+        findings: findings.clone(),
+        me,
+        settings: config.blobs,
+    };
+    let collector = garbage::Collector::new(&parts);
+    tokio::spawn(closing.clone().run_until_cancelled_owned(collector.run()));
+    (copies, replicator::start(parts, closing))
 }
 
 /// Opens ledger and catalogue in one pass over the chain.
@@ -381,7 +431,7 @@ fn fill(bytes: &mut [u8]) -> Result<(), ServeError> {
 async fn start_peers(
     config: &NodeConfig,
     identity: &Identity,
-    blobs: &blobs::Store,
+    (blobs, stock): (blobs::Store, Stock),
     inlet: &Inlet,
     replica: &Replica<FileDisk>,
     joining: mpsc::Sender<JoinCall>,
@@ -395,6 +445,8 @@ async fn start_peers(
         joining,
         blobs: blobs.clone(),
         predecessor: config.ledger_folder().join(ledger::predecessor::FOLDER),
+        blobs,
+        stock,
     };
     let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;
     Ok(peers)

@@ -26,6 +26,7 @@ mod membership;
 mod operations;
 mod receipts;
 mod recovery;
+mod replication;
 mod rolling_restart;
 mod torture;
 mod uploads;

@@ -38,6 +38,8 @@ struct Cluster {
     has_quorum: bool,
     /// How many more losses are survived right now.
     survives: Survives,
+    /// How the copies of files' bytes are; null until this node has looked at its own.
+    blobs: Option<Blobs>,
     /// Whether the nodes that are heard have the same history.
     agreement: Agreement,
     /// Where sealed segments of the ledger go, and how far that is; null if there is no such place.
@@ -96,12 +98,28 @@ struct Archive {
     last_error: Option<String>,
 }
 
+/// Copies of files' bytes, as far as the nodes that are heard have said.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = BlobsState)]
+struct Blobs {
+    /// How many blobs there must be.
+    total: u64,
+    /// At least so many of them do not have all their copies, or are not proven to.
+    under_replicated: u64,
+    /// How many copies are still to be made, on all nodes.
+    copying: u64,
+    /// How many bytes those have.
+    bytes_left: u64,
+}
+
 /// How many more nodes may be lost without losing data, or the ability to write.
 #[derive(Debug, Serialize, ToSchema)]
 struct Survives {
     /// For the ledger.
     ledger: usize,
-    /// For files' bytes.
+    /// For files' bytes: one less than the smallest number of copies that any blob is proven to have on voters that are
+    /// up.
     bytes: usize,
 }
 
@@ -236,6 +254,8 @@ impl<'a> View<'a> {
         let up = usize::from(voters.contains(self.status.me.node))
             + self.status.peers.iter().filter(votes).count();
         let spare = up.saturating_sub(quorum);
+        let replicator = &self.api.app.replicator;
+        let picture = replicator.picture(&replicator.voters_up());
         Cluster {
             chain_id: self.status.chain.to_string(),
             epoch: self.roster.epoch().0,
@@ -243,8 +263,14 @@ impl<'a> View<'a> {
             has_quorum: self.status.has_quorum,
             survives: Survives {
                 ledger: spare,
-                bytes: spare,
+                bytes: picture.map_or(0, |picture| picture.copies.saturating_sub(1)),
             },
+            blobs: picture.map(|picture| Blobs {
+                total: picture.total,
+                under_replicated: picture.under_replicated,
+                copying: picture.copying,
+                bytes_left: picture.bytes_left,
+            }),
             agreement: self.agreement(),
             archive: self.api.app.archive.as_ref().map(|one| self.archive(one)),
             recovered: Recovery::of(self.reader),

@@ -1,7 +1,7 @@
-//! Files' bytes, on this node and on its peers.
+//! Files' bytes, as requests meet them.
 //!
 //! In: bytes are written to disk while they are hashed, flushed, given their name, and copied to as many other nodes
-//! as may crash. Out: bytes are held against their name before the first of them leaves. A blob that was checked is
+//! as may crash; `copies` does that, and brings back what is not here. Out: bytes are held against their name before the first of them leaves. A blob that was checked is
 //! not read again as long as its file has not been touched since; one that is missing or damaged is fetched from a
 //! peer, checked, kept, and only then given out. So a client never sees a wrong byte, at the price that the first
 //! reader of a large film waits until it is here.
@@ -12,33 +12,21 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use ::blobs::{BlobWriter, ReadError, Staged, Store, Verdict, WriteError};
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
-use model::{BlobId, NodeId};
+use model::BlobId;
 use prometheus::IntCounter;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tracing::Instrument as _;
 
 use super::problem::{Code, Problem};
 use crate::App;
+use crate::copies::{Copies, FetchError};
 use crate::metrics::BlobMetrics;
-use crate::peer::{FetchBlobError, Peers};
-use crate::replica_thread::ReplicaHandle;
+use crate::peer::chain_of_causes;
 
 /// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
 const CHUNK_BYTES: usize = 512 << 10;
-/// A peer that has not stored a copy after this time, and the time its size takes, is asked no longer alone.
-const HEDGE: Duration = Duration::from_millis(500);
-/// What a peer stores at least, in bytes per second.
-const SLOW_PEER_RATE: u64 = 20 << 20;
-/// A peer that stores a copy slower than this has failed, in bytes per second.
-const DEAD_PEER_RATE: u64 = 1 << 20;
-/// Time for a copy on top of what its size takes.
-const COPY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pictures decoded at one time: each may take a gigabyte.
 const EXAMINERS: usize = 2;
 /// Blobs remembered as checked.
@@ -50,12 +38,9 @@ pub(crate) struct Holdings(Arc<Shared>);
 
 struct Shared {
     store: Store,
-    peers: Peers,
-    replica: ReplicaHandle,
-    me: NodeId,
+    copies: Copies,
     examiners: Semaphore,
     sound: Mutex<HashMap<BlobId, Stamp>>,
-    fetches: Mutex<HashMap<BlobId, Arc<tokio::sync::Mutex<()>>>>,
     metrics: BlobMetrics,
 }
 
@@ -143,12 +128,9 @@ impl Holdings {
     pub(crate) fn new(app: &App) -> Self {
         Self(Arc::new(Shared {
             store: app.blobs.clone(),
-            peers: app.peers.clone(),
-            replica: app.replica.clone(),
-            me: app.config.me().id,
+            copies: app.copies.clone(),
             examiners: Semaphore::new(EXAMINERS),
             sound: Mutex::default(),
-            fetches: Mutex::default(),
             metrics: app.metrics.blobs().clone(),
         }))
     }
@@ -190,74 +172,13 @@ impl Holdings {
         ))
     }
 
-    /// Copies a blob that is here to as many other nodes as may crash. A peer that is slow is not waited for alone.
+    /// Copies a blob that is here to as many other nodes as may crash.
     pub(crate) async fn replicate(&self, id: BlobId, size: u64) -> Result<(), Problem> {
-        let hedge = HEDGE + seconds(size, SLOW_PEER_RATE);
-        let roster = self.0.replica.roster();
-        let voters = roster.voters();
-        // As many voters as may crash and one more; this node may be one of them.
-        let copies = voters.faults() + usize::from(!voters.contains(self.0.me));
-        let others = voters.ring_after(self.0.me).collect();
-        let mut candidates = self.in_turn(others, id).into_iter();
-        let mut wanted = copies;
-        let mut held = 0;
-        let mut running = FuturesUnordered::new();
-        while held < copies {
-            let room = wanted.saturating_sub(held + running.len());
-            running.extend(
-                candidates
-                    .by_ref()
-                    .take(room)
-                    .map(|peer| self.copy(peer, id, size)),
-            );
-            match tokio::time::timeout(hedge, running.next()).await {
-                Ok(Some(true)) => held += 1,
-                Ok(Some(false)) => {}
-                Ok(None) if candidates.len() == 0 => return Err(too_few(held, copies)),
-                Ok(None) => {}
-                Err(_) => wanted += 1,
-            }
-        }
-        Ok(())
-    }
-
-    /// Has one peer store a blob.
-    async fn copy(&self, peer: NodeId, id: BlobId, size: u64) -> bool {
-        let span = tracing::debug_span!("copy_blob", %peer, blob = %id, size);
-        let stored = self.try_copy(peer, id, size).instrument(span).await;
-        let result = if stored { "stored" } else { "failed" };
-        self.0.metrics.copies.with_label_values(&[result]).inc();
-        stored
-    }
-
-    async fn try_copy(&self, peer: NodeId, id: BlobId, size: u64) -> bool {
-        let limit = COPY_TIMEOUT + seconds(size, DEAD_PEER_RATE);
-        let path = self.0.store.path(id);
-        let put = self.0.peers.put_blob(peer, id, size, &path);
-        match tokio::time::timeout(limit, put).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::warn!(%peer, blob = %id, error = %Chain(&error), "a peer did not take a copy");
-                false
-            }
-            Err(_) => {
-                tracing::warn!(%peer, blob = %id, "a peer took too long over a copy");
-                false
-            }
-        }
-    }
-
-    /// These nodes, those that are connected first; where the turn begins depends on the blob, so that copies are
-    /// spread.
-    fn in_turn(&self, mut others: Vec<NodeId>, id: BlobId) -> Vec<NodeId> {
-        if !others.is_empty() {
-            let [first, ..] = id.0;
-            let start = usize::from(first) % others.len();
-            others.rotate_left(start);
-        }
-        let connected = self.0.peers.connected();
-        others.sort_by_key(|peer| !connected.contains(peer));
-        others
+        let spread = self.0.copies.spread(id, size).await;
+        spread.map_err(|error| {
+            let detail = format!("{error}; nothing was decided");
+            Problem::new(Code::TooFewCopies, detail)
+        })
     }
 
     /// A blob's bytes, from a peer if they are not here intact.
@@ -275,56 +196,21 @@ impl Holdings {
     async fn check(&self, id: BlobId) -> Result<Option<Sound>, Problem> {
         let shared = Arc::clone(&self.0);
         let checked = blocking(move || shared.check(id)).await?;
-        checked.map_err(|error| Problem::internal("reading a blob", &Chain(&error)))
+        checked.map_err(|error| Problem::internal("reading a blob", &chain_of_causes(&error)))
     }
 
     async fn fetch_once(self, id: BlobId) -> Result<Sound, Problem> {
-        let gate = self.gate(id);
-        let turn = gate.lock().await;
-        let result = match self.check(id).await {
-            Ok(Some(sound)) => Ok(sound),
-            Ok(None) => self.fetch(id).await,
-            Err(problem) => Err(problem),
-        };
-        drop(turn);
-        let mut fetches = self
-            .0
-            .fetches
-            .lock()
-            .expect("nothing panics while it holds the gates");
-        // Ours and the map's: nobody else waits.
-        if Arc::strong_count(&gate) == 2 {
-            fetches.remove(&id);
-        }
-        result
-    }
-
-    fn gate(&self, id: BlobId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut fetches = self.0.fetches.lock().expect("see fetch_once");
-        Arc::clone(fetches.entry(id).or_default())
-    }
-
-    /// Fetches a blob from the first peer that has it intact, and keeps it.
-    async fn fetch(&self, id: BlobId) -> Result<Sound, Problem> {
-        let roster = self.0.replica.roster();
-        let members = roster.everybody().map(|member| member.id);
-        let others = members.filter(|id| *id != self.0.me).collect();
-        for peer in self.in_turn(others, id) {
-            match self.0.peers.fetch_blob(peer, id).await {
-                Ok(()) => {
-                    tracing::info!(%peer, blob = %id, "fetched a blob");
-                    if let Some(sound) = self.check(id).await? {
-                        return Ok(sound);
-                    }
-                }
-                Err(FetchBlobError::Write(WriteError::Full { .. })) => return Err(disk_full()),
-                Err(error) => {
-                    tracing::warn!(%peer, blob = %id, error = %Chain(&error), "fetching a blob");
-                }
-            }
-        }
-        let detail = "no node that can be reached has these bytes intact; try again";
-        Err(Problem::new(Code::BytesUnavailable, detail))
+        let is_here = async || matches!(self.check(id).await, Ok(Some(_)));
+        let fetched = self.0.copies.fetch(id, is_here).await;
+        fetched.map_err(|error| match error {
+            FetchError::DiskFull => disk_full(),
+            FetchError::Unavailable => Problem::new(Code::BytesUnavailable, error.to_string()),
+        })?;
+        let sound = self.check(id).await?;
+        sound.ok_or_else(|| {
+            let detail = "these bytes were fetched and are damaged again; look at the disk";
+            Problem::new(Code::BytesUnavailable, detail)
+        })
     }
 
     /// What a blob's bytes say of themselves; keeps the thumbnail.
@@ -433,10 +319,6 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Problem::internal("working on a blob", &error))
 }
 
-fn seconds(bytes: u64, rate: u64) -> Duration {
-    Duration::from_millis(bytes.saturating_mul(1000) / rate)
-}
-
 fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -454,30 +336,6 @@ fn disk_full() -> Problem {
 fn unwritten(error: &WriteError) -> Problem {
     match error {
         WriteError::Full { .. } => disk_full(),
-        WriteError::Io { .. } => Problem::internal("writing a blob", &Chain(error)),
-    }
-}
-
-fn too_few(held: usize, wanted: usize) -> Problem {
-    let detail = format!(
-        "the bytes are safe on {} of {} nodes; nothing was decided",
-        held + 1,
-        wanted + 1
-    );
-    Problem::new(Code::TooFewCopies, detail)
-}
-
-/// An error with what it rests on.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        WriteError::Io { .. } => Problem::internal("writing a blob", &chain_of_causes(error)),
     }
 }

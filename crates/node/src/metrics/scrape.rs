@@ -20,6 +20,7 @@ pub(crate) fn scrape(app: &App) -> Vec<MetricFamily> {
     agreement(&mut families, &status);
     peers(&mut families, app, &status);
     archive(&mut families, app, &status);
+    copies(&mut families, app);
     disk_room(&mut families, &app.config.folder);
     process::scrape(&mut families);
     families.0
@@ -365,6 +366,40 @@ fn archive(families: &mut Families, app: &App, status: &NodeStatus) {
         "Segments that this node has put there since it started.",
         number(archive.brought),
     );
+}
+
+fn copies(families: &mut Families, app: &App) {
+    let picture = app.replicator.picture(&app.replicator.voters_up());
+    let Some(picture) = picture else { return };
+    for (name, help, count) in [
+        (
+            "starling_blobs",
+            "Blobs that files name, or that were put within a day.",
+            picture.total,
+        ),
+        (
+            "starling_blobs_under_replicated",
+            "Blobs that do not have all their copies, or are not proven to.",
+            picture.under_replicated,
+        ),
+        (
+            "starling_blob_copies_proven",
+            "The smallest number of copies that any blob is proven to have on voters that are up.",
+            picture.copies as u64,
+        ),
+        (
+            "starling_blob_copies_missing",
+            "Copies still to be made, on all nodes that are heard.",
+            picture.copying,
+        ),
+        (
+            "starling_blob_copies_missing_bytes",
+            "Bytes of the copies still to be made.",
+            picture.bytes_left,
+        ),
+    ] {
+        families.gauge(name, help, number(count));
+    }
 }
 
 fn disk_room(families: &mut Families, folder: &Path) {

@@ -20,6 +20,7 @@ use super::generated::peer_client::PeerClient;
 use super::generated::{BlobChunk, BlobReceipt};
 use super::storage::blocking;
 use super::wire::{self, Head};
+use crate::stock::Inventory;
 
 /// Why a peer did not take a blob.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +129,20 @@ pub enum HasBlobsError {
     Call(#[source] Box<Status>),
 }
 
+/// Why a peer did not tell what it lacks.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    /// No such member.
+    #[error("{0} is not a peer")]
+    UnknownPeer(NodeId),
+    /// The peer did not keep to the protocol.
+    #[error("the peer's inventory cannot be read: {0}")]
+    Malformed(String),
+    /// The peer cannot be reached, has not looked yet, or failed.
+    #[error("asking a peer for its inventory")]
+    Call(#[source] Box<Status>),
+}
+
 /// Which bytes of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -220,6 +235,16 @@ impl Peers {
         let peer = peer.ok_or(HasBlobsError::UnknownPeer(at))?;
         peer.blobs.has(ids).await
     }
+
+    /// Asks a peer what it lacks of the copies it is to hold.
+    ///
+    /// # Errors
+    /// If the peer cannot be asked, or does not know yet.
+    pub async fn inventory(&self, at: NodeId) -> Result<Inventory, InventoryError> {
+        let peer = self.shared.directory.peer(at);
+        let peer = peer.ok_or(InventoryError::UnknownPeer(at))?;
+        peer.blobs.inventory().await
+    }
 }
 
 async fn run<T: Send + 'static>(
@@ -311,6 +336,16 @@ impl BlobClient {
                 answers: present.len(),
             })
         }
+    }
+}
+
+impl BlobClient {
+    async fn inventory(&self) -> Result<Inventory, InventoryError> {
+        let request = wire::inventory_request(self.chain);
+        let answer = self.client.clone().take_inventory(request).await;
+        let answer = answer.map_err(|status| InventoryError::Call(Box::new(status)))?;
+        wire::reported(answer.get_ref())
+            .map_err(|error| InventoryError::Malformed(error.to_string()))
     }
 }
 

@@ -20,6 +20,7 @@ use super::generated::{BlobChunk, BlobQuery, BlobRequest, Frame};
 use super::inbox::{self, Interruption};
 use super::storage::{Denied, Storage};
 use super::wire::{self, Head};
+use crate::stock::Stock;
 
 const CHAIN: ChainId = ChainId([7; 16]);
 const PEER: NodeId = NodeId([1; 32]);
@@ -128,7 +129,7 @@ impl Shelf {
         let store = Store::open(folder.path()).unwrap();
         Self {
             _folder: folder,
-            storage: Storage::new(store.clone(), CHAIN),
+            storage: Storage::new(store.clone(), Stock::default(), CHAIN),
             store,
         }
     }

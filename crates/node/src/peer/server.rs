@@ -25,9 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::directory::{Directory, Standing};
 use super::generated::joining_server::JoiningServer;
 use super::generated::peer_server::{Peer, PeerServer};
-use super::generated::{
-    Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, Frame, PredecessorRequest,
-};
+use super::generated::{Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, Frame, InventoryReport, InventoryRequest, PredecessorRequest};
 use super::heritage;
 use super::inbox::{self, Inbound, Interruption};
 use super::joining::{self, JoinCall, Reception};
@@ -35,6 +33,7 @@ use super::refusals::Refusals;
 use super::storage::{Denied, Storage};
 use super::wire;
 use crate::identity::tls;
+use crate::stock::Stock;
 
 /// How long a caller may take to prove who it is.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +62,7 @@ pub(super) struct Server {
     pub(super) tls: Arc<ServerConfig>,
     pub(super) chain: ChainId,
     pub(super) store: blobs::Store,
+    pub(super) stock: Stock,
     pub(super) inbound: Arc<Inbound>,
     pub(super) directory: Arc<Directory>,
     pub(super) joining: mpsc::Sender<JoinCall>,
@@ -100,7 +100,7 @@ impl Server {
         let (directory, refusals) = (self.directory.clone(), self.refusals.clone());
         let service = Service {
             chain: self.chain,
-            storage: Storage::new(self.store, self.chain),
+            storage: Storage::new(self.store, self.stock, self.chain),
             inbound: self.inbound,
             directory: self.directory,
             refusals: self.refusals,
@@ -394,5 +394,16 @@ impl Peer for Service {
             Ok(heritage::give(self.predecessor.clone()).await?)
         };
         self.until_shutdown(from, work).await
+    }
+
+    async fn take_inventory(
+        &self,
+        request: Request<InventoryRequest>,
+    ) -> Result<Response<InventoryReport>, Status> {
+        let from = self.member(&request)?;
+        let report = self.storage.inventory(request.get_ref());
+        report
+            .map(Response::new)
+            .map_err(|denied| self.deny(from, denied))
     }
 }

@@ -11,7 +11,9 @@ use model::{BlobId, ChainId};
 use tonic::{Status, Streaming};
 
 use super::generated::{BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest};
+use super::generated::{InventoryReport, InventoryRequest};
 use super::wire::{self, Head, Refusal};
+use crate::stock::Stock;
 
 /// A peer that sends nothing for this long in the middle of a blob has given it up.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -70,12 +72,17 @@ fn failure(what: &str, error: &dyn std::error::Error) -> Status {
 /// The local store, as peers see it.
 pub(super) struct Storage {
     store: Store,
+    stock: Stock,
     chain: ChainId,
 }
 
 impl Storage {
-    pub(super) fn new(store: Store, chain: ChainId) -> Self {
-        Self { store, chain }
+    pub(super) fn new(store: Store, stock: Stock, chain: ChainId) -> Self {
+        Self {
+            store,
+            stock,
+            chain,
+        }
     }
 
     /// Takes a blob; answers when it is safe.
@@ -127,6 +134,14 @@ impl Storage {
         let present = blocking(move || ids.into_iter().map(|id| store.has(id)).collect()).await?;
         let present: Result<Vec<bool>, ReadError> = present;
         Ok(BlobPresence { present: present? })
+    }
+
+    /// Tells what is missing here.
+    pub(super) fn inventory(&self, request: &InventoryRequest) -> Result<InventoryReport, Denied> {
+        wire::check_inventory_request(self.chain, request)?;
+        let inventory = self.stock.inventory();
+        let inventory = inventory.ok_or_else(|| Status::unavailable("still looking"))?;
+        Ok(wire::report(&inventory))
     }
 }
 

@@ -26,6 +26,7 @@ struct Node {
     config: Vec<Acquaintance>,
     folder: TempDir,
     store: Store,
+    stock: Stock,
     peers: Peers,
     inbox: UnboundedReceiver<(NodeId, Message)>,
 }
@@ -34,6 +35,7 @@ impl Node {
     fn start(listener: TcpListener, identity: Identity, config: Vec<Acquaintance>) -> Self {
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path()).unwrap();
+        let stock = Stock::default();
         let (sender, inbox) = unbounded_channel();
         let address = listener.local_addr().unwrap().to_string();
         let peers = Peers::start_on(
@@ -46,6 +48,7 @@ impl Node {
                 joining: mpsc::channel(1).0,
                 blobs: store.clone(),
                 predecessor: folder.path().join("predecessor"),
+                stock: stock.clone(),
             },
             Arc::new(move |from, message| {
                 // The test may have ended.
@@ -57,6 +60,7 @@ impl Node {
             config,
             folder,
             store,
+            stock,
             peers: peers.unwrap(),
             inbox,
         }
@@ -403,6 +407,28 @@ async fn a_node_that_has_left_is_answered_and_given_no_bytes() {
     a.peers.follow(known(Standing::Member));
     until("a member is given bytes", || a.peers.connected().len() == 1).await;
     assert!(b.peers.get_blob(a.id(), id, Part::Whole).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_peer_says_what_it_lacks_once_it_has_looked() {
+    let [a, b] = cluster().await;
+    let early = a.peers.inventory(b.id()).await;
+    assert!(
+        matches!(early, Err(InventoryError::Call(status)) if status.code() == Code::Unavailable)
+    );
+    let placement = ::blobs::Placement::new([a.id(), b.id()], 0);
+    b.stock.begin_survey(&placement);
+    for n in 0..1200_u32 {
+        let blob = BlobId::of(&[&n.to_be_bytes()]);
+        b.stock.misses(catalogue::Named { blob, size: 7 });
+    }
+    let voters = model::MembershipHash([5; 32]);
+    let names = crate::stock::Names::new(voters, placement, model::Height(9));
+    b.stock.end_survey(names);
+    let said = a.peers.inventory(b.id()).await.unwrap();
+    assert_eq!(Some(&said), b.stock.inventory().as_ref());
+    assert_eq!((said.missing.blobs, said.missing.bytes), (1200, 8400));
+    assert!(said.listed.len() == 1000 && !said.lists_all());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

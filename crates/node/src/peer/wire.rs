@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use consensus::Message;
-use model::{BlobId, ChainId, Decode as _, codec::DecodeError};
+use model::{BlobId, ChainId, Decode as _, Height, MembershipHash, codec::DecodeError};
 use tonic::{Code, Status};
 
-use super::generated::{BlobChunk, BlobHead, BlobQuery, BlobRequest, Frame};
+use super::generated::{
+    BlobChunk, BlobHead, BlobQuery, BlobRequest, Frame, InventoryReport, InventoryRequest,
+};
+use crate::stock::{Amount, Inventory, LISTED_MAX};
 
 /// A message takes at most this: a block and its certificate, with room to spare.
 pub(super) const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -34,7 +37,7 @@ pub(super) enum Refusal {
     Message(DecodeError),
     #[error("the frame cannot be read: {0}")]
     Frame(String),
-    #[error("a chain or blob id has {0} bytes")]
+    #[error("an id or hash has {0} bytes")]
     Id(usize),
     #[error("the first chunk of a blob has no head")]
     NoHead,
@@ -42,6 +45,8 @@ pub(super) enum Refusal {
     ChunkTooLarge(usize),
     #[error("a query for {0} blobs is too large")]
     QueryTooLarge(usize),
+    #[error("an inventory lists {0} missing blobs, too many or more than it counts")]
+    Listed(usize),
     #[error("the bytes of blob {id} are not what was announced: {found}")]
     NotTheBlob { id: BlobId, found: String },
 }
@@ -169,4 +174,51 @@ pub(super) fn queried(chain: ChainId, query: &BlobQuery) -> Result<Vec<BlobId>, 
         return Err(Refusal::QueryTooLarge(query.blob_ids.len()));
     }
     query.blob_ids.iter().map(|id| blob_id(id)).collect()
+}
+
+pub(super) fn inventory_request(chain: ChainId) -> InventoryRequest {
+    InventoryRequest {
+        chain_id: chain_bytes(chain),
+    }
+}
+
+pub(super) fn check_inventory_request(
+    chain: ChainId,
+    request: &InventoryRequest,
+) -> Result<(), Refusal> {
+    check_chain(chain, &request.chain_id)
+}
+
+pub(super) fn report(inventory: &Inventory) -> InventoryReport {
+    let listed = inventory.listed.iter().take(LISTED_MAX);
+    InventoryReport {
+        height: inventory.height.0,
+        membership: Bytes::copy_from_slice(inventory.voters.as_bytes()),
+        replicas: u32::try_from(inventory.replicas).unwrap_or(u32::MAX),
+        missing_blobs: inventory.missing.blobs,
+        missing_bytes: inventory.missing.bytes,
+        missing_ids: listed
+            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+            .collect(),
+    }
+}
+
+pub(super) fn reported(report: &InventoryReport) -> Result<Inventory, Refusal> {
+    let hash = <[u8; 32]>::try_from(&*report.membership);
+    let hash = hash.map_err(|_| Refusal::Id(report.membership.len()))?;
+    let listed = report.missing_ids.len();
+    if listed > LISTED_MAX || listed as u64 > report.missing_blobs {
+        return Err(Refusal::Listed(listed));
+    }
+    let ids = report.missing_ids.iter().map(|id| blob_id(id));
+    Ok(Inventory {
+        height: Height(report.height),
+        voters: MembershipHash(hash),
+        replicas: report.replicas as usize,
+        missing: Amount {
+            blobs: report.missing_blobs,
+            bytes: report.missing_bytes,
+        },
+        listed: ids.collect::<Result<_, _>>()?,
+    })
 }

@@ -1,0 +1,129 @@
+//! Keeps every blob on as many nodes as it belongs on, without an owner.
+//!
+//! Three tasks run on every node, and each looks after this node alone:
+//!
+//! * `survey` walks over everything that is named, slowly and again and again, and at once over what is named anew, after
+//!   a change of voters, and over what was found damaged. What belongs here and is not here is put on a list.
+//! * `copying` fetches what is on the list, a few at a time and no faster than it may.
+//! * `asking` hears from the other voters what they lack, for `/cluster` and for operators.
+//!
+//! Nothing is pushed in the background: a node knows best what it lacks. So a copy is only ever made by whoever is to
+//! hold it, two nodes never do the same work, and a node that was away catches up by itself. Nothing is dropped either:
+//! copies beyond what placement asks for stay where they are.
+//!
+//! What is asked of others is small, however many blobs there are: all nodes have one catalogue, so a node needs not say
+//! what it holds, only up to which height it has looked and what it lacks.
+
+mod asking;
+mod copying;
+mod survey;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use blobs::Store;
+use model::{BlobId, NodeId};
+use tokio_util::sync::CancellationToken;
+
+use self::asking::Heard;
+use crate::Findings;
+use crate::catalogue_thread::CatalogueHandle;
+use crate::config::BlobsConfig;
+use crate::copies::{Copies, FetchError};
+use crate::findings::Place;
+use crate::peer::Peers;
+use crate::replica_thread::ReplicaHandle;
+use crate::stock::{Inventory, Stock};
+use crate::survival::{Picture, judge};
+
+/// What the tasks work with.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) stock: Stock,
+    pub(crate) copies: Copies,
+    pub(crate) catalogue: CatalogueHandle,
+    pub(crate) peers: Peers,
+    pub(crate) replica: ReplicaHandle,
+    pub(crate) findings: Findings,
+    pub(crate) me: NodeId,
+    pub(crate) settings: BlobsConfig,
+}
+
+/// Restores copies, and tells how they are. Cheap to clone.
+#[derive(Clone)]
+pub struct Replicator {
+    parts: Parts,
+    heard: Arc<Mutex<Heard>>,
+}
+
+/// Starts to look after this node's copies, until `closing`.
+pub(crate) fn start(parts: Parts, closing: &CancellationToken) -> Replicator {
+    let replicator = Replicator {
+        parts,
+        heard: Arc::default(),
+    };
+    let surveying = survey::Surveyor::new(replicator.clone()).run();
+    tokio::spawn(closing.clone().run_until_cancelled_owned(surveying));
+    let copying = copying::run(replicator.clone());
+    tokio::spawn(closing.clone().run_until_cancelled_owned(copying));
+    let asking = asking::run(replicator.clone());
+    tokio::spawn(closing.clone().run_until_cancelled_owned(asking));
+    replicator
+}
+
+impl Replicator {
+    /// Has a blob here, whole, when it returns: fetches it if it is missing or damaged. Damage is put aside and
+    /// registered.
+    ///
+    /// # Errors
+    /// If nobody gives it, or it cannot be kept.
+    pub async fn restore(&self, blob: BlobId) -> Result<(), FetchError> {
+        let store = self.parts.store.clone();
+        let is_sound = async move || {
+            let verdict = tokio::task::spawn_blocking(move || store.verify(blob)).await;
+            matches!(verdict, Ok(Ok(blobs::Verdict::Sound)))
+        };
+        self.parts.copies.fetch(blob, is_sound).await?;
+        self.is_here(blob);
+        Ok(())
+    }
+
+    /// Takes note that a blob is here.
+    fn is_here(&self, blob: BlobId) {
+        self.parts.stock.holds(blob);
+        self.parts
+            .findings
+            .whole(&Place::Blob(blob), "another node");
+    }
+
+    /// How the copies of all blobs are, if these voters are up; nothing until this node has looked at its own under the
+    /// voters of now.
+    pub fn picture(&self, up: &BTreeSet<NodeId>) -> Option<Picture> {
+        let names = self.parts.stock.names()?;
+        let claims = self.claims();
+        let heard = self.heard();
+        Some(judge(&names, &claims, up, heard.before()))
+    }
+
+    /// What the voters say of themselves, this node among them.
+    fn claims(&self) -> BTreeMap<NodeId, Inventory> {
+        let mut claims = self.heard().claims();
+        claims.extend(self.parts.stock.inventory().map(|own| (self.parts.me, own)));
+        claims
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        let heard = self.heard.lock();
+        heard.expect("nothing panics while it holds what was heard")
+    }
+
+    /// The voters that are up, as this node sees it.
+    pub(crate) fn voters_up(&self) -> BTreeSet<NodeId> {
+        let roster = self.parts.replica.roster();
+        let status = self.parts.replica.status();
+        let peers = status.replica.peers.iter().filter(|peer| peer.alive);
+        let up = peers.map(|peer| peer.node).chain([self.parts.me]);
+        up.filter(|node| roster.voters().contains(*node)).collect()
+    }
+}
