@@ -1,4 +1,5 @@
-//! The blobs that must exist: those that a file names, in whatever state, and those put within the last day.
+//! The blobs that must exist: those that a file names, in whatever state, those put within the last day, and what has
+//! arrived of uploads that are not over.
 //!
 //! They are walked in the order of their names, a batch at a time, so that a walk over a million needs no memory and
 //! pins nothing; what is named meanwhile is told by height.
@@ -66,7 +67,8 @@ pub(crate) fn page(
     let puts = "SELECT blob, size FROM puts WHERE blob > ?1 AND ?2 > 0 ORDER BY blob LIMIT ?3";
     let mut found = BTreeMap::new();
     let mut next = None;
-    for sql in [puts, files] {
+    let parts = "SELECT DISTINCT blob, size FROM parts WHERE blob > ?1 AND ?2 > 0 ORDER BY blob LIMIT ?3";
+    for sql in [puts, parts, files] {
         let rows: Vec<Named> = db
             .prepare_cached(sql)?
             .query_map(params![after, arrival_behind(until), limit], read_named)?
@@ -141,11 +143,12 @@ pub(crate) fn puts_since(
     Ok((named, last))
 }
 
-/// Whether a file or a put of the last day names a blob.
+/// Whether a file, a put of the last day or an upload that is not over names a blob.
 pub(crate) fn is_named(db: &Connection, blob: &BlobId) -> rusqlite::Result<bool> {
     row::exists(
         db,
-        "SELECT 1 FROM files WHERE file = ?1 UNION ALL SELECT 1 FROM puts WHERE blob = ?1",
+        "SELECT 1 FROM files WHERE file = ?1 UNION ALL SELECT 1 FROM puts WHERE blob = ?1
+         UNION ALL SELECT 1 FROM parts WHERE blob = ?1",
         [blob.as_bytes()],
     )
 }

@@ -223,10 +223,6 @@ pub async fn serve(
         closing.cancel();
     };
     serve_until(first_of(shutdown, goodbye), server, drain).await;
-    let threads = move || {
-    }
-
-    serve_until(shutdown, server, drain).await;
     end_threads(move || {
         drop(sealer);
         running.stop();
@@ -443,7 +439,6 @@ async fn start_peers(
         address: config.me().peer_address.clone(),
         peers: acquaintances::of(replica.roster(), &config.members),
         joining,
-        blobs: blobs.clone(),
         predecessor: config.ledger_folder().join(ledger::predecessor::FOLDER),
         blobs,
         stock,
