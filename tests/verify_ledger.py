@@ -105,11 +105,14 @@ class Block:
         self.commands, leaves = [], []
         for _ in range(cursor.number(4)):
             tag = cursor.number(1)
-            if tag > 1:
+            if tag > 2:
                 raise Fault(f"an entry has tag {tag}")
             command = None
             if tag == 0:
                 leaf = cursor.take(32)
+            elif tag == 2:
+                leaf = cursor.take(32)
+                cursor.optional(lambda: cursor.take(32))
             else:
                 salt, command = cursor.take(16), cursor.bytes()
                 leaf = sha256(b"\0", salt, command)

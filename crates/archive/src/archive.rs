@@ -245,6 +245,19 @@ impl Archive {
         Ok(verdict.map(|()| (found.sha256, found.length)))
     }
 
+    /// Signs for a copy that was written anew.
+    pub(crate) async fn sign_again(
+        &self,
+        copy: &Copy,
+        object: (Digest, u64),
+        signer: &dyn Signer,
+    ) -> Result<(), StoreError> {
+        let manifest = Manifest::sign(self.chain, copy.name, object, signer);
+        let key = copy.manifest_key(self.chain);
+        let bytes = Bytes::from(manifest.to_json());
+        self.store.overwrite(&key, bytes).await
+    }
+
     async fn sign(
         &self,
         copy: &Copy,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! `{node}` are the first sixteen digits of a node's id. Keys come from content: who is first does not matter, and
-//! nothing is ever written twice.
+//! nothing is written twice but by erasure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

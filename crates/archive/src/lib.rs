@@ -12,6 +12,7 @@
 //! environment, and are in no error and no log.
 
 mod archive;
+mod erase;
 mod fetch;
 mod layout;
 mod manifest;
@@ -19,6 +20,7 @@ mod store;
 pub mod tar;
 
 pub use archive::{Added, Archive, ArchiveError};
+pub use erase::EraseError;
 pub use fetch::{Fault, Progress, Taken};
 pub use layout::{Copy, Coverage, genesis_key};
 pub use ledger::SegmentName;

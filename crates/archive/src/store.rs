@@ -212,6 +212,24 @@ impl Store {
         result.ok_or_else(|| self.refused(key, "there is no such folder, container or bucket"))
     }
 
+    /// Writes an object in place of the one of this key. For erasure alone: nothing else changes what is there.
+    ///
+    /// # Errors
+    /// A [`StoreError`]. The object is the old one or the new one.
+    pub(crate) async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let time = self.patience.for_bytes(bytes.len() as u64);
+        let location = self.location(key);
+        let put = || async {
+            let payload = PutPayload::from_bytes(bytes.clone());
+            let options = PutMode::Overwrite.into();
+            self.objects.put_opts(&location, payload, options).await
+        };
+        match self.persist(key, time, put).await? {
+            Some(_) => Ok(()),
+            None => Err(self.refused(key, "there is no such folder, container or bucket")),
+        }
+    }
+
     /// An object's bytes; nothing if there is none.
     ///
     /// # Errors

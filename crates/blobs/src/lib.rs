@@ -17,7 +17,7 @@
 //!
 //! A name is never trusted. [`Store::verify`] hashes a blob again, [`BlobReader`] hashes it while it is read and
 //! withholds the end of one that is damaged. Bytes that do not hash to their name are moved aside, never deleted:
-//! they may be the last thing their owner has.
+//! they may be the last thing their owner has. [`Store::erase`] is the one exception: it is for what nobody may have.
 //!
 //! [`Placement`] says which nodes are to hold a blob; it is arithmetic and touches no disk.
 //!
@@ -25,6 +25,7 @@
 
 mod derived;
 mod discard;
+mod erase;
 mod folder;
 mod placement;
 mod read;
@@ -39,11 +40,13 @@ use std::sync::{Arc, Mutex};
 
 use model::BlobId;
 
+use crate::erase::Arrivals;
 use crate::folder::Folder;
 
 pub use derived::DerivedError;
 pub use discard::{DiscardError, Stored};
 pub use placement::{Placement, Seats};
+pub use erase::EraseError;
 pub use read::{BlobReader, ReadError, Verdict};
 pub use write::{BlobWriter, CommitError, Staged, WriteError};
 
@@ -87,6 +90,7 @@ struct Shared {
     next: AtomicU64,
     /// Blobs moved to quarantine that nobody has asked about yet.
     damaged: Mutex<BTreeSet<BlobId>>,
+    arrivals: Arrivals,
 }
 
 impl Store {
@@ -104,6 +108,7 @@ impl Store {
                 temporary: node.join("tmp"),
                 next: AtomicU64::new(0),
                 damaged: Mutex::default(),
+                arrivals: Arrivals::default(),
             }),
         };
         let shared = &store.shared;

@@ -164,6 +164,7 @@ impl Staged {
     }
 
     fn rename(&self) -> io::Result<()> {
+        self.store.arrives(self.id);
         let target = self.store.shared.blobs.make_durable(self.id)?;
         fs::rename(&self.temporary.path, target.join(self.id.to_string()))?;
         // Should the old name survive a power cut as well, the next start removes it.

@@ -8,15 +8,17 @@
 mod access;
 mod files;
 mod uploads;
+mod purge;
 
 use std::path::{Path, PathBuf};
 
 use model::codec::Encode;
-use model::{BlockHash, Command, Height, Payload, Position, Timestamp, limits};
+use model::{BlockHash, Command, Height, NodeId, Payload, Position, Timestamp, limits};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::index::TextChanges;
 use crate::outcome::{Applied, Refusal, Verdict};
+use crate::purge::Mention;
 use crate::row;
 use crate::schema::{self, OpenError, SetAside, Unusable};
 
@@ -31,6 +33,8 @@ pub struct BlockInput {
     pub hash: BlockHash,
     /// The commands with their places in the block, in order.
     pub commands: Vec<(u32, Command)>,
+    /// Commands that name a file and are not to be applied, in order: repeats, and what came too late.
+    pub mentions: Vec<Mention>,
 }
 
 /// Why a run of blocks was not applied. The catalogue is as it was before.
@@ -69,6 +73,7 @@ pub struct Catalogue {
     path: PathBuf,
     height: Option<Height>,
     set_aside: Option<SetAside>,
+    owner: Option<NodeId>,
 }
 
 impl Catalogue {
@@ -87,6 +92,7 @@ impl Catalogue {
             path: path.into(),
             height,
             set_aside,
+            owner: None,
         })
     }
 
@@ -95,13 +101,16 @@ impl Catalogue {
     /// # Errors
     /// [`OpenError`] if the file cannot be moved or an empty one cannot be made.
     pub fn rebuild(self) -> Result<Self, OpenError> {
-        let Self { db, path, .. } = self;
+        let Self {
+            db, path, owner, ..
+        } = self;
         drop(db);
         let why = Unusable::Damaged("a run of blocks could not be applied".to_owned());
         let aside = schema::set_aside(&path, why)?;
         let empty = Self::open(&path)?;
         Ok(Self {
             set_aside: Some(aside),
+            owner,
             ..empty
         })
     }
@@ -119,6 +128,11 @@ impl Catalogue {
         })?;
         (self.db, self.height) = (db, height);
         Ok(())
+    }
+
+    /// Whose catalogue it is: what this node has erased need not be remembered.
+    pub fn belongs_to(&mut self, node: NodeId) {
+        self.owner = Some(node);
     }
 
     /// The height last applied; none if genesis is still to come.
@@ -175,7 +189,15 @@ impl Catalogue {
         let mut applied = Vec::new();
         for block in blocks {
             forget(&change, block.time)?;
+            let note = |mention: &Mention| mention.note(&change, block.height, block.time);
+            let mut mentions = block.mentions.iter().peekable();
             for (index, command) in &block.commands {
+                while let Some(earlier) = mentions.next_if(|mention| mention.index < *index) {
+                    note(earlier)?;
+                }
+                Mention::of(*index, command, true)
+                    .iter()
+                    .try_for_each(note)?;
                 let position = Position {
                     height: block.height,
                     index: *index,
@@ -186,10 +208,12 @@ impl Catalogue {
                     time: block.time,
                     position,
                     command,
+                    owner: self.owner,
                 };
                 let outcome = applier.apply()?.to_outcome();
                 applied.push(Applied { position, outcome });
             }
+            mentions.try_for_each(note)?;
         }
         text.write(&change)?;
         change
@@ -224,13 +248,19 @@ struct Applier<'a> {
     time: Timestamp,
     position: Position,
     command: &'a Command,
+    owner: Option<NodeId>,
 }
 
 impl Applier<'_> {
     fn apply(&mut self) -> rusqlite::Result<Verdict> {
         let verdict = self.decide()?;
         if self.command.key.is_some() {
-            self.keep(&verdict)?;
+            // Whether a purge had an effect is asked of what it did: where its commands are erased it may seem to have had one
+            // that fell short when it was decided.
+            match self.command.payload {
+                Payload::Purge(_) => self.keep(&Verdict::Recorded)?,
+                _ => self.keep(&verdict)?,
+            }
         }
         Ok(verdict)
     }
@@ -280,6 +310,8 @@ impl Applier<'_> {
             } => self.create_token(*token, secret, name, *scope),
             Payload::RevokeToken { token } => self.revoke_token(*token),
             Payload::Upload(step) => self.step(step),
+            Payload::Purge(commands) => self.purge(commands),
+            Payload::Erased { purge, node } => self.erased(*purge, *node),
         }
     }
 

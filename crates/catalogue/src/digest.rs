@@ -1,17 +1,18 @@
 //! One hash over everything the catalogue says, so that nodes can be compared at equal height.
 //!
 //! Rows are taken in the order of their primary keys and folded one by one: the next digest is the SHA-256 of the
-//! last one and the row. Index tables are left out: they repeat the records and may follow a newer Unicode.
+//! last one and the row. Index tables are left out: they repeat the records and may follow a newer Unicode. So are row
+//! ids themselves: their order is what counts, and files that were purged leave gaps only where they once were.
 
 use model::Digest;
 use model::codec::{Encode, encode_bytes};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 13] = [
     "SELECT height, hash, time FROM applied",
     "SELECT library, created FROM libraries ORDER BY library",
-    "SELECT library, file, id, arrival, record FROM files ORDER BY library, file",
+    "SELECT library, file, arrival, record FROM files ORDER BY id",
     "SELECT library, file, height, idx, time, actor, kind, version, changes FROM history
      ORDER BY library, file, height, idx",
     "SELECT library, blob, token, size, expires FROM puts ORDER BY blob, token",
@@ -21,6 +22,10 @@ const TABLES: [&str; 9] = [
     "SELECT library, token, name, scope, secret, created, creator, revoked FROM tokens
      ORDER BY token",
     "SELECT library, height, idx, expires, verdict FROM outcomes ORDER BY height, idx",
+    "SELECT height, idx, library, file, actor, residue, time FROM mentions ORDER BY height, idx",
+    "SELECT height, idx, library, time FROM purges ORDER BY height, idx",
+    "SELECT height, idx, actor, residue, by_height, by_idx FROM purged ORDER BY height, idx",
+    "SELECT height, idx, node, time FROM erased ORDER BY height, idx, node",
 ];
 
 /// The digest of the state that `db` shows.

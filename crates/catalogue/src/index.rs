@@ -147,7 +147,12 @@ pub(crate) fn update(
     )
 }
 
-fn remove(db: &Connection, text: &mut TextChanges, row: &FileRow) -> rusqlite::Result<()> {
+/// Takes a file out.
+pub(crate) fn remove(
+    db: &Connection,
+    text: &mut TextChanges,
+    row: &FileRow,
+) -> rusqlite::Result<()> {
     let (key, stored) = (row.key, &row.stored);
     db.prepare_cached("DELETE FROM files WHERE id = ?1")?
         .execute([key.0])?;

@@ -72,6 +72,13 @@ pub enum Outcome {
         /// For people.
         detail: String,
     },
+    /// A file was forgotten, now or by an earlier purge.
+    Purged {
+        /// Height of the purge that did it.
+        height: u64,
+        /// Its place in the block.
+        index: u32,
+    },
     /// A token may sign in.
     TokenCreated {
         /// Which.
@@ -123,6 +130,10 @@ pub enum Refusal {
     UploadNotFound,
     /// The token has too many uploads that are not over.
     TooManyUploads,
+    /// The purged file was named again meanwhile.
+    StalePurge,
+    /// A purge that names what it may not.
+    InvalidPurge,
 }
 
 impl Refusal {
@@ -138,6 +149,8 @@ impl Refusal {
             Self::MisplacedGenesis => "misplaced_genesis",
             Self::UploadNotFound => "upload_not_found",
             Self::TooManyUploads => "too_many_uploads",
+            Self::StalePurge => "stale_purge",
+            Self::InvalidPurge => "invalid_purge",
         }
     }
 }
@@ -152,6 +165,8 @@ codec_enum!(Refusal, "refusal" {
     6 => MisplacedGenesis,
     20 => UploadNotFound,
     21 => TooManyUploads,
+    7 => StalePurge,
+    8 => InvalidPurge,
 });
 
 /// An outcome as it is stored.
@@ -171,6 +186,7 @@ pub(crate) enum Verdict {
     UploadBegun(UploadId),
     UploadStands { arrived: u64, grown: bool },
     UploadEnded,
+    Purged { by: Position },
 }
 
 codec_enum!(Verdict, "verdict" {
@@ -188,6 +204,7 @@ codec_enum!(Verdict, "verdict" {
     20 => UploadBegun(upload),
     21 => UploadStands { arrived, grown },
     22 => UploadEnded,
+    11 => Purged { by },
 });
 
 impl Verdict {
@@ -229,6 +246,10 @@ impl Verdict {
                 grown: *grown,
             },
             Self::UploadEnded => Outcome::UploadEnded,
+            Self::Purged { by } => Outcome::Purged {
+                height: by.height.0,
+                index: by.index,
+            },
         }
     }
 }

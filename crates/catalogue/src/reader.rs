@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use model::file::State;
-use model::{BlobId, Digest, Height, LibraryId, Position, Timestamp, TokenId, UploadId};
+use model::{BlobId, Digest, Erasure, Height, LibraryId, NodeId, Position, Timestamp, TokenId, UploadId};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::file::File;
 use crate::history::{self, HistoryEntry};
 use crate::named::{self, Named, NamedPage, NewlyNamed};
 use crate::outcome::{Outcome, Verdict};
+use crate::purge::{self, Purge};
 use crate::query::Query;
 use crate::search::{self, Page, SearchError, SearchPage};
 use crate::tags::{self, TagCount};
@@ -302,6 +303,70 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn upload_parts(&self, upload: UploadId) -> Result<Vec<Part>, ReadError> {
         Ok(uploads::parts(&self.db, upload)?)
+    }
+
+    /// The commands that name a file of a library, for a purge.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn commands_naming(
+        &self,
+        library: &LibraryId,
+        file: &BlobId,
+    ) -> Result<Vec<Erasure>, ReadError> {
+        Ok(purge::commands_naming(&self.db, library, file)?)
+    }
+
+    /// Files that are to be forgotten: those that have been in the trash since before `trashed`, and those that commands
+    /// name, the last of them before `named`, although there is no such file.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn due(
+        &self,
+        trashed: Timestamp,
+        named: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(LibraryId, BlobId)>, ReadError> {
+        Ok(purge::due(&self.db, trashed, named, limit)?)
+    }
+
+    /// A purge that has an effect.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn purge(&self, position: Position) -> Result<Option<Purge>, ReadError> {
+        self.at_one_height(|reader| Ok(purge::at(&reader.db, position)?))
+    }
+
+    /// The purges that a node has not erased yet, first to last; of nobody, all.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn purges(&self, not_by: Option<NodeId>) -> Result<Vec<Purge>, ReadError> {
+        self.at_one_height(|reader| {
+            let places = purge::places(&reader.db, not_by)?;
+            let found = places.into_iter().map(|at| purge::at(&reader.db, at));
+            Ok(found
+                .filter_map(Result::transpose)
+                .collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The purge that has named a command.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn purged_by(&self, command: Position) -> Result<Option<Position>, ReadError> {
+        Ok(purge::purged_by(&self.db, command)?)
+    }
+
+    /// Purged files whose bytes may still be on this node, with their purges.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn remains(&self) -> Result<Vec<(BlobId, Position)>, ReadError> {
+        Ok(purge::remains(&self.db)?)
     }
 
     /// How much a library holds.

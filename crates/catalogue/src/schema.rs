@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-const VERSION: i64 = 1_100 + char::UNICODE_VERSION.0 as i64;
+const VERSION: i64 = 2_000 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -21,7 +21,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 128;
 
 /// Everything but `record`, `changes` and `verdict` repeats what those say, in the form that searches compare.
-/// `library` stands in every table, although so far only `home` exists.
+/// `library` stands in every table, although so far only `home` exists. `remains` is this node's own: what it has not
+/// erased yet.
 const TABLES: &str = "
 CREATE TABLE applied(
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -80,6 +81,25 @@ CREATE TABLE outcomes(
     expires INTEGER NOT NULL, verdict BLOB NOT NULL,
     PRIMARY KEY (height, idx)) WITHOUT ROWID;
 CREATE INDEX outcomes_expires ON outcomes(expires);
+
+CREATE TABLE mentions(
+    height INTEGER NOT NULL, idx INTEGER NOT NULL, library TEXT NOT NULL, file BLOB NOT NULL,
+    actor BLOB NOT NULL, residue BLOB NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (height, idx)) WITHOUT ROWID;
+CREATE INDEX mentions_file ON mentions(file, library);
+CREATE TABLE purges(
+    height INTEGER NOT NULL, idx INTEGER NOT NULL, library TEXT NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (height, idx)) WITHOUT ROWID;
+CREATE TABLE purged(
+    height INTEGER NOT NULL, idx INTEGER NOT NULL, actor BLOB NOT NULL, residue BLOB NOT NULL,
+    by_height INTEGER NOT NULL, by_idx INTEGER NOT NULL,
+    PRIMARY KEY (height, idx)) WITHOUT ROWID;
+CREATE INDEX purged_by ON purged(by_height, by_idx);
+CREATE TABLE erased(
+    height INTEGER NOT NULL, idx INTEGER NOT NULL, node BLOB NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (height, idx, node)) WITHOUT ROWID;
+CREATE TABLE remains(
+    file BLOB PRIMARY KEY, height INTEGER NOT NULL, idx INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
 /// Why the catalogue could not be opened, not even empty.
@@ -214,6 +234,33 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
         | rusqlite::Error::QueryReturnedNoRows
         | rusqlite::Error::Utf8Error(..) => true,
         _ => false,
+    }
+}
+
+/// Brings everything into the database file itself and cuts the journal beside it to nothing: what was deleted stands in
+/// neither from then on. False if a reader is in the way; and a file that was put aside is removed.
+///
+/// # Errors
+/// If the database cannot be reached, or the file not be removed.
+pub fn empty_journal(path: &Path) -> Result<bool, OpenError> {
+    let truncate = || {
+        let db = Connection::open(path)?;
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
+        })
+    };
+    let busy = truncate().map_err(|source| OpenError::Database {
+        path: path.into(),
+        source,
+    })?;
+    let aside = beside(path, ".aside");
+    match fs::remove_file(&aside) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OpenError::Aside {
+            path: aside,
+            source,
+        }),
+        _ => Ok(busy == 0),
     }
 }
 

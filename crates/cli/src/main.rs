@@ -12,6 +12,7 @@ mod get;
 mod ledger;
 mod output;
 mod paint;
+mod purge;
 mod search;
 mod serve;
 mod status;
@@ -57,6 +58,8 @@ enum Command {
     Search(search::Search),
     /// Fetch a file's bytes or what is known about it
     Get(get::Get),
+    /// Forget a file for good, on every node
+    Purge(purge::Purge),
     /// Show the nodes and whether they agree
     Status(status::Status),
     /// Look at the ledger, or verify it
@@ -76,6 +79,7 @@ impl Command {
             Self::Upload(upload) => upload.run().await,
             Self::Search(search) => search.run().await,
             Self::Get(get) => get.run().await,
+            Self::Purge(purge) => purge.run().await,
             Self::Status(status) => status.run().await,
             Self::Ledger(ledger) => ledger.run().await,
             Self::Token(token) => token.run().await,

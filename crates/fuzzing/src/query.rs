@@ -53,6 +53,7 @@ fn block((height, command): (u64, Command)) -> BlockInput {
         time: Timestamp(1_700_000_000_000_000 + height),
         hash: BlockHash::of(&[&height.to_be_bytes()]),
         commands: vec![(0, command)],
+        mentions: Vec::new(),
     }
 }
 

@@ -64,6 +64,7 @@ pub fn install(folder: &Path, bytes: &[u8]) -> Result<SegmentName, InstallError>
     let name = segment::blocks(bytes)?.name();
     let name = name.ok_or(SegmentError::Damaged("it names no heights"))?;
     fs::create_dir_all(folder)
+        .and_then(|()| suspect(folder))
         .and_then(|()| Folder::new(folder).store_segment(&name.to_string(), bytes))
         .map_err(|source| InstallError::Io {
             path: folder.join(segment::path_of(name)),
@@ -98,6 +99,9 @@ pub fn create_in(folder: &Path, genesis: &Block) -> Result<(), CreateError> {
             folder: folder.to_owned(),
         });
     }
+    if folder.join(segment::FOLDER).is_dir() {
+        suspect(folder).map_err(at(folder))?;
+    }
     let GenesisFile { name, bytes } = GenesisFile::new(genesis);
     let unfinished = folder.join("genesis.unfinished");
     write_flushed(&unfinished, &bytes).map_err(at(&unfinished))?;
@@ -107,6 +111,31 @@ pub fn create_in(folder: &Path, genesis: &Block) -> Result<(), CreateError> {
     folder
         .parent()
         .map_or(Ok(()), |parent| flush_folder(parent).map_err(at(parent)))
+}
+
+/// Stands in a ledger's folder while it holds segments from elsewhere, which may hold commands that were purged.
+const SUSPECT: &str = "unerased";
+
+fn suspect(folder: &Path) -> io::Result<()> {
+    write_flushed(&folder.join(SUSPECT), b"")?;
+    flush_folder(folder)
+}
+
+/// Whether segments have come into a ledger's folder from elsewhere: they may hold commands that this node has erased
+/// before, or said that it had.
+pub fn is_suspect(folder: &Path) -> bool {
+    folder.join(SUSPECT).exists()
+}
+
+/// Everything that a purge names was erased from the folder since.
+///
+/// # Errors
+/// What the file system says.
+pub fn clear_suspicion(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(folder.join(SUSPECT)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| flush_folder(folder)),
+    }
 }
 
 fn write_flushed(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -198,6 +227,7 @@ impl Storage for Folder {
     }
 
     fn retire(&self, file: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(file))
+        fs::remove_file(self.path.join(file))?;
+        flush_folder(&self.path)
     }
 }

@@ -10,6 +10,8 @@ use model::{
 
 use crate::disk::Storage;
 use crate::reader::{ReadError, Reader};
+use crate::erase::Erasing;
+use crate::reader::ReadError;
 use crate::sealed::{Sealed, Segment};
 
 /// A run of bytes in the log and its checksum.
@@ -308,6 +310,7 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     /// The chain that this one goes on from.
     pub(crate) predecessor: Option<Reader>,
+    pub(crate) erasing: Erasing,
     index: RwLock<Index>,
 }
 
@@ -322,6 +325,7 @@ impl Shared {
             foundation,
             storage,
             predecessor,
+            erasing: Erasing::default(),
             index: RwLock::new(index),
         }
     }

@@ -135,6 +135,9 @@ impl<D: Disk> Ledger<D> {
             self.shared.index_mut().begin(*boot);
             self.writer.begin(*nonce, *boot);
         }
+        if self.shared.erasing.take_new_file() {
+            self.writer.end_file();
+        }
         // A start does not vouch for what was read: that may be only in the page cache.
         let flushed = if self.durable == LogSeq(0) {
             self.flushed

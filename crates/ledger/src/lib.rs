@@ -13,12 +13,15 @@
 //! What is decided for good is sealed into [`segment`]s, and the files of the log that only hold such blocks are deleted
 //! while the node runs ([`seal()`], [`retire()`]). The log stays short, and a start reads it and a few bytes of each segment.
 //!
+//! What a purge names is destroyed in log and segments without touching a hash ([`erase()`]).
+//!
 //! Reads check what they return against the hash in memory or in a segment's index, and that covers every byte. [`verify()`] checks a whole folder.
 //!
 //! What this crate must never know: SQLite, a network, a clock. The format is described in `docs/ledger-format.md`.
 
 mod damage;
 mod disk;
+mod erase;
 mod folder;
 mod format;
 mod index;
@@ -38,7 +41,8 @@ mod window;
 mod writer;
 
 pub use disk::{Completion, Disk, ENDED, ENDED_BECAUSE, Storage, Write};
-pub use folder::{CreateError, Folder, InstallError, create_in};
+pub use folder::{CreateError, Folder, InstallError, clear_suspicion, create_in, is_suspect};
+pub use erase::{Erased, erase};
 pub use ledger::{Flush, Ledger};
 pub use predecessor::{KeepError, PredecessorError, keep};
 pub use read_only::read_only;

@@ -96,7 +96,8 @@ impl Reader {
     /// # Errors
     /// A [`ReadError`] if a segment has to be read for that and cannot be.
     pub fn roster_deciding(&self, height: Height) -> Result<Arc<Roster>, ReadError> {
-        self.of(height).shared.roster_deciding(height)
+        let of = self.of(height);
+        of.steady(|| of.shared.roster_deciding(height))
     }
 
     /// Height and hash of the last decided block; its bytes may still be on their way to the disk.
@@ -106,18 +107,30 @@ impl Reader {
 
     /// The hash of a decided block; nothing if it is not decided here or cannot be read.
     pub fn hash(&self, height: Height) -> Option<BlockHash> {
-        let shared = &self.of(height).shared;
-        let source = shared.index().find(height)?;
-        match source {
+        let of = self.of(height);
+        let hash = of.steady(|| of.find_hash(height));
+        hash.ok().flatten()
+    }
+
+    /// What is read again if a segment was exchanged meanwhile.
+    fn steady<T>(&self, read: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
+        read().or_else(|_| {
+            self.shared.erasing.settle();
+            read()
+        })
+    }
+
+    fn find_hash(&self, height: Height) -> Result<Option<BlockHash>, ReadError> {
+        let Some(source) = self.shared.index().find(height) else {
+            return Ok(None);
+        };
+        Ok(match source {
             Source::Memory(decided) => Some(decided.block.hash()),
             Source::Log(entry) => Some(entry.hash),
             Source::Segment(segment) if segment.name.to() == height => Some(segment.name.head()),
-            Source::Segment(segment) => {
-                let entry = segment.entry(&*shared.storage, height);
-                entry.ok().map(|entry| entry.hash)
-            }
+            Source::Segment(segment) => Some(segment.entry(&*self.shared.storage, height)?.hash),
             Source::Missing => None,
-        }
+        })
     }
 
     /// The lowest height whose block is of this time or later; the one above the tip if all are earlier. Where
@@ -130,14 +143,16 @@ impl Reader {
             let before = self.predecessor().map(|before| before.since(time));
             return before.unwrap_or(Ok(Height::GENESIS));
         }
-        let (sealed, logged) = {
-            let index = self.shared.index();
-            (index.sealed().since(time), index.since(time))
-        };
-        let Some(segment) = sealed else {
-            return Ok(logged);
-        };
-        Ok(segment.since(&*self.shared.storage, time)?.min(logged))
+        self.steady(|| {
+            let (sealed, logged) = {
+                let index = self.shared.index();
+                (index.sealed().since(time), index.since(time))
+            };
+            let Some(segment) = sealed else {
+                return Ok(logged);
+            };
+            Ok(segment.since(&*self.shared.storage, time)?.min(logged))
+        })
     }
 
     /// The segments that blocks are read from, by height.
@@ -160,6 +175,11 @@ impl Reader {
     }
 
     fn own_block(&self, height: Height) -> Result<Option<Decided>, ReadError> {
+        let read = self.steady(|| self.read_decided(height))?;
+        Ok(read.map(|decided| self.shared.erasing.apply(decided)))
+    }
+
+    fn read_decided(&self, height: Height) -> Result<Option<Decided>, ReadError> {
         let Some(source) = self.shared.index().find(height) else {
             return Ok(None);
         };

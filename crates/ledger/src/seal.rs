@@ -11,7 +11,7 @@ use std::time::Duration;
 use model::Height;
 
 use crate::disk::Storage;
-use crate::format::{FileHeader, SECTOR};
+use crate::format::{FileHeader, Origin, SECTOR};
 use crate::index::Stretch;
 use crate::reader::{ReadError, Reader};
 use crate::sealed::Segment;
@@ -103,9 +103,31 @@ pub fn seal(reader: &Reader, bounds: &Bounds) -> Result<Option<SegmentName>, Sea
         let limit = Height(index.durable().0.saturating_sub(bounds.keep));
         index.stretch(stretch, limit)
     };
-    let Some((from, to)) = found else {
-        return Ok(None);
+    match found {
+        Some((from, to)) => seal_stretch(reader, from, to),
+        None => Ok(None),
+    }
+}
+
+/// Seals what is in no segment up to this height, however little it is.
+pub(crate) fn seal_through(reader: &Reader, to: Height) -> Result<Option<SegmentName>, SealError> {
+    let (from, to) = {
+        let index = reader.shared().index();
+        (index.sealed().first_missing(), to.min(index.durable()))
     };
+    if from <= to {
+        seal_stretch(reader, from, to)
+    } else {
+        Ok(None)
+    }
+}
+
+fn seal_stretch(
+    reader: &Reader,
+    from: Height,
+    to: Height,
+) -> Result<Option<SegmentName>, SealError> {
+    let shared = reader.shared();
     let mut builder = Builder::above(below(reader, from)?);
     for decided in reader.blocks(from).take(blocks_in(from, to)) {
         builder.push(&decided?).map_err(SealError::Chain)?;
@@ -170,17 +192,38 @@ pub fn retire(reader: &Reader) -> Result<Vec<String>, SealError> {
     Ok(gone)
 }
 
-/// Whether the log may begin with this file: it was written by the running incarnation, so that the flush of what it
-/// holds says that the file itself is there; and every height that a vote in an earlier file was about is decided, and
-/// sealed below another segment.
-fn may_begin(reader: &Reader, storage: &dyn Storage, file: &LogFile) -> Result<bool, SealError> {
+/// The first file of the log that the running incarnation began when this height was decided, and what was known to be
+/// decided then; nothing if there is none yet.
+pub(crate) fn begins(reader: &Reader, height: Height) -> Result<Option<(u32, Height)>, SealError> {
+    let storage = &*reader.shared().storage;
+    let boot = reader.shared().index().boot();
+    for file in list(storage)?.iter().skip(1) {
+        if let Some(origin) = origin(storage, file)?
+            && origin.boot == boot
+            && origin.floor >= height
+        {
+            return Ok(Some((file.number, origin.floor)));
+        }
+    }
+    Ok(None)
+}
+
+/// What a file of the log says of how it was begun.
+fn origin(storage: &dyn Storage, file: &LogFile) -> Result<Option<Origin>, SealError> {
     let mut window = Window::new(storage, file);
     let header: Option<FileHeader> = match window.header(0)? {
         Ok(header) => Some(header),
         Err(_) => window.header(SECTOR)?.ok(),
     };
     let header = header.filter(|header| header.number == file.number);
-    let Some(origin) = header.and_then(|header| header.origin) else {
+    Ok(header.and_then(|header| header.origin))
+}
+
+/// Whether the log may begin with this file: it was written by the running incarnation, so that the flush of what it
+/// holds says that the file itself is there; and every height that a vote in an earlier file was about is decided, and
+/// sealed below another segment.
+fn may_begin(reader: &Reader, storage: &dyn Storage, file: &LogFile) -> Result<bool, SealError> {
+    let Some(origin) = origin(storage, file)? else {
         return Ok(false);
     };
     let index = reader.shared().index();

@@ -303,6 +303,18 @@ impl Sealed {
         self.named = self.named.max(name.to());
     }
 
+    /// The file of a segment was written anew: its blocks are elsewhere in it.
+    pub(crate) fn exchange(&mut self, name: SegmentName, frame: Frame) {
+        let Some(at) = self.segments.iter().position(|s| s.name == name) else {
+            return;
+        };
+        let below = at.checked_sub(1).and_then(|at| self.segments.get(at));
+        let segment = Arc::new(Segment::new(name, frame, below.map(|below| &**below)));
+        if let Some(place) = self.segments.get_mut(at) {
+            *place = segment;
+        }
+    }
+
     /// The first segment that holds a block of this time or later.
     pub(crate) fn since(&self, time: Timestamp) -> Option<Arc<Segment>> {
         let at = self.segments.partition_point(|s| s.last < time);

@@ -1,10 +1,10 @@
 //! Checks everything there is to check, and goes on behind a fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{BlockHash, Decided, Header, Height, Predecessor, Roster, Signatures};
+use model::{Block, BlockHash, Decided, Header, Height, Position, Predecessor, Roster, Signatures};
 
 use crate::damage::{Spot, Verdict};
 use crate::disk::Storage;
@@ -131,6 +131,7 @@ pub fn verify_storage(
     check.report.faults = faults;
     check.report.notes = notes;
     check.chain(&blocks, &sealed);
+    check.explained();
     for name in names {
         let used = sealed.all().iter().any(|segment| segment.name == name);
         let damaged = sealed.damaged.iter().any(|damaged| damaged.name == name);
@@ -333,6 +334,8 @@ struct Check<'a> {
     /// Who decides the next height; none if the block that says so is missing.
     roster: Option<Arc<Roster>>,
     below: Option<(Header, BlockHash)>,
+    /// Erased commands that no purge was found for yet.
+    erased: BTreeSet<Position>,
     report: VerifyReport,
 }
 
@@ -358,6 +361,7 @@ impl<'a> Check<'a> {
             signatures,
             roster,
             below: None,
+            erased: BTreeSet::new(),
             report,
         }
     }
@@ -518,6 +522,7 @@ impl<'a> Check<'a> {
         wrong.extend(self.certificate(height, decided).err());
         let next = self.roster.as_ref().and_then(|roster| roster.after(block));
         self.roster = next.map(Arc::new).or(self.roster.take());
+        self.account(block);
         self.report.to = height;
         self.report.head = Some(block.hash());
         if wrong.is_empty() {
@@ -578,6 +583,28 @@ impl<'a> Check<'a> {
         };
         let verified = certificate.verify(self.foundation.chain, roster.voters(), self.signatures);
         verified.map_err(|error| format!("the certificate is not valid: {error}"))
+    }
+
+    /// Notes which commands are missing, and which of them a purge explains.
+    fn account(&mut self, block: &Block) {
+        let height = block.height();
+        for (index, entry) in (0..).zip(block.entries()) {
+            let Some(sealed) = entry.sealed() else {
+                self.erased.insert(Position { height, index });
+                continue;
+            };
+            for purged in sealed.purges().into_iter().flatten() {
+                self.erased.remove(&purged.position);
+            }
+        }
+    }
+
+    /// At the end of the chain: a command is missing only if a purge came behind it.
+    fn explained(&mut self) {
+        for Position { height, index } in std::mem::take(&mut self.erased) {
+            let what = format!("command {index} is missing, and no purge names it");
+            self.report.faults.push(Fault { height, what });
+        }
     }
 
     fn finish(mut self) -> VerifyReport {
@@ -643,6 +670,9 @@ impl Reader {
                 (height, Ok(None)) => check.missing(height, "the block is missing".to_owned()),
                 (height, Err(error)) => check.missing(height, error.to_string()),
             }
+        }
+        if to >= self.tip().0 {
+            check.explained();
         }
         check.finish()
     }

@@ -63,6 +63,11 @@ impl Writer {
         self.offset = u64::MAX;
     }
 
+    /// The next record begins a new file.
+    pub(crate) fn end_file(&mut self) {
+        self.offset = u64::MAX;
+    }
+
     /// The last decided block is this one, and the highest height known to be decided at least `floor`.
     pub(crate) fn reach(&mut self, tip: (Height, BlockHash), floor: Height) {
         let origin = self.origin();

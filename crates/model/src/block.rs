@@ -7,7 +7,7 @@ use crate::ballot::Turn;
 use crate::codec::{Decode, DecodeError, Encode, Reader, encode_length};
 use crate::codec_struct;
 use crate::command::{Command, Payload, SealedCommand};
-use crate::id::{BlockHash, Boot, ChainId, Height, LeafHash, MembershipHash, MerkleRoot};
+use crate::id::{BlockHash, Boot, ChainId, Digest, Height, LeafHash, MembershipHash, MerkleRoot};
 use crate::limits;
 use crate::membership::Membership;
 use crate::merkle;
@@ -92,15 +92,27 @@ pub enum Entry {
     Erased(LeafHash),
     /// As it was decided.
     Sealed(SealedCommand),
+    /// Its bytes were destroyed, and it was the first of its request: what the request is known by stays, so that a
+    /// repeat is told from a new one.
+    Remembered {
+        /// The leaf.
+        leaf: LeafHash,
+        /// The request's id if it came under a client's key; else it is the leaf.
+        key: Option<Digest>,
+    },
 }
 
-crate::codec_enum!(Entry, "entry" { 0 => Erased(leaf), 1 => Sealed(command) });
+crate::codec_enum!(Entry, "entry" {
+    0 => Erased(leaf),
+    1 => Sealed(command),
+    2 => Remembered { leaf, key },
+});
 
 impl Entry {
     /// The leaf of the Merkle tree.
     pub fn leaf(&self) -> LeafHash {
         match self {
-            Self::Erased(leaf) => *leaf,
+            Self::Erased(leaf) | Self::Remembered { leaf, .. } => *leaf,
             Self::Sealed(command) => command.leaf(),
         }
     }
@@ -108,7 +120,7 @@ impl Entry {
     /// The command, unless it was erased.
     pub fn sealed(&self) -> Option<&SealedCommand> {
         match self {
-            Self::Erased(_) => None,
+            Self::Erased(_) | Self::Remembered { .. } => None,
             Self::Sealed(command) => Some(command),
         }
     }
@@ -316,6 +328,23 @@ impl Block {
     /// The commands in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The same block without the bytes of some commands: `erase` gives what takes a command's place, or nothing. An
+    /// entry with another leaf is not taken, so header and hash stay what they are.
+    #[must_use]
+    pub fn without(&self, mut erase: impl FnMut(u32, &SealedCommand) -> Option<Entry>) -> Self {
+        let replaced = (0..).zip(&self.entries).map(|(index, entry)| {
+            let erased = entry.sealed().and_then(|sealed| erase(index, sealed));
+            erased
+                .filter(|erased| erased.leaf() == entry.leaf())
+                .unwrap_or_else(|| entry.clone())
+        });
+        Self {
+            entries: replaced.collect(),
+            header: self.header.clone(),
+            hash: self.hash,
+        }
     }
 
     /// Checks everything about a proposed block that does not depend on a clock or on anything else that differs

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, encode_bytes};
 use crate::file::{Change, Facts, Metadata, State};
-use crate::id::{BlobId, Digest, LeafHash, LibraryId, TokenId};
+use crate::id::{BlobId, Digest, LeafHash, LibraryId, NodeId, Position, TokenId};
 use crate::limits;
 use crate::membership::Member;
+use crate::purge::Erasure;
 use crate::roster::RosterChange;
 use crate::succession::Predecessor;
 use crate::time::Timestamp;
@@ -132,6 +133,16 @@ pub enum Payload {
         voters: Vec<Member>,
         /// The chain before.
         predecessor: Arc<Predecessor>,
+    }
+
+    /// A file is forgotten: all commands that name it in this library are to be erased. They are named by their places.
+    Purge(Vec<Erasure>),
+    /// A node has erased what a purge names.
+    Erased {
+        /// Where the purge stands.
+        purge: Position,
+        /// Which node.
+        node: NodeId,
     },
 }
 
@@ -147,6 +158,8 @@ codec_enum!(Payload, "payload" {
     8 => Roster(change),
     12 => Upload(step),
     15 => Succession { voters, predecessor },
+    9 => Purge(commands),
+    10 => Erased { purge, node },
 });
 
 impl Payload {
@@ -164,6 +177,19 @@ impl Payload {
             Self::Roster(change) => change.kind(),
             Self::Upload(step) => step.kind(),
             Self::Succession { .. } => "succession",
+            Self::Purge(_) => "purge",
+            Self::Erased { .. } => "erased",
+        }
+    }
+
+    /// The file or blob that it names. Only commands that name one are ever erased.
+    pub fn names(&self) -> Option<BlobId> {
+        match self {
+            Self::PutBlob { blob: id, .. }
+            | Self::AddFile { file: id, .. }
+            | Self::EditFile { file: id, .. }
+            | Self::SetState { file: id, .. } => Some(*id),
+            _ => None,
         }
     }
 
@@ -178,6 +204,8 @@ impl Payload {
 
 /// The payload's tag of [`Payload::Roster`].
 const ROSTER: u8 = 8;
+/// That of [`Payload::Purge`].
+const PURGE: u8 = 9;
 
 /// What a token may do: each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -273,6 +301,19 @@ impl SealedCommand {
         let command = Command::from_bytes(bytes).ok()?;
         match command.payload {
             Payload::Roster(change) => Some((command.valid_until, change)),
+            _ => None,
+        }
+    }
+}
+
+impl SealedCommand {
+    /// The commands that this one purges, if it is a purge. Others are told by their first bytes.
+    pub fn purges(&self) -> Option<Vec<Erasure>> {
+        if payload_tag(&self.bytes) != Some(PURGE) {
+            return None;
+        }
+        match self.open().ok()?.payload {
+            Payload::Purge(commands) => Some(commands),
             _ => None,
         }
     }

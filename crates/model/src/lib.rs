@@ -17,6 +17,7 @@ pub mod id;
 pub mod limits;
 pub mod membership;
 pub mod merkle;
+pub mod purge;
 pub mod receipt;
 pub mod record;
 pub mod roster;
@@ -35,6 +36,7 @@ pub use id::{
     MerkleRoot, NodeId, Nonce, Position, TokenId, UploadId,
 };
 pub use membership::{Member, Membership};
+pub use purge::{Erasure, Erasures, Residue};
 pub use receipt::{Checkpoint, Consistency, Proven, Receipt, ReceiptError};
 pub use record::{Mark, Record, Vote};
 pub use roster::{Addresses, Reason, Roster, RosterChange, SeatChange};

@@ -8,6 +8,8 @@ pub const BLOCK_BYTES_MAX: usize = 1 << 20;
 pub const BLOCK_COMMANDS_MAX: usize = 4096;
 /// A command's bytes, salt not counted.
 pub const COMMAND_BYTES_MAX: usize = 256 << 10;
+/// Commands that one purge names: they fit a command with room to spare.
+pub const PURGE_COMMANDS_MAX: usize = 4096;
 /// A raw record's body.
 pub const RECORD_BYTES_MAX: usize = 64 << 10;
 /// An idempotency key.

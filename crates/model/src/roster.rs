@@ -149,6 +149,10 @@ pub fn changes_in(block: &[u8]) -> Result<Vec<DatedChange>, DecodeError> {
     for _ in 0..input.length()? {
         match u8::decode(&mut input)? {
             0 => drop(input.array::<32>()?),
+            2 => {
+                input.array::<32>()?;
+                Option::<Digest>::decode(&mut input)?;
+            }
             1 => {
                 input.array::<16>()?;
                 let length = input.length()?;

@@ -23,6 +23,8 @@ use tracing::{info, warn};
 
 use crate::identity::{Identity, NodeKey};
 
+/// A file in the ledger's folder for what has to be looked at.
+pub(crate) const SPARE: &str = "archive.spare";
 /// How often it looks for new segments of its own.
 const LOOK: Duration = Duration::from_secs(10);
 /// How often it asks the archive what is there although nothing is new here.
@@ -112,7 +114,7 @@ pub fn start(
         archive: Archive::new(store, reader.chain()),
         key: identity.key().clone(),
         segments: folder.join(segment::FOLDER),
-        spare: folder.join("archive.spare"),
+        spare: folder.join(SPARE),
         reader,
         tell,
         founded: false,
@@ -309,7 +311,7 @@ fn courtesy() -> Duration {
 }
 
 /// The whole chain of an error in one line.
-fn in_one_line(error: &dyn std::error::Error) -> String {
+pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", in_one_line(source)),
         None => error.to_string(),

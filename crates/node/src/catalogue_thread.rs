@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Outcome, Reader};
+use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Mention, Outcome, Reader};
 use model::{Height, Position};
 use replica::{AppliedBlock, Disposition};
 use tokio::sync::{Semaphore, watch};
@@ -50,15 +50,22 @@ pub struct Behind {
 /// Collects decided blocks into runs.
 pub(crate) struct Feeder {
     catalogue: Catalogue,
+    /// Told which blobs are named.
+    blobs: blobs::Store,
     run: Vec<BlockInput>,
     commands: usize,
     metrics: CatalogueMetrics,
 }
 
 impl Feeder {
-    pub(crate) fn new(catalogue: Catalogue, metrics: CatalogueMetrics) -> Self {
+    pub(crate) fn new(
+        catalogue: Catalogue,
+        blobs: blobs::Store,
+        metrics: CatalogueMetrics,
+    ) -> Self {
         Self {
             catalogue,
+            blobs,
             run: Vec::new(),
             commands: 0,
             metrics,
@@ -94,6 +101,10 @@ impl Feeder {
         let begun = Instant::now();
         let applied = self.catalogue.apply(&self.run)?;
         self.metrics.apply.observe(seconds(begun.elapsed()));
+        let commands = self.run.iter().flat_map(|block| &block.commands);
+        for named in commands.filter_map(|(_, command)| command.payload.names()) {
+            self.blobs.named(named);
+        }
         self.commands = 0;
         self.run.clear();
         Ok(applied)
@@ -116,7 +127,21 @@ fn block_input(applied: &AppliedBlock) -> BlockInput {
         time: block.header().time,
         hash: block.hash(),
         commands,
+        mentions: mentions(applied),
     }
+}
+
+/// Commands that are not applied and name a file all the same: a purge has to name them too.
+fn mentions(applied: &AppliedBlock) -> Vec<Mention> {
+    let entries = applied.block.entries().iter().zip(&applied.dispositions);
+    let idle = (0..)
+        .zip(entries)
+        .filter(|(_, (_, disposition))| !matches!(disposition, Disposition::Fresh(_)));
+    idle.filter_map(|(index, (entry, _))| {
+        let command = entry.sealed()?.open().ok()?;
+        Mention::of(index, &command, false)
+    })
+    .collect()
 }
 
 /// Reads the catalogue. Cheap to clone.
@@ -371,6 +396,14 @@ impl CatalogueHandle {
         Ok(self
             .read(move |reader| reader.outcome(position).ok().flatten())
             .await)
+    }
+
+    /// Forgets what became of these commands.
+    pub(crate) fn forget(&self, commands: impl Iterator<Item = Position>) {
+        let mut outcomes = self.shared.outcomes.lock().expect("see keep");
+        for position in commands {
+            outcomes.map.remove(&position);
+        }
     }
 
     /// Runs a query on a reader of its own, on a thread where it may block.

@@ -9,6 +9,7 @@
 //! ledger, for a node that is reached from here at another address than from elsewhere.
 
 mod blobs;
+mod trash;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ use self::blobs::WrittenBlobs;
 pub const FILE_NAME: &str = "node.toml";
 
 /// The variables that override a key of the file.
-pub const OVERRIDES: [&str; 11] = [
+pub const OVERRIDES: [&str; 12] = [
     "STARLING_FOLDER",
     "STARLING_HTTP_ADDRESS",
     "STARLING_HTTP_URL",
@@ -37,7 +38,10 @@ pub const OVERRIDES: [&str; 11] = [
     "STARLING_ARCHIVE_URL",
     "STARLING_DEAD_AFTER",
     "STARLING_BLOBS_SURVEY_EVERY",
+    "STARLING_TRASH_KEEP",
 ];
+
+pub use self::trash::TRASH_KEEP;
 
 /// How long a voter must be silent before it is pruned, unless the file says otherwise: a laptop may sleep over night.
 pub const DEAD_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -63,6 +67,8 @@ pub struct NodeConfig {
     pub dead_after: Option<Duration>,
     /// Copies of files' bytes.
     pub blobs: BlobsConfig,
+    /// How long a file stays in the trash, in block time, before this node purges it; none for ever.
+    pub trash_keep: Option<Duration>,
     /// How to reach every member, this node among them.
     pub members: Vec<MemberConfig>,
 }
@@ -264,6 +270,7 @@ impl NodeConfig {
             text += &format!("\n[cluster]\ndead_after = \"{seconds}s\"\n");
         }
         text += &self.blobs.to_toml();
+        text += &trash::written(self.trash_keep);
         for member in &self.members {
             text += &format!(
                 "\n[[members]]\nname = {}\nid = \"{}\"\npeer_address = {}\nurl = {}\n",
@@ -302,6 +309,7 @@ struct Written {
     cluster: WrittenCluster,
     #[serde(default)]
     blobs: WrittenBlobs,
+    trash: trash::Written,
     members: Vec<WrittenMember>,
 }
 
@@ -403,6 +411,7 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
                 .filter(|url| !url.is_empty()),
             dead_after: self.dead_after(written.cluster)?,
             blobs: self.blobs(written.blobs)?,
+            trash_keep: trash::read(self, written.trash)?,
             name,
             folder,
             members,
@@ -655,6 +664,7 @@ mod tests {
             archive_url: Some("s3://bucket/prefix".into()),
             dead_after: Some(Duration::from_secs(90)),
             blobs: BlobsConfig::default(),
+            trash_keep: Some(Duration::from_secs(7)),
             members: vec![member(1), member(2), member(3)],
         }
     }

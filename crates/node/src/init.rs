@@ -469,6 +469,7 @@ impl Addresses {
             archive_url: None,
             dead_after: Some(config::DEAD_AFTER),
             blobs: config::BlobsConfig::default(),
+            trash_keep: Some(config::TRASH_KEEP),
             members: members.to_vec(),
         }
     }

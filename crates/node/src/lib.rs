@@ -16,6 +16,7 @@ pub mod config;
 pub mod copies;
 pub mod disk;
 mod farewell;
+mod eraser;
 mod faults;
 pub mod findings;
 mod garbage;

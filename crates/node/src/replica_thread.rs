@@ -577,7 +577,7 @@ impl Worker {
         let core = self.replica.core();
         if let Some(first) = core.lookup(&lookup.request_id) {
             let position = first.position;
-            let kind = if first.request == lookup.request {
+            let kind = if first.is(&lookup.request) {
                 DecisionKind::Duplicate(position)
             } else {
                 DecisionKind::KeyReused(position)

@@ -1,4 +1,4 @@
-//! The thread that seals decided blocks and lets go of the log behind them.
+//! The thread that seals decided blocks and lets go of the log behind them, and erases what was purged from both.
 //!
 //! It works on a reader alone, beside the replica: what it does is a matter of room and of the time that a start takes,
 //! never of what is decided. So it goes slowly, and a failure is logged and tried again.
@@ -6,17 +6,20 @@
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::{Bounds, Reader, SealError};
 use tracing::{info, warn};
 
+use crate::eraser::Eraser;
 use crate::peer::chain_of_causes;
 
 /// Between two looks at whether there is something to seal.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Between two segments, where many wait to be made.
 const BREATH: Duration = Duration::from_millis(500);
+/// How often it looks for something to erase.
+const LOOK: Duration = Duration::from_millis(200);
 /// Behind a failure.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -28,18 +31,23 @@ pub(crate) struct Sealer {
 
 impl Sealer {
     /// Starts it.
-    pub(crate) fn start(reader: Reader) -> io::Result<Self> {
+    pub(crate) fn start(reader: Reader, mut eraser: Eraser) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let run = move || {
-            let mut pause = BREATH;
-            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                pause = step(&reader).unwrap_or_else(|error| {
+            let mut next = Instant::now() + BREATH;
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                eraser.step();
+                if Instant::now() < next {
+                    continue;
+                }
+                let pause = step(&reader).unwrap_or_else(|error| {
                     warn!(
                         error = chain_of_causes(&error),
                         "sealing the ledger failed; it is tried again"
                     );
                     RETRY
                 });
+                next = Instant::now() + pause;
             }
         };
         let thread = std::thread::Builder::new()

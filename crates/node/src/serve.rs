@@ -19,6 +19,7 @@ use crate::catalogue_thread::{self, CatalogueHandle, Feeder};
 use crate::config::NodeConfig;
 use crate::copies::Copies;
 use crate::disk::FileDisk;
+use crate::eraser::{self, Eraser, Parts};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::peer::{JoinCall, Peers};
@@ -115,6 +116,9 @@ pub enum ServeError {
     /// The catalogue cannot be brought up to the ledger.
     #[error(transparent)]
     Apply(#[from] catalogue::ApplyError),
+    /// What is purged cannot be looked up.
+    #[error("looking for what is purged")]
+    Purges(#[from] catalogue::ReadError),
     /// The blobs cannot be opened.
     #[error(transparent)]
     Blobs(#[from] blobs::OpenError),
@@ -168,19 +172,27 @@ pub async fn serve(
     let metrics = Metrics::new();
     let (inlet, outlet) = replica_thread::channel(metrics.replica());
     let opening = Opening::new(faults.clock_offset_ms);
-    let (replica, feeder) = open_replica(&config, &identity, faults, &inlet, &opening, &metrics)?;
+    let (replica, feeder) = open_replica(
+        &config,
+        &identity,
+        faults,
+        &inlet,
+        &opening,
+        (&metrics, &blobs),
+    )?;
     let removed = removed_at(&replica, &identity);
+    eraser::before_serving(&config, identity.node(), &replica.reader(), &blobs)?;
     let (joining, join_calls) = mpsc::channel(peer::WAITING_MAX);
     let bytes = (blobs.clone(), Stock::default());
     let peers = start_peers(&config, &identity, bytes.clone(), &inlet, &replica, joining).await?;
     let tip = replica.tip();
-    let reader = replica.reader();
     let catalogue = catalogue_thread::start(feeder, &config.catalogue_path(), tip)
         .map_err(ServeError::System)?;
     let ends = (inlet, outlet);
     let running = replica_thread::start(replica, opening, ends, peers.clone(), catalogue.feed())
         .map_err(ServeError::System)?;
-    let sealer = Sealer::start(reader).map_err(ServeError::System)?;
+    let closing = CancellationToken::new();
+    let sealer = start_sealer(&config, &identity, (&running, &catalogue), &blobs, &closing)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
     let goodbye = farewell::said(running.handle.clone(), removed);
@@ -190,7 +202,6 @@ pub async fn serve(
         folder: config.folder.clone(),
     });
     let links = peers.clone();
-    let closing = CancellationToken::new();
     let reader = running.handle.reader().clone();
     let archive = start_archiver(&config, &identity, reader, &closing)?;
     follow_members(&config, &running.handle, &peers, join_calls, &closing);
@@ -319,7 +330,7 @@ fn open_replica(
     faults: Faults,
     inlet: &Inlet,
     opening: &Opening,
-    metrics: &Metrics,
+    (metrics, blobs): (&Metrics, &blobs::Store),
 ) -> Result<(Replica<FileDisk>, Feeder), ServeError> {
     let ledger_folder = settings.ledger_folder();
     let completions = inlet.clone();
@@ -343,7 +354,8 @@ fn open_replica(
             identity: identity.chain(),
         });
     }
-    let catalogue = Catalogue::open(&settings.catalogue_path())?;
+    let mut catalogue = Catalogue::open(&settings.catalogue_path())?;
+    catalogue.belongs_to(identity.node());
     if let Some(aside) = catalogue.set_aside() {
         warn!(
             ?aside,
@@ -351,7 +363,7 @@ fn open_replica(
         );
     }
     let wanted = catalogue.height().map_or(Height::GENESIS, Height::next);
-    let mut feeder = Feeder::new(catalogue, metrics.catalogue().clone());
+    let mut feeder = Feeder::new(catalogue, blobs.clone(), metrics.catalogue().clone());
     let mut failed = None;
     let (mut nonce, mut seed) = ([0; 16], [0; 8]);
     fill(&mut nonce)?;
@@ -390,6 +402,24 @@ fn open_replica(
         info!(?cut, "cut off an end of the ledger that was never finished");
     }
     Ok((replica, feeder))
+}
+
+fn start_sealer(
+    config: &NodeConfig,
+    identity: &Identity,
+    (replica, catalogue): (&replica_thread::Running, &catalogue_thread::Running),
+    store: &blobs::Store,
+    closing: &CancellationToken,
+) -> Result<Sealer, ServeError> {
+    let eraser = Eraser::new(Parts {
+        config,
+        identity,
+        replica: &replica.handle,
+        catalogue: &catalogue.handle,
+        store,
+        closing,
+    })?;
+    Sealer::start(replica.handle.reader().clone(), eraser).map_err(ServeError::System)
 }
 
 fn start_archiver(

@@ -5,13 +5,20 @@
 //! and a command is not applied in a block later than its `valid_until`, which is a block time at which its key was
 //! looked up plus the same window: so no command can be applied after its key has been forgotten.
 //!
+//! A command that was erased counts as it did when its bytes were there. If it was the first of its request, its place in
+//! the block says so, and says what the request is known by ([`model::Entry::Remembered`]): it is remembered alike. What
+//! its request asked for in detail is not known any more, so a purge takes that out of the memory of every node at the
+//! same height, whether or not the bytes are still there: from then on any request under that key is a repeat.
+//!
 //! The state is a function of the chain alone: [`CoreState::apply`] over all blocks gives the same on every node. A
 //! start need not read all of them (`opening`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{Block, Command, Digest, Entry, Position, Timestamp, limits};
+use model::{
+    Block, Command, Digest, Entry, Erasure, Payload, Position, Residue, Timestamp, limits,
+};
 
 /// What a command in a decided block is.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,10 +40,20 @@ pub enum Disposition {
 /// What is remembered of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Remembered {
-    /// SHA-256 of the request; of a command without key, its leaf.
+    /// SHA-256 of the request; of a command without key, its leaf. [`Remembered::FORGOTTEN`] if it was purged.
     pub request: Digest,
     /// Where its command stands.
     pub position: Position,
+}
+
+impl Remembered {
+    /// In place of what an erased request asked for.
+    pub const FORGOTTEN: Digest = Digest([0; 32]);
+
+    /// Whether this is the request that is meant, as far as anybody still knows.
+    pub fn is(&self, request: &Digest) -> bool {
+        self.request == *request || self.request == Self::FORGOTTEN
+    }
 }
 
 /// The deduplication window.
@@ -91,8 +108,24 @@ impl CoreState {
         entry: &Entry,
         note: &mut impl FnMut(Digest, Duration),
     ) -> Disposition {
-        let Some(sealed) = entry.sealed() else {
-            return Disposition::Erased;
+        let position = Position {
+            height: block.height(),
+            index,
+        };
+        let sealed = match entry {
+            Entry::Sealed(sealed) => sealed,
+            Entry::Erased(_) => return Disposition::Erased,
+            Entry::Remembered { leaf, key } => {
+                let id = key.unwrap_or(Digest(leaf.0));
+                note(id, window(key.is_some()));
+                let request = if key.is_some() {
+                    Remembered::FORGOTTEN
+                } else {
+                    id
+                };
+                self.remember(id, key.is_some(), Remembered { request, position });
+                return Disposition::Erased;
+            }
         };
         let Ok(command) = sealed.open() else {
             return Disposition::Malformed;
@@ -104,7 +137,7 @@ impl CoreState {
             .as_ref()
             .map_or(Digest(sealed.leaf().0), |key| key.request);
         if let Some(first) = self.requests.get(&id) {
-            return if first.request == request {
+            return if first.is(&request) {
                 Disposition::Duplicate(first.position)
             } else {
                 Disposition::KeyReused(first.position)
@@ -117,19 +150,34 @@ impl CoreState {
             // It could be applied again after its key is forgotten.
             return Disposition::Malformed;
         }
-        let position = Position {
-            height: block.height(),
-            index,
-        };
-        self.requests.insert(id, Remembered { request, position });
-        let keyed = command.key.is_some();
+        self.remember(id, command.key.is_some(), Remembered { request, position });
+        if let Payload::Purge(commands) = &command.payload {
+            self.purge(commands);
+        }
+        Disposition::Fresh(command)
+    }
+
+    fn remember(&mut self, id: Digest, keyed: bool, request: Remembered) {
+        self.requests.insert(id, request);
         let queue = if keyed {
             &mut self.keyed
         } else {
             &mut self.unkeyed
         };
         queue.push_back((self.time.plus(window(keyed)), id));
-        Disposition::Fresh(command)
+    }
+
+    /// Forgets what the requests of these commands asked for.
+    fn purge(&mut self, commands: &[Erasure]) {
+        for command in commands {
+            let Residue::Key(id) = command.residue else {
+                continue;
+            };
+            let remembered = self.requests.get_mut(&id);
+            if let Some(request) = remembered.filter(|r| r.position == command.position) {
+                request.request = Remembered::FORGOTTEN;
+            }
+        }
     }
 
     fn forget(&mut self) {

@@ -77,6 +77,7 @@ pub fn block_at(height: u64, time: u64, commands: Vec<Command>) -> BlockInput {
         time: Timestamp(time),
         hash: BlockHash::of(&[&height.to_be_bytes()]),
         commands: (0..).zip(commands).collect(),
+        mentions: Vec::new(),
     }
 }
 

@@ -64,7 +64,11 @@ async fn an_export_is_verified_and_imported_without_any_node() {
     assert_eq!(kept.count(), 1);
     assert!(into.join("00000000.log").exists());
     let left = std::fs::read_dir(&into).expect("a folder");
-    assert_eq!(left.count(), 2, "nothing is left of the unpacking");
+    assert_eq!(
+        left.count(),
+        3,
+        "the log, the segments, and that they are from elsewhere"
+    );
     let (code, verified, said) = ledger(&["verify", "--folder", path(&into)]);
     assert_eq!(code, 0, "{said}");
     assert_eq!(verified["to"], height);

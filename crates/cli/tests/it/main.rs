@@ -12,6 +12,7 @@
 mod api;
 mod harness;
 mod proxy;
+mod purge;
 
 mod agreement;
 mod archive;

@@ -10,6 +10,7 @@
 mod chain;
 mod crash;
 mod damage;
+mod erase;
 mod flips;
 mod formats;
 mod ledger;

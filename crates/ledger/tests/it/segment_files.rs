@@ -160,7 +160,10 @@ fn a_joiner_installs_segments_and_then_the_ledger() {
         Some(blocks[usize::try_from(top.0).unwrap()].block.hash())
     );
     let storage = Folder::new(&path);
-    assert_eq!(storage.files().unwrap(), ["00000000.log", "segments"]);
+    assert_eq!(
+        storage.files().unwrap(),
+        ["00000000.log", "segments", "unerased"]
+    );
     assert_eq!(
         storage.segments().unwrap().len(),
         node.disk.segment_files().len() + 1

@@ -68,6 +68,8 @@ pub(crate) struct Call {
     pub(crate) token: TokenId,
     /// The library it is about.
     pub(crate) library: LibraryId,
+    /// What its token may do.
+    scope: Scope,
     /// Query parameters not yet read.
     pub(crate) params: Params,
     /// How long the client waits for a decision, once its request is here whole: a film may take minutes to arrive.
@@ -150,6 +152,7 @@ impl Call {
         Ok(Self {
             api: Arc::clone(api),
             token: shown.id,
+            scope,
             library,
             params,
             patience,
@@ -164,6 +167,19 @@ impl Call {
         self.api.linearizable(deadline).await?;
         self.reflects(self.api.app.catalogue.height());
         Ok(())
+    }
+
+    /// Refuses a call whose token may not do this.
+    pub(crate) fn require(&self, needed: Scope) -> Result<(), Problem> {
+        if self.scope < needed {
+            return Err(forbidden(self.scope, needed));
+        }
+        Ok(())
+    }
+
+    /// Whether the client gave the request a name.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.key.is_some()
     }
 
     /// Checks that the query had no other parameters.
@@ -285,7 +301,14 @@ impl Call {
                 "decided, but not applied here in time; retry with the same Idempotency-Key";
             Problem::new(Code::OutcomeUnknown, detail)
         };
-        let outcome = outcome.ok().flatten().ok_or_else(unknown)?;
+        let outcome = match (outcome, decision.kind) {
+            (Ok(Some(outcome)), _) => outcome,
+            (Ok(None), DecisionKind::Duplicate(_)) => {
+                let detail = "what this request was about was purged, and its answer with it";
+                return Err(Problem::new(Code::NotFound, detail));
+            }
+            _ => return Err(unknown()),
+        };
         self.reflects(self.api.app.catalogue.height());
         Ok(outcome)
     }

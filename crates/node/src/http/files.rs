@@ -17,10 +17,11 @@ use utoipa_axum::routes;
 use super::call::{Call, MayRead, MayWrite};
 use super::conditional::{self, Expected};
 use super::limits::JSON_BYTES_MAX;
+use super::operations::Operation;
 use super::problem::{Code, Fault, ItemProblems, Problem, VersionProblems};
 use super::reply::{self, Page};
 use super::schema::{FileDocument, FilePatch, HistoryDocument};
-use super::{Api, body, json, metadata};
+use super::{Api, body, json, metadata, purge};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
@@ -110,26 +111,35 @@ async fn edit(
 
 /// Trash a file
 ///
-/// It can be restored. With `If-Match`, only if it is still the version named.
+/// It can be restored. With `If-Match`, only if it is still the version named. With `purge=true`, which needs an
+/// administrator's token, it is forgotten for good instead: nobody finds it from then on, every node destroys its bytes and
+/// everything the ledger says of it, and the operation in the answer tells how far they are. A file may be purged that is
+/// not in the trash.
 #[utoipa::path(
     delete, path = "/api/v1/files/{id}", operation_id = "trashFile", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
+        ("purge" = Option<bool>, Query, description = "Forget it for good"),
         ("If-Match" = Option<String>, Header, description = "The ETag of the version to trash"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
     ),
     responses(
         (status = 200, description = "The file, now in the trash", body = FileDocument, headers(("ETag" = String))),
+        (status = 202, description = "It is purged; the nodes erase it", body = Operation, headers(("Location" = String))),
         VersionProblems,
     ),
 )]
 async fn trash(
-    MayWrite(call): MayWrite,
+    MayWrite(mut call): MayWrite,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    move_to(call, &id, &headers, FileState::Trashed).await
+    match call.params.take("purge").as_deref() {
+        None | Some("false") => move_to(call, &id, &headers, FileState::Trashed).await,
+        Some("true") => purge::file(call, &id, &headers).await,
+        Some(_) => Err(Problem::parameter("purge", "true or false")),
+    }
 }
 
 /// Restore a file
@@ -212,7 +222,7 @@ pub(super) async fn find(call: &Call, id: &str) -> Result<File, Problem> {
 }
 
 /// No file has an id of another form.
-fn file_id(text: &str) -> Result<BlobId, Problem> {
+pub(super) fn file_id(text: &str) -> Result<BlobId, Problem> {
     text.parse().map_err(|_| Problem::not_found("file"))
 }
 
@@ -243,6 +253,8 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
             | Refusal::LastAdmin
             | Refusal::MisplacedGenesis
             | Refusal::TooManyUploads => Problem::new(Code::Refused, detail),
+            | Refusal::StalePurge
+            | Refusal::InvalidPurge => Problem::new(Code::Refused, detail),
         },
         other => Problem::internal(
             "matching a command with its outcome",

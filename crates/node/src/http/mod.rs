@@ -37,9 +37,11 @@ mod members;
 mod metadata;
 mod metrics;
 mod once;
+mod operations;
 mod params;
 mod problem;
 mod proof;
+mod purge;
 mod range;
 mod records;
 mod reply;
@@ -177,6 +179,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(content::routes())
         .merge(blobs::routes())
         .merge(tokens::routes())
+        .merge(operations::routes())
 }
 
 /// What every request and every answer has in common.

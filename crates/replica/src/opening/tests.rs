@@ -1,6 +1,6 @@
 use model::{
-    Block, Boot, ChainId, Command, Decided, Digest, Draft, Header, LibraryId, Member, Membership,
-    NodeId, Payload, RequestKey, SealedCommand, TokenId, Turn,
+    Block, Boot, ChainId, Command, Decided, Digest, Draft, Erasure, Header, LibraryId, Member,
+    Membership, NodeId, Payload, Position, RequestKey, Residue, SealedCommand, TokenId, Turn,
 };
 
 use super::*;
@@ -23,7 +23,7 @@ fn request(key: u64, salt: u64, time: Timestamp) -> SealedCommand {
         actor: TokenId([1; 8]),
         key: Some(RequestKey {
             key: format!("key-{key}"),
-            request: Digest([0; 32]),
+            request: Digest([6; 32]),
         }),
         valid_until: time.plus(limits::KEYED_WINDOW),
         payload: Payload::Record(vec![]),
@@ -157,4 +157,107 @@ fn requests_of_every_day_are_remembered_alike() {
         assert_eq!(replayed(&blocks, &late(from, since), Height(99)).1, None);
     }
     assert!(replayed(&blocks, &late(0, None), Height(99)).1.is_some());
+}
+
+/// The chain without the bytes of some commands, as `seen` says that they counted, and with the purge of them.
+fn purged(seed: u64) -> (Vec<Decided>, Vec<Decided>) {
+    let mut blocks = chain(seed);
+    let middle = blocks.len() / 2;
+    let rest = blocks.split_off(middle);
+    let mut core = CoreState::default();
+    let mut erasures = Vec::new();
+    for decided in &blocks[1..] {
+        let dispositions = core.apply(&decided.block);
+        let entries = decided.block.entries().iter().zip(dispositions);
+        for (index, (entry, disposition)) in (0..).zip(entries) {
+            let sealed = entry.sealed().unwrap();
+            if !sealed.leaf().0[0].is_multiple_of(3) {
+                let first = matches!(disposition, Disposition::Fresh(_));
+                let command = sealed.open().unwrap();
+                erasures.push(Erasure {
+                    position: Position {
+                        height: decided.block.height(),
+                        index,
+                    },
+                    actor: command.actor,
+                    residue: Residue::of(&command, first),
+                });
+            }
+        }
+    }
+    let parent = blocks.last().unwrap().block.header().clone();
+    let time = Timestamp(parent.time.0 + 1);
+    let purge = Command {
+        key: None,
+        valid_until: time.plus(limits::UNKEYED_WINDOW),
+        payload: Payload::Purge(erasures.clone()),
+        ..request(0, 0, time).open().unwrap()
+    };
+    blocks.push(child(&parent, time, vec![purge.seal([9; 16])]));
+    for decided in rest {
+        let parent = blocks.last().unwrap().block.header().clone();
+        let time = Timestamp(decided.block.header().time.0 + 1);
+        let commands = decided.block.entries().iter();
+        let commands = commands.map(|entry| entry.sealed().unwrap().clone());
+        blocks.push(child(&parent, time, commands.collect()));
+    }
+    let erased = blocks.iter().map(|decided| {
+        let height = decided.block.height();
+        let block = decided.block.without(|index, sealed| {
+            let position = Position { height, index };
+            let named = erasures
+                .iter()
+                .find(|erasure| erasure.position == position)?;
+            Some(named.residue.entry(sealed.leaf()))
+        });
+        Decided {
+            block: Arc::new(block),
+            certificate: None,
+        }
+    });
+    let erased = erased.collect();
+    (blocks, erased)
+}
+
+#[test]
+fn whoever_reads_an_erased_chain_remembers_what_everybody_remembers() {
+    let mut sure = 0;
+    for seed in 0..200 {
+        let (blocks, erased) = purged(seed);
+        let whole = Beginning {
+            from: Height::GENESIS,
+            since: None,
+            exact: Timestamp(0),
+        };
+        let (seen, core) = replayed(&blocks, &whole, Height::GENESIS);
+        let (shown, found) = replayed(&erased, &whole, Height::GENESIS);
+        assert_eq!(found, core, "{seed}");
+        let pairs = seen
+            .iter()
+            .zip(&shown)
+            .flat_map(|(a, b)| a.1.iter().zip(&b.1));
+        for (with, without) in pairs {
+            let same = match without {
+                Disposition::Erased => true,
+                Disposition::Fresh(_) => with == without,
+                // Why a repeat is refused may not be known any more; that it is one is.
+                _ => !matches!(with, Disposition::Fresh(_)),
+            };
+            assert!(same, "{seed}: {with:?} {without:?}");
+        }
+        let tip = blocks.last().unwrap().block.header().time;
+        let exact = Timestamp(tip.0 - WINDOW);
+        let since = Timestamp(exact.0 - WINDOW);
+        let from = blocks.partition_point(|decided| decided.block.header().time < since);
+        let late = Beginning {
+            from: Height(from as u64),
+            since: (from > 0).then_some(since),
+            exact,
+        };
+        if let (_, Some(found)) = replayed(&erased, &late, Height(u64::MAX)) {
+            assert_eq!(Some(found), core, "{seed}");
+            sure += 1;
+        }
+    }
+    assert!(sure > 20, "{sure}");
 }

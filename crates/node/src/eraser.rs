@@ -1,0 +1,354 @@
+//! Erases what was purged from everything that this node keeps, and says so in the ledger when it is done.
+//!
+//! Nobody tells a node to: the purge is in its catalogue, and its own word that it has erased it is not. So it does not
+//! matter when a node hears of a purge, or how often it is stopped on the way; every step may be done again. In order:
+//!
+//! 1. The ledger gives the commands out no more, to nobody. After a start that is so before anybody is served.
+//! 2. The file's bytes, thumbnails and what was put aside of them go, unless another library or a pending upload needs
+//!    them.
+//! 3. The catalogue's journal is emptied: the rows were overwritten when the purge was applied.
+//! 4. Log and segments are written anew without them ([`ledger::erase()`]). Where nothing else is written, a command without
+//!    effect gives the log the blocks it needs.
+//! 5. The archive's objects are written anew, by whichever node comes first.
+//! 6. The node says in the ledger that it is done.
+//!
+//! The same thread purges what has been in the trash for its time. Every node does so, and nobody in particular: of two
+//! purges of the same commands the second has no effect.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use archive::Archive;
+use catalogue::{Purge, Reader as Rows};
+use ledger::{Erased, Reader};
+use model::{Height, LibraryId, NodeId, Payload, Position, limits};
+use replica::NODE_ITSELF;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::archiver::in_one_line;
+use crate::config::NodeConfig;
+use crate::identity::{Identity, NodeKey};
+use crate::serve::ServeError;
+use crate::{CatalogueHandle, ReplicaHandle, Request};
+
+/// Between two attempts at what did not work, or has to wait.
+const AGAIN: Duration = Duration::from_millis(250);
+const AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How long a command of the node's own may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the trash is looked through.
+const TRASH_EVERY: Duration = Duration::from_secs(600);
+/// Files purged in one go.
+const TRASH_BATCH: usize = 64;
+/// Commands that name a file which is not there are kept for this long: a blob may wait for its file for a day.
+const NAMED_KEEP: Duration = Duration::from_secs(2 * 24 * 3600);
+
+/// Makes this node forget, before it serves anything, what it has not erased yet: as much of it as goes without others.
+///
+/// # Errors
+/// If the catalogue cannot be asked.
+pub(crate) fn before_serving(
+    config: &NodeConfig,
+    me: NodeId,
+    reader: &Reader,
+    store: &blobs::Store,
+) -> Result<(), ServeError> {
+    let rows = Rows::open(&config.catalogue_path())?;
+    let suspect = ledger::is_suspect(&config.ledger_folder());
+    for purge in rows.purges(Some(me).filter(|_| !suspect))? {
+        reader.forget(&purge.erasures);
+    }
+    if let Err(error) = erase_bytes(&rows, store) {
+        warn!(%error, "bytes of a purged file are still there; it is tried again");
+    }
+    Ok(())
+}
+
+/// Deletes the bytes of purged files that nobody needs.
+fn erase_bytes(rows: &Rows, store: &blobs::Store) -> Result<(), EraserError> {
+    for (blob, _) in rows.remains()? {
+        let mut asked = Ok(());
+        store.erase(blob, || match rows.blob(&blob) {
+            Ok(known) => known.is_some(),
+            Err(error) => {
+                asked = Err(error);
+                true
+            }
+        })?;
+        asked?;
+    }
+    Ok(())
+}
+
+/// Why something is not erased yet.
+#[derive(Debug, thiserror::Error)]
+enum EraserError {
+    #[error(transparent)]
+    Catalogue(#[from] catalogue::ReadError),
+    #[error(transparent)]
+    Journal(#[from] catalogue::OpenError),
+    #[error("somebody reads the catalogue all the time, so its journal cannot be emptied")]
+    Busy,
+    #[error(transparent)]
+    Bytes(#[from] blobs::EraseError),
+    #[error("erasing in the ledger")]
+    Ledger(#[from] ledger::SealError),
+    #[error("erasing in the ledger's folder")]
+    Folder(#[from] std::io::Error),
+    #[error("the node stops")]
+    Stopping,
+    #[error(transparent)]
+    Archive(#[from] archive::EraseError),
+}
+
+/// What an eraser works on.
+pub(crate) struct Parts<'a> {
+    pub(crate) config: &'a NodeConfig,
+    pub(crate) identity: &'a Identity,
+    pub(crate) replica: &'a ReplicaHandle,
+    pub(crate) catalogue: &'a CatalogueHandle,
+    pub(crate) store: &'a blobs::Store,
+    pub(crate) closing: &'a CancellationToken,
+}
+
+/// One node's eraser. It works on the thread that seals, since it seals too.
+pub(crate) struct Eraser {
+    me: NodeId,
+    key: NodeKey,
+    folder: PathBuf,
+    rows: PathBuf,
+    replica: ReplicaHandle,
+    catalogue: CatalogueHandle,
+    store: blobs::Store,
+    archive: Option<Archive>,
+    trash_keep: Option<Duration>,
+    runtime: Handle,
+    closing: CancellationToken,
+    /// The height at which there was nothing to do.
+    idle_at: Option<Height>,
+    next: Instant,
+    next_trash: Instant,
+    /// Rows were overwritten since the journal was emptied.
+    journal: bool,
+    told: Option<String>,
+}
+
+impl Eraser {
+    /// # Errors
+    /// If the archive's URL names no store.
+    pub(crate) fn new(parts: Parts<'_>) -> Result<Self, archive::OpenError> {
+        let Parts {
+            config, identity, ..
+        } = parts;
+        let store = config.archive_url.as_deref().map(archive::Store::open);
+        let archive = store.transpose()?;
+        let now = Instant::now();
+        Ok(Self {
+            me: identity.node(),
+            key: identity.key().clone(),
+            folder: config.ledger_folder(),
+            rows: config.catalogue_path(),
+            replica: parts.replica.clone(),
+            catalogue: parts.catalogue.clone(),
+            store: parts.store.clone(),
+            archive: archive.map(|store| Archive::new(store, identity.chain())),
+            trash_keep: config.trash_keep,
+            runtime: Handle::current(),
+            closing: parts.closing.clone(),
+            idle_at: None,
+            next: now,
+            next_trash: now + look_every(config.trash_keep),
+            journal: false,
+            told: None,
+        })
+    }
+
+    /// Does what there is to do now. Comes back soon.
+    pub(crate) fn step(&mut self) {
+        let now = Instant::now();
+        if now < self.next {
+            return;
+        }
+        self.next = now + AGAIN;
+        match self.look(now) {
+            Ok(()) => self.told = None,
+            Err(error) => {
+                let text = in_one_line(&error);
+                if self.told.as_ref() != Some(&text) {
+                    warn!(
+                        error = text,
+                        "what was purged is not erased yet; it is tried again"
+                    );
+                }
+                self.told = Some(text);
+                self.next = Instant::now() + AGAIN_AFTER_FAILURE;
+            }
+        }
+    }
+
+    fn look(&mut self, now: Instant) -> Result<(), EraserError> {
+        if now >= self.next_trash {
+            self.next_trash = now + look_every(self.trash_keep);
+            self.empty_trash()?;
+        }
+        let height = self.catalogue.height();
+        if self.idle_at == Some(height) {
+            return Ok(());
+        }
+        let suspect = ledger::is_suspect(&self.folder);
+        let me = self.me;
+        let purges = self.ask(move |rows| rows.purges(Some(me).filter(|_| !suspect)))?;
+        if !purges.is_empty() {
+            return self.erase(&purges, suspect);
+        }
+        if suspect {
+            ledger::clear_suspicion(&self.folder)?;
+        }
+        if self.journal {
+            // What was kept until now is the file's name, and it was deleted when this node's word was applied.
+            self.empty_journal()?;
+            self.journal = false;
+        }
+        self.idle_at = Some(height);
+        Ok(())
+    }
+
+    fn erase(&mut self, purges: &[Purge], suspect: bool) -> Result<(), EraserError> {
+        let reader = self.replica.reader().clone();
+        for purge in purges {
+            reader.forget(&purge.erasures);
+        }
+        let commands = purges.iter().flat_map(|purge| &purge.erasures.commands);
+        self.catalogue
+            .forget(commands.map(|erasure| erasure.position));
+        let store = self.store.clone();
+        self.runtime
+            .block_on(self.catalogue.read(move |rows| erase_bytes(rows, &store)))?;
+        self.empty_journal()?;
+        let last = purges.iter().map(|purge| purge.position.height).max();
+        let last = last.unwrap_or(Height::GENESIS);
+        if let Erased::Waiting { above } = ledger::erase(&reader, last)? {
+            let missing = above.is_none_or(|height| self.replica.tip() < height);
+            if missing {
+                self.submit(NOTHING, LibraryId::home(), "asking for a block");
+            }
+            return Ok(());
+        }
+        self.erase_archive(&reader)?;
+        if suspect {
+            ledger::clear_suspicion(&self.folder)?;
+        }
+        self.journal = true;
+        for purge in purges
+            .iter()
+            .filter(|purge| !purge.erased.contains(&self.me))
+        {
+            info!(commands = purge.erasures.commands.len(), height = %purge.position.height, "erased what a purge names");
+            let (purge, node) = (purge.position, self.me);
+            let library = LibraryId::home();
+            self.submit(
+                Payload::Erased { purge, node },
+                library,
+                "saying what is erased",
+            );
+        }
+        Ok(())
+    }
+
+    fn empty_journal(&self) -> Result<(), EraserError> {
+        if catalogue::empty_journal(&self.rows)? {
+            Ok(())
+        } else {
+            Err(EraserError::Busy)
+        }
+    }
+
+    fn erase_archive(&self, reader: &Reader) -> Result<(), EraserError> {
+        let Some(archive) = &self.archive else {
+            return Ok(());
+        };
+        let erasing = archive.erase(
+            |name| reader.may_hold_forgotten(name),
+            |name, bytes| {
+                let without = reader.without_forgotten(name, bytes);
+                without.map_err(|error| error.to_string())
+            },
+            &self.key,
+        );
+        let erased = self
+            .runtime
+            .block_on(self.closing.run_until_cancelled(erasing));
+        for object in erased.ok_or(EraserError::Stopping)?? {
+            info!(object, "erased what was purged in the archive");
+        }
+        // What the archiver fetched to look at, if it was stopped then.
+        match std::fs::remove_file(self.folder.join(crate::archiver::SPARE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Purges what has been in the trash for its time, and commands that were left without a file.
+    fn empty_trash(&self) -> Result<(), EraserError> {
+        let Some(keep) = self.trash_keep else {
+            return Ok(());
+        };
+        let time = self.replica.status().replica.time;
+        let (trashed, named) = (time.minus(keep), time.minus(keep.max(NAMED_KEEP)));
+        for (library, file) in self.ask(move |rows| rows.due(trashed, named, TRASH_BATCH))? {
+            let (of, id) = (library.clone(), file);
+            let commands = self.ask(move |rows| rows.commands_naming(&of, &id))?;
+            if commands.is_empty() || commands.len() > limits::PURGE_COMMANDS_MAX {
+                continue;
+            }
+            self.submit(Payload::Purge(commands), library, "emptying the trash");
+        }
+        Ok(())
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Rows) -> Result<T, catalogue::ReadError> + Send + 'static,
+    ) -> Result<T, EraserError> {
+        Ok(self.runtime.block_on(self.catalogue.read(ask))?)
+    }
+
+    /// Has a command decided; what does not work now is tried again at the next look.
+    fn submit(&self, payload: Payload, library: LibraryId, what: &'static str) {
+        let request = Request {
+            library,
+            actor: NODE_ITSELF,
+            key: None,
+            payload,
+        };
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let submitting = self.replica.submit(request, deadline);
+        let submitted = self.closing.run_until_cancelled(submitting);
+        let Some(submitted) = self.runtime.block_on(submitted) else {
+            return;
+        };
+        match submitted {
+            Err(error) => debug!(%error, "{what}"),
+            // The next look is to see what came of it.
+            Ok(decision) => {
+                let applied = self.catalogue.applied(decision.position.height, deadline);
+                _ = self.runtime.block_on(applied);
+            }
+        }
+    }
+}
+
+/// A command that is there for its block alone: genesis is no purge.
+const NOTHING: Payload = Payload::Erased {
+    purge: Position {
+        height: Height::GENESIS,
+        index: 0,
+    },
+    node: NodeId([0; 32]),
+};
+
+fn look_every(keep: Option<Duration>) -> Duration {
+    keep.map_or(TRASH_EVERY, |keep| TRASH_EVERY.min(keep / 4))
+}

@@ -1,0 +1,148 @@
+//! What takes longer than a request: how far it is.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use catalogue::Purge;
+use catalogue::time::format_timestamp;
+use model::{Height, Member, Position};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::call::MayRead;
+use super::problem::{ItemProblems, Problem};
+use super::reply;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// What the id of a purge begins with.
+const PURGE: &str = "purge-";
+
+/// Something that goes on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Operation {
+    /// Its name, the same on every node.
+    #[schema(example = "purge-4711-0")]
+    pub(crate) id: String,
+    /// What it does: `purge`.
+    kind: &'static str,
+    /// `running`, or `done` when every member of the cluster has done its part.
+    state: &'static str,
+    /// How far it is, for people.
+    #[schema(example = "erased on 2 of 3, waiting for n3")]
+    summary: String,
+    /// When it was decided, RFC 3339 in UTC.
+    #[schema(format = "date-time")]
+    started_at: String,
+    /// Commands of the ledger that it destroys.
+    commands: usize,
+    /// The members of the cluster now.
+    nodes: Vec<Part>,
+}
+
+/// A node's part in it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Part {
+    /// The node.
+    id: String,
+    /// What it is called.
+    name: String,
+    /// Whether it has said that nothing is left there.
+    erased: bool,
+}
+
+/// How far an operation is
+///
+/// For a purge: which nodes have said in the ledger that they have erased it. One that is away does so before it serves.
+#[utoipa::path(
+    get, path = "/api/v1/operations/{id}", operation_id = "getOperation", tag = "files",
+    params(("id" = String, Path, description = "Its id, as the call told that began it")),
+    responses((status = 200, description = "How far it is", body = Operation), ItemProblems),
+)]
+async fn read(
+    MayRead(mut call): MayRead,
+    Path(id): Path<String>,
+    State(api): State<Arc<Api>>,
+) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let missing = || Problem::not_found("operation");
+    let position = parse(&id).ok_or_else(missing)?;
+    let purge = call.read(move |reader| reader.purge(position)).await?;
+    let purge = purge.ok_or_else(missing)?;
+    Ok(reply::json(StatusCode::OK, &Operation::of(&api, &purge)))
+}
+
+fn parse(id: &str) -> Option<Position> {
+    let (height, index) = id.strip_prefix(PURGE)?.split_once('-')?;
+    let position = Position {
+        height: Height(height.parse().ok()?),
+        index: index.parse().ok()?,
+    };
+    (name(position) == id).then_some(position)
+}
+
+fn name(position: Position) -> String {
+    format!("{PURGE}{}-{}", position.height, position.index)
+}
+
+impl Operation {
+    pub(crate) fn of(api: &Api, purge: &Purge) -> Self {
+        let roster = api.app.replica.roster();
+        let part = |member: &Member| Part {
+            id: member.id.to_string(),
+            name: member.name.clone(),
+            erased: purge.erased.contains(&member.id),
+        };
+        let nodes: Vec<Part> = roster.everybody().map(part).collect();
+        let waiting = nodes.iter().filter(|node| !node.erased);
+        let waiting: Vec<&str> = waiting.map(|node| node.name.as_str()).collect();
+        let mut summary = format!(
+            "erased on {} of {}",
+            nodes.len() - waiting.len(),
+            nodes.len()
+        );
+        let state = if waiting.is_empty() {
+            "done"
+        } else {
+            summary += &format!(", waiting for {}", waiting.join(", "));
+            "running"
+        };
+        Self {
+            id: name(purge.position),
+            kind: "purge",
+            state,
+            summary,
+            started_at: format_timestamp(purge.time),
+            commands: purge.erasures.commands.len(),
+            nodes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_has_one_name() {
+        let position = parse("purge-17-2");
+        assert_eq!(position.map(name).as_deref(), Some("purge-17-2"));
+        for other in [
+            "purge-17",
+            "purge-017-2",
+            "17-2",
+            "purge-17--2",
+            "purge-x-1",
+        ] {
+            assert_eq!(parse(other), None);
+        }
+    }
+}
