@@ -11,7 +11,6 @@ use model::{
 use crate::disk::Storage;
 use crate::reader::{ReadError, Reader};
 use crate::erase::Erasing;
-use crate::reader::ReadError;
 use crate::sealed::{Sealed, Segment};
 
 /// A run of bytes in the log and its checksum.

@@ -133,8 +133,7 @@ pub enum Payload {
         voters: Vec<Member>,
         /// The chain before.
         predecessor: Arc<Predecessor>,
-    }
-
+    },
     /// A file is forgotten: all commands that name it in this library are to be erased. They are named by their places.
     Purge(Vec<Erasure>),
     /// A node has erased what a purge names.

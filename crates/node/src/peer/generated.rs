@@ -109,6 +109,22 @@ pub struct BlobPresence {
     pub present: ::prost::alloc::vec::Vec<bool>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PredecessorRequest {
+    /// 16 bytes: the chain that goes on from it.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub chain_id: ::prost::bytes::Bytes,
+}
+/// A file begins with the piece that names it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilePiece {
+    /// Where it belongs in the folder `predecessor`; empty in the pieces behind the first.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// At most 256 KiB.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InventoryRequest {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
@@ -290,6 +306,25 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("starling.peer.v1.Peer", "HasBlobs"));
             self.inner.unary(req, path, codec).await
         }
+        /// Streams the ledger of the chain before, file by file. NOT_FOUND: this chain goes on from none.
+        pub async fn get_predecessor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PredecessorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::FilePiece>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/starling.peer.v1.Peer/GetPredecessor");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("starling.peer.v1.Peer", "GetPredecessor"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Tells what the server lacks of the copies that it is to hold. UNAVAILABLE: it has not looked at all of them yet.
         pub async fn take_inventory(
             &mut self,
@@ -351,6 +386,16 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::BlobQuery>,
         ) -> std::result::Result<tonic::Response<super::BlobPresence>, tonic::Status>;
+        /// Server streaming response type for the GetPredecessor method.
+        type GetPredecessorStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::FilePiece, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// Streams the ledger of the chain before, file by file. NOT_FOUND: this chain goes on from none.
+        async fn get_predecessor(
+            &self,
+            request: tonic::Request<super::PredecessorRequest>,
+        ) -> std::result::Result<tonic::Response<Self::GetPredecessorStream>, tonic::Status>;
         /// Tells what the server lacks of the copies that it is to hold. UNAVAILABLE: it has not looked at all of them yet.
         async fn take_inventory(
             &self,
@@ -576,6 +621,48 @@ pub mod peer_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/starling.peer.v1.Peer/GetPredecessor" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPredecessorSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::ServerStreamingService<super::PredecessorRequest>
+                        for GetPredecessorSvc<T>
+                    {
+                        type Response = super::FilePiece;
+                        type ResponseStream = T::GetPredecessorStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PredecessorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Peer>::get_predecessor(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPredecessorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
