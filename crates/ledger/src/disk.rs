@@ -69,7 +69,27 @@ pub trait Storage: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Deletes a file of the log that is not needed any more. It may come back if power fails soon.
+    /// Puts a whole file of the log into the folder, which must not be there yet, and flushes it. However this ends, all
+    /// of it is there or nothing.
+    ///
+    /// # Errors
+    /// If it could not be done. `Unsupported` for a storage that is not mended.
+    fn store_log(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let _ = (name, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Keeps what a file of the log or a segment holds now outside the ledger's folder, for people to look at, and says
+    /// where. The file stays where it is.
+    ///
+    /// # Errors
+    /// If it could not be done; `NotFound` if there is no such file. `Unsupported` for a storage that is not mended.
+    fn set_aside(&self, file: &str) -> io::Result<String> {
+        let _ = file;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Deletes a file of the log, or a segment, that is not needed any more. It may come back if power fails soon.
     ///
     /// # Errors
     /// If it could not be done. `Unsupported` for a storage that keeps no segments.

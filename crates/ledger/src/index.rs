@@ -1,7 +1,7 @@
 //! Where every block is.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use model::{
@@ -12,6 +12,7 @@ use crate::disk::Storage;
 use crate::reader::{ReadError, Reader};
 use crate::erase::Erasing;
 use crate::sealed::{Sealed, Segment};
+use crate::segment::{Below, SegmentName};
 
 /// A run of bytes in the log and its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,6 +267,67 @@ impl Index {
         self.recent.remove(&height);
     }
 
+    /// The heights that are made readable together if one of them is not, and the segment they are in: all of that
+    /// segment, all of a run that is nowhere, or in the log up to this one. Nothing if it is not decided here, or only in memory.
+    pub(crate) fn place(&self, height: Height) -> Option<(Height, Height, Option<SegmentName>)> {
+        let first = self.sealed.first_missing();
+        match self.find(height)? {
+            Source::Memory(_) => None,
+            Source::Log(_) if height == Height::GENESIS => None,
+            Source::Log(_) => Some((first.min(height), height, None)),
+            Source::Segment(segment) => {
+                let name = segment.name;
+                let from = if self.ends_below(name.from()) {
+                    name.from()
+                } else {
+                    first
+                };
+                Some((from, name.to(), Some(name)))
+            }
+            Source::Missing => {
+                let above = self.sealed.all().iter().map(|s| s.name.from());
+                let above = above.filter(|from| *from > height).min();
+                let logged = (!self.entries.is_empty()).then_some(self.first);
+                let next = above
+                    .into_iter()
+                    .chain(logged.filter(|at| *at > height))
+                    .min();
+                let to = next.unwrap_or(self.tip.0.next()).previous()?;
+                Some((first.min(height), to, None))
+            }
+        }
+    }
+
+    fn ends_below(&self, height: Height) -> bool {
+        let below = height.previous().unwrap_or_default();
+        let ends = self
+            .sealed
+            .find(below)
+            .is_some_and(|s| s.name.to() == below);
+        below == Height::GENESIS || ends
+    }
+
+    /// The lowest height of each run that is nowhere.
+    pub(crate) fn gaps(&self) -> Vec<Height> {
+        let mut gaps = Vec::new();
+        let mut next = Height::GENESIS.next();
+        let logged = (!self.entries.is_empty()).then_some((self.first, self.tip.0));
+        let held = self
+            .sealed
+            .all()
+            .iter()
+            .map(|s| (s.name.from(), s.name.to()));
+        let mut held: Vec<(Height, Height)> = held.chain(logged).collect();
+        held.sort();
+        for (from, to) in held.into_iter().chain([(self.tip.0.next(), self.tip.0)]) {
+            if from > next {
+                gaps.push(next);
+            }
+            next = next.max(to.next());
+        }
+        gaps
+    }
+
     /// The lowest heights that are in the log, in no segment, and go together; none above `limit`.
     pub(crate) fn stretch(&self, stretch: Stretch, limit: Height) -> Option<(Height, Height)> {
         let from = self.sealed.first_missing().max(self.first);
@@ -311,7 +373,12 @@ pub(crate) struct Shared {
     pub(crate) predecessor: Option<Reader>,
     pub(crate) erasing: Erasing,
     index: RwLock<Index>,
+    /// Heights that could not be read, for who repairs them.
+    complaints: Mutex<BTreeSet<Height>>,
 }
+
+/// So many heights that could not be read are kept in mind.
+const COMPLAINTS_MAX: usize = 64;
 
 impl Shared {
     pub(crate) fn new(
@@ -326,7 +393,25 @@ impl Shared {
             predecessor,
             erasing: Erasing::default(),
             index: RwLock::new(index),
+            complaints: Mutex::default(),
         }
+    }
+
+    /// A block could not be read.
+    pub(crate) fn complain(&self, height: Height) {
+        let complaints = self.complaints.lock();
+        let mut complaints = complaints.unwrap_or_else(PoisonError::into_inner);
+        complaints.insert(height);
+        if complaints.len() > COMPLAINTS_MAX {
+            complaints.pop_last();
+        }
+    }
+
+    /// What could not be read since this was last asked.
+    pub(crate) fn take_complaints(&self) -> Vec<Height> {
+        let complaints = self.complaints.lock();
+        let mut complaints = complaints.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *complaints).into_iter().collect()
     }
 
     /// Who decided a height that is decided here.
@@ -337,6 +422,11 @@ impl Shared {
         }
         let roster = self.roster_deciding(height)?;
         Ok(roster.voters().clone())
+    }
+
+    /// What is known below a height, if that is genesis or a segment ends there.
+    pub(crate) fn below(&self, height: Height) -> Option<Below> {
+        self.index().sealed().below(&self.foundation, height)
     }
 
     /// Who belonged to the cluster when a height was decided.

@@ -17,6 +17,9 @@
 //!
 //! Reads check what they return against the hash in memory or in a segment's index, and that covers every byte. [`verify()`] checks a whole folder.
 //!
+//! What is damaged is mended from other nodes ([`mend()`], [`repair()`]): blocks always, votes where the log proves that none
+//! is lost that may still count.
+//!
 //! What this crate must never know: SQLite, a network, a clock. The format is described in `docs/ledger-format.md`.
 
 mod damage;
@@ -28,10 +31,12 @@ mod index;
 mod ledger;
 pub mod predecessor;
 mod read_only;
+mod mend;
 mod reader;
 mod record;
 mod recovery;
 mod replay;
+mod salvage;
 mod scan;
 mod seal;
 mod sealed;
@@ -46,6 +51,7 @@ pub use erase::{Erased, erase};
 pub use ledger::{Flush, Ledger};
 pub use predecessor::{KeepError, PredecessorError, keep};
 pub use read_only::read_only;
+pub use mend::{MendError, Mended, Supply, gaps, mend, repair};
 pub use reader::{Blocks, ReadError, Reader};
 pub use recovery::{Cut, OpenError, Recovered, Repair, Report, read_genesis};
 pub use seal::{Bounds, SealError, retire, seal};

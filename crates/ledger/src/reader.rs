@@ -171,10 +171,21 @@ impl Reader {
     /// # Errors
     /// A [`ReadError`] if its bytes cannot be read, or are not those that were decided.
     pub fn block(&self, height: Height) -> Result<Option<Decided>, ReadError> {
-        self.of(height).own_block(height)
+        let of = self.of(height);
+        let read = of.block_quietly(height);
+        if read.is_err() {
+            of.shared.complain(height);
+        }
+        read
     }
 
-    fn own_block(&self, height: Height) -> Result<Option<Decided>, ReadError> {
+    /// Heights whose blocks could not be read since this was last asked: a few of them, the lowest first.
+    pub fn take_complaints(&self) -> Vec<Height> {
+        self.shared.take_complaints()
+    }
+
+    /// The same, when it is expected that it may fail.
+    pub(crate) fn block_quietly(&self, height: Height) -> Result<Option<Decided>, ReadError> {
         let read = self.steady(|| self.read_decided(height))?;
         Ok(read.map(|decided| self.shared.erasing.apply(decided)))
     }

@@ -428,7 +428,7 @@ impl<'a> Extent<'a> {
 }
 
 /// Reads the genesis record.
-fn found(
+pub(crate) fn found(
     storage: &dyn Storage,
     files: &[LogFile],
 ) -> Result<(Foundation, Option<Repair>), OpenError> {

@@ -12,7 +12,7 @@ use crate::disk::Storage;
 use crate::index::Foundation;
 use crate::reader::ReadError;
 use crate::segment::layout::{ENTRY, Frame, IndexEntry};
-use crate::segment::{self, SegmentError, SegmentName};
+use crate::segment::{self, Below, SegmentError, SegmentName};
 use crate::window::ScanError;
 
 /// A segment that cannot be used.
@@ -264,6 +264,28 @@ impl Sealed {
         &self.segments
     }
 
+    /// What is known below a height, if that is genesis or a segment ends there.
+    pub(crate) fn below(&self, foundation: &Foundation, height: Height) -> Option<Below> {
+        let below = height.previous()?;
+        if below == Height::GENESIS {
+            return Below::genesis(&foundation.genesis);
+        }
+        let segment = self.find(below).filter(|s| s.name.to() == below)?;
+        Some(Below {
+            chain: foundation.chain,
+            height: below,
+            hash: segment.name.head(),
+            time: segment.last,
+            roster: segment.roster.clone(),
+        })
+    }
+
+    /// Reads from this segment no more.
+    pub(crate) fn drop_segment(&mut self, name: SegmentName) {
+        self.segments.retain(|segment| segment.name != name);
+        self.damaged.retain(|damaged| damaged.name != name);
+    }
+
     /// The segment that holds a height.
     pub(crate) fn find(&self, height: Height) -> Option<&Arc<Segment>> {
         let at = self.segments.partition_point(|s| s.name.to() < height);
@@ -295,6 +317,8 @@ impl Sealed {
 
     /// A segment that was just stored, of blocks that were missing or above all others.
     pub(crate) fn adopt(&mut self, name: SegmentName, frame: Frame) {
+        let inside = |other: SegmentName| name.holds(other.from()) && name.holds(other.to());
+        self.segments.retain(|segment| !inside(segment.name));
         let at = self.segments.partition_point(|s| s.name.to() < name.from());
         let below = at.checked_sub(1).and_then(|at| self.segments.get(at));
         let segment = Segment::new(name, frame, below.map(|below| &**below));

@@ -38,6 +38,17 @@ impl Below {
     }
 }
 
+/// Whether a block is decided on top of another: it fits, and its certificate proves it.
+pub(crate) fn proves(
+    below: &Below,
+    decided: &Decided,
+    signatures: &dyn Signatures,
+) -> Result<(), SegmentError> {
+    let mut links = Links::above(below.clone());
+    links.push(decided)?;
+    links.verify(signatures)
+}
+
 /// Follows the blocks of a segment.
 pub(crate) struct Links {
     pub(crate) below: Below,

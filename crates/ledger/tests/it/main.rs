@@ -15,6 +15,7 @@ mod flips;
 mod formats;
 mod ledger;
 mod memory_disk;
+mod mend;
 mod python;
 mod random_crashes;
 mod segment_files;

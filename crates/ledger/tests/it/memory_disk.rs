@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) cuts: Vec<(String, u64)>,
     /// Deleted, and perhaps back after a crash.
     pub(crate) retired: Files,
+    /// Copies that are kept.
+    pub(crate) aside: Vec<(String, Vec<u8>)>,
 }
 
 impl State {
@@ -162,6 +164,22 @@ impl Storage for MemoryDisk {
         state.durable.insert(name.clone(), bytes.to_vec());
         state.seen.insert(name, bytes.to_vec());
         Ok(())
+    }
+
+    fn store_log(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        assert!(!state.seen.contains_key(name), "{name}");
+        state.durable.insert(name.to_owned(), bytes.to_vec());
+        state.seen.insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn set_aside(&self, file: &str) -> io::Result<String> {
+        let mut state = self.state();
+        let bytes = state.seen.get(file).ok_or(io::ErrorKind::NotFound)?.clone();
+        let place = format!("aside {} {file}", state.aside.len());
+        state.aside.push((place.clone(), bytes));
+        Ok(place)
     }
 
     fn retire(&self, file: &str) -> io::Result<()> {
