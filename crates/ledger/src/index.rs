@@ -1,7 +1,7 @@
 //! Where every block is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use model::{
@@ -375,6 +375,8 @@ pub(crate) struct Shared {
     index: RwLock<Index>,
     /// Heights that could not be read, for who repairs them.
     complaints: Mutex<BTreeSet<Height>>,
+    /// Held by who seals, lets go of the log or repairs: one at a time.
+    keeping: Mutex<()>,
 }
 
 /// So many heights that could not be read are kept in mind.
@@ -394,7 +396,13 @@ impl Shared {
             erasing: Erasing::default(),
             index: RwLock::new(index),
             complaints: Mutex::default(),
+            keeping: Mutex::default(),
         }
+    }
+
+    /// Waits for the turn to change what segments there are. What it guards is not in it, so a panic breaks nothing.
+    pub(crate) fn keep_house(&self) -> MutexGuard<'_, ()> {
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A block could not be read.

@@ -51,7 +51,7 @@ pub use erase::{Erased, erase};
 pub use ledger::{Flush, Ledger};
 pub use predecessor::{KeepError, PredecessorError, keep};
 pub use read_only::read_only;
-pub use mend::{MendError, Mended, Supply, gaps, mend, repair};
+pub use mend::{MendError, Mended, Supply, gaps, mend, repair, without_file};
 pub use reader::{Blocks, ReadError, Reader};
 pub use recovery::{Cut, OpenError, Recovered, Repair, Report, read_genesis};
 pub use seal::{Bounds, SealError, retire, seal};

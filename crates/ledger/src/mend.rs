@@ -21,7 +21,7 @@ use crate::reader::{ReadError, Reader, read_entry};
 use crate::record::{Meta, block_of};
 use crate::recovery::{OpenError, recover};
 use crate::salvage::{Salvage, Unprovable, salvage};
-use crate::sealed::{DamagedSegment, Sealed, Segment, describe};
+use crate::sealed::{DamagedSegment, Sealed, Segment, describe, names};
 use crate::segment::{self, Below, Builder, SegmentError, SegmentName};
 use crate::window::ScanError;
 use crate::writer::Writer;
@@ -201,8 +201,8 @@ fn unprovable(why: Unprovable, storage: &dyn Storage) -> MendError {
     }
 }
 
-/// Makes blocks readable again in a ledger that is in use: those that are read from where `height` is, or was. Only the
-/// thread that seals may do so. What can still be read here is taken from here; reads go on meanwhile.
+/// Makes blocks readable again in a ledger that is in use: those that are read from where `height` is, or was. Waits
+/// for who else changes what segments there are. What can still be read here is taken from here; reads go on meanwhile.
 ///
 /// # Errors
 /// A [`MendError`]; the ledger is as before then, with perhaps a part of the gap filled.
@@ -212,6 +212,7 @@ pub fn repair(
     supply: &mut dyn Supply,
     height: Height,
 ) -> Result<Mended, MendError> {
+    let _turn = reader.shared().keep_house();
     let place = reader.shared().index().place(height);
     let Some((from, to, segment)) = place else {
         return Ok(Mended::default());
@@ -261,6 +262,17 @@ pub fn repair(
 /// The heights of a ledger in use that neither its log nor a segment has: the lowest of each run.
 pub fn gaps(reader: &Reader) -> Vec<Height> {
     reader.shared().index().gaps()
+}
+
+/// The lowest height of each segment in use whose file is gone, as far as the folder can be listed. Readers may have it
+/// open still.
+pub fn without_file(reader: &Reader) -> Vec<Height> {
+    let Ok(names) = names(&**reader.storage()) else {
+        return Vec::new();
+    };
+    let segments = reader.segments().into_iter();
+    let lost = segments.filter(|segment| !names.contains(segment));
+    lost.map(|segment| segment.from()).collect()
 }
 
 struct Mending<'a> {

@@ -46,6 +46,17 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// The height that could not be read.
+    pub fn height(&self) -> Height {
+        match self {
+            Self::Io { height, .. } | Self::Damaged { height, .. } | Self::Missing { height } => {
+                *height
+            }
+        }
+    }
+}
+
 /// Reads decided blocks from any thread.
 #[derive(Clone)]
 pub struct Reader {

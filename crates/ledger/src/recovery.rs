@@ -94,7 +94,9 @@ pub enum OpenError {
     },
     /// Records are intact and contradict each other, which no crash explains: somebody changed the log.
     #[error(
-        "{file} at byte {offset}: the record at height {height} does not fit what is before it: {what}"
+        "{file} at byte {offset}: the record at height {height} does not fit what is before it: {what}. \
+         Somebody changed the log. Keep the folder, take this node out (`starling cluster remove`) and let the machine \
+         join again under a new name (`starling cluster join`)"
     )]
     Inconsistent {
         /// The file.
@@ -118,7 +120,11 @@ pub enum OpenError {
         height: Height,
     },
     /// The last block's certificate proves nothing.
-    #[error("the certificate of the last block, at height {height}, is not valid")]
+    #[error(
+        "the certificate of the last block, at height {height}, is not valid: somebody rewrote the chain. Keep the \
+         folder, take this node out (`starling cluster remove`) and let the machine join again under a new name \
+         (`starling cluster join`)"
+    )]
     Certificate {
         /// The height.
         height: Height,

@@ -87,12 +87,13 @@ impl From<ScanError> for SealError {
 }
 
 /// Seals the lowest blocks that are in no segment, if there are enough of them. Call it again until it gives nothing.
-/// Only one thread may do so.
+/// Waits for who else changes what segments there are.
 ///
 /// # Errors
 /// A [`SealError`]; the ledger is as before then.
 pub fn seal(reader: &Reader, bounds: &Bounds) -> Result<Option<SegmentName>, SealError> {
     let shared = reader.shared();
+    let _turn = shared.keep_house();
     let stretch = Stretch {
         bytes: bounds.bytes,
         per_block: Bounds::PER_BLOCK,
@@ -163,14 +164,15 @@ fn below(reader: &Reader, height: Height) -> Result<Below, SealError> {
     })
 }
 
-/// Deletes the files of the log that are not needed any more, oldest first, and gives their names. Only the thread that
-/// seals may do so.
+/// Deletes the files of the log that are not needed any more, oldest first, and gives their names. Waits for
+/// who else changes what segments there are.
 ///
 /// # Errors
 /// A [`SealError`] if the log cannot be listed or a file not be deleted. Whatever was deleted until then, the ledger is
 /// whole.
 pub fn retire(reader: &Reader) -> Result<Vec<String>, SealError> {
     let storage = &*reader.shared().storage;
+    let _turn = reader.shared().keep_house();
     let files = list(storage)?;
     let mut kept = None;
     for file in files.iter().skip(1).rev() {

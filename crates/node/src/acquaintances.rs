@@ -24,6 +24,18 @@ pub(crate) fn of(roster: &Roster, book: &[MemberConfig]) -> Vec<Acquaintance> {
     members.chain(former).chain(contacts).collect()
 }
 
+/// Everybody in the address book: for a node that cannot read its ledger.
+pub(crate) fn in_book(book: &[MemberConfig]) -> Vec<Acquaintance> {
+    let contact = |entry: &MemberConfig| Acquaintance {
+        id: entry.id,
+        name: entry.name.clone(),
+        address: Some(entry.peer_address.clone()),
+        pinned: entry.pinned,
+        standing: Standing::Contact,
+    };
+    book.iter().map(contact).collect()
+}
+
 fn know(
     roster: &Roster,
     book: &[MemberConfig],

@@ -59,6 +59,11 @@ pub enum OpenError {
     },
 }
 
+/// A ledger's folder while nobody has it open, to be looked at and mended.
+pub(crate) fn storage(folder: &Path) -> impl Storage + use<> {
+    Files::new(folder.to_owned())
+}
+
 /// A folder of log files on a real disk.
 ///
 /// Dropped, it writes and flushes what is queued, unless there is no room, and waits for that.

@@ -26,6 +26,7 @@ pub mod init;
 pub mod invitation;
 pub mod join;
 pub mod logging;
+mod mending;
 mod metrics;
 pub mod peer;
 pub mod recover;
@@ -42,6 +43,7 @@ pub use catalogue_thread::{Behind, CatalogueHandle};
 pub use config::NodeConfig;
 pub use faults::{FaultError, Faults};
 pub use findings::{Fate, Finding, Findings, Place};
+pub use mending::MenderHandle;
 pub use metrics::Metrics;
 pub use replica_thread::{
     Decision, DecisionKind, NodeStatus, ReadError, ReplicaHandle, Request, SubmitError,

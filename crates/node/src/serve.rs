@@ -1,5 +1,6 @@
 //! Starting a node in the right order, and stopping it in the reverse one.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::copies::Copies;
 use crate::disk::FileDisk;
 use crate::eraser::{self, Eraser, Parts};
 use crate::identity::Identity;
+use crate::mending::{self, Mender, MenderHandle};
 use crate::metrics::Metrics;
 use crate::peer::{JoinCall, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
@@ -51,6 +53,8 @@ pub struct App {
     pub metrics: Metrics,
     /// What was found damaged on this node's disk.
     pub findings: Findings,
+    /// Repairs the ledger.
+    pub mender: MenderHandle,
     /// How the archive is; none if none is set.
     pub archive: Option<ArchiverHandle>,
     /// The certificate of the cluster's authority, for those who join.
@@ -72,6 +76,9 @@ pub enum ServeError {
     /// The ledger cannot be opened.
     #[error(transparent)]
     Replica(#[from] replica::OpenError),
+    /// The ledger is damaged, and could not be made whole.
+    #[error(transparent)]
+    Mend(#[from] ledger::MendError),
     /// The ledger belongs to another chain than the identity.
     #[error("the ledger in {folder} is of chain {ledger}, the identity is of chain {identity}")]
     ForeignLedger {
@@ -172,14 +179,9 @@ pub async fn serve(
     let metrics = Metrics::new();
     let (inlet, outlet) = replica_thread::channel(metrics.replica());
     let opening = Opening::new(faults.clock_offset_ms);
-    let (replica, feeder) = open_replica(
-        &config,
-        &identity,
-        faults,
-        &inlet,
-        &opening,
-        (&metrics, &blobs),
-    )?;
+    let noted = (&metrics, &blobs);
+    let open = || open_replica(&config, &identity, faults, &inlet, &opening, noted);
+    let (replica, feeder) = open_mended(open, &config, &identity, &findings).await?;
     let removed = removed_at(&replica, &identity);
     eraser::before_serving(&config, identity.node(), &replica.reader(), &blobs)?;
     let (joining, join_calls) = mpsc::channel(peer::WAITING_MAX);
@@ -193,6 +195,9 @@ pub async fn serve(
         .map_err(ServeError::System)?;
     let closing = CancellationToken::new();
     let sealer = start_sealer(&config, &identity, (&running, &catalogue), &blobs, &closing)?;
+    let reader = running.handle.reader().clone();
+    let mender = Mender::start(config.clone(), identity.clone(), reader, findings.clone());
+    let mender = mender.map_err(ServeError::System)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
     let goodbye = farewell::said(running.handle.clone(), removed);
@@ -225,6 +230,7 @@ pub async fn serve(
         replicator,
         metrics,
         findings,
+        mender: mender.handle.clone(),
         archive,
         ca_pem: identity.ca_pem().into(),
     };
@@ -236,6 +242,7 @@ pub async fn serve(
     serve_until(first_of(shutdown, goodbye), server, drain).await;
     end_threads(move || {
         drop(sealer);
+        drop(mender);
         running.stop();
         catalogue.stop();
     })
@@ -321,6 +328,57 @@ fn look_after_bytes(
     let collector = garbage::Collector::new(&parts);
     tokio::spawn(closing.clone().run_until_cancelled_owned(collector.run()));
     (copies, replicator::start(parts, closing))
+}
+
+/// Opens ledger and catalogue; a ledger that is damaged is mended and opened again.
+async fn open_mended<T>(
+    open: impl Fn() -> Result<T, ServeError>,
+    config: &Arc<NodeConfig>,
+    identity: &Identity,
+    findings: &Findings,
+) -> Result<T, ServeError> {
+    let mut mended = BTreeSet::new();
+    loop {
+        let error = match open() {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error,
+        };
+        let ServeError::Replica(source) = &error else {
+            return Err(error);
+        };
+        let Some(damage) = damage_in(source) else {
+            return Err(error);
+        };
+        // The same again: mending did not help.
+        if !mended.insert(damage) {
+            return Err(error);
+        }
+        warn!(
+            error = peer::chain_of_causes(source),
+            "the ledger does not open"
+        );
+        let (config, identity, findings) = (config.clone(), identity.clone(), findings.clone());
+        let runtime = tokio::runtime::Handle::current();
+        let mend = tokio::task::spawn_blocking(move || {
+            mending::at_start(&config, &identity, &findings, damage, runtime)
+        });
+        let ended = mend.await.map_err(std::io::Error::other);
+        ended.map_err(ServeError::System)??;
+    }
+}
+
+/// Whether a ledger did not open for damage that others may make good, and the height that could not be read.
+fn damage_in(error: &replica::OpenError) -> Option<Option<Height>> {
+    match error {
+        replica::OpenError::Read(error)
+        | replica::OpenError::Ledger(ledger::OpenError::Read(error)) => Some(Some(error.height())),
+        replica::OpenError::Ledger(
+            ledger::OpenError::DamagedVotes { .. }
+            | ledger::OpenError::DamagedBlock { .. }
+            | ledger::OpenError::Sealed { .. },
+        ) => Some(None),
+        replica::OpenError::Ledger(_) => None,
+    }
 }
 
 /// Opens ledger and catalogue in one pass over the chain.
@@ -472,6 +530,7 @@ async fn start_peers(
         predecessor: config.ledger_folder().join(ledger::predecessor::FOLDER),
         blobs,
         stock,
+        ledger: Some(replica.reader()),
     };
     let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;
     Ok(peers)

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ledger::segment::FOLDER;
 use ledger::{Folder, Storage};
@@ -139,6 +140,40 @@ impl Storage for Files {
 
     fn end(&self) -> io::Result<()> {
         Folder::new(&self.folder).end()
+    }
+
+    fn store_log(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.folder.join(format!("{name}.unfinished"));
+        let mut file = File::create(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, self.folder.join(name))?;
+        self.flush_names()
+    }
+
+    fn set_aside(&self, file: &str) -> io::Result<String> {
+        let from = self.folder.join(file);
+        let folder = self
+            .folder
+            .parent()
+            .unwrap_or(&self.folder)
+            .join("quarantine");
+        std::fs::create_dir_all(&folder)?;
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let name = file.replace('/', "-");
+        let to = folder.join(format!("{}-{name}", since.as_micros()));
+        // The bytes are replaced as a whole and never changed, so a second name keeps them.
+        if let Err(error) = std::fs::hard_link(&from, &to) {
+            if error.kind() == io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            std::fs::copy(&from, &to)?;
+            File::open(&to)?.sync_all()?;
+        }
+        File::open(&folder)?.sync_all()?;
+        Ok(to.display().to_string())
     }
 
     fn retire(&self, file: &str) -> io::Result<()> {

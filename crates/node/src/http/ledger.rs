@@ -387,6 +387,17 @@ fn heights(range: &Value, tip: Height) -> Result<(Height, Height), Faults> {
 /// A block, read off this runtime's threads.
 pub(crate) async fn block(api: &Api, height: Height) -> Result<Option<Decided>, Problem> {
     let reader = api.app.replica.reader().clone();
+    let read = {
+        let reader = reader.clone();
+        api.blocking(move || reader.block(height)).await?
+    };
+    if let Ok(decided) = read {
+        return Ok(decided);
+    }
+    // Others have it.
+    if let Err(error) = api.app.mender.repair(height).await {
+        tracing::warn!(%height, error, "a damaged block could not be repaired");
+    }
     api.blocking(move || read_block(&reader, height)).await?
 }
 

@@ -25,8 +25,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::directory::{Directory, Standing};
 use super::generated::joining_server::JoiningServer;
 use super::generated::peer_server::{Peer, PeerServer};
-use super::generated::{Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, Frame, InventoryReport, InventoryRequest, PredecessorRequest};
+use super::generated::{Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, BlocksRequest, Frame, InventoryReport, InventoryRequest, PredecessorRequest};
 use super::heritage;
+use super::history::{History, self};
 use super::inbox::{self, Inbound, Interruption};
 use super::joining::{self, JoinCall, Reception};
 use super::refusals::Refusals;
@@ -63,6 +64,7 @@ pub(super) struct Server {
     pub(super) chain: ChainId,
     pub(super) store: blobs::Store,
     pub(super) stock: Stock,
+    pub(super) ledger: Option<ledger::Reader>,
     pub(super) inbound: Arc<Inbound>,
     pub(super) directory: Arc<Directory>,
     pub(super) joining: mpsc::Sender<JoinCall>,
@@ -101,6 +103,10 @@ impl Server {
         let service = Service {
             chain: self.chain,
             storage: Storage::new(self.store, self.stock, self.chain),
+            history: History {
+                chain: self.chain,
+                reader: self.ledger,
+            },
             inbound: self.inbound,
             directory: self.directory,
             refusals: self.refusals,
@@ -284,6 +290,7 @@ impl AsyncWrite for Connection {
 struct Service {
     chain: ChainId,
     storage: Storage,
+    history: History,
     inbound: Arc<Inbound>,
     directory: Arc<Directory>,
     refusals: Arc<Refusals>,
@@ -405,5 +412,15 @@ impl Peer for Service {
         report
             .map(Response::new)
             .map_err(|denied| self.deny(from, denied))
+    }
+    type GetBlocksStream = history::Blocks;
+
+    async fn get_blocks(
+        &self,
+        request: Request<BlocksRequest>,
+    ) -> Result<Response<Self::GetBlocksStream>, Status> {
+        let from = caller(&request)?;
+        let work = async { self.history.give(request.get_ref()) };
+        self.until_shutdown(from, work).await
     }
 }

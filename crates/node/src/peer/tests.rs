@@ -49,6 +49,7 @@ impl Node {
                 blobs: store.clone(),
                 predecessor: folder.path().join("predecessor"),
                 stock: stock.clone(),
+                ledger: None,
             },
             Arc::new(move |from, message| {
                 // The test may have ended.

@@ -1,0 +1,201 @@
+//! Decided blocks in bulk: given to whoever is known, and asked of others by a node whose own are damaged.
+//!
+//! Nothing depends on the engine here: a node that mends its ledger before it starts asks the same way as one that
+//! serves. Who answers is not believed; blocks prove themselves, and who gave one that does not is not asked again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, stream};
+use ledger::Reader;
+use model::{Block, Certificate, ChainId, Decided, Decode as _, Encode as _, Height, NodeId};
+use tokio::runtime::Handle;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use super::client::Dialer;
+use super::directory::Acquaintance;
+use super::generated::peer_client::PeerClient;
+use super::generated::{BlocksRequest, DecidedBlock};
+use super::storage::{Denied, blocking};
+use super::wire;
+use crate::identity::Identity;
+
+/// One answer ends behind the block with which it comes to this many bytes, or to so many blocks.
+const ANSWER_BYTES: usize = 8 << 20;
+const ANSWER_BLOCKS: u64 = 512;
+/// How long one node may take for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Blocks on their way to a peer.
+pub(super) type Blocks = Pin<Box<dyn Stream<Item = Result<DecidedBlock, Status>> + Send>>;
+
+/// What this node gives.
+pub(super) struct History {
+    pub(super) chain: ChainId,
+    pub(super) reader: Option<Reader>,
+}
+
+impl History {
+    /// The blocks that are asked for, as far as they go into one answer.
+    pub(super) fn give(&self, request: &BlocksRequest) -> Result<Blocks, Denied> {
+        wire::check_chain(self.chain, &request.chain_id)?;
+        let reader = self.reader.clone();
+        let reader = reader.ok_or_else(|| Status::unavailable("this node has no ledger open"))?;
+        let last = request.from_height.saturating_add(ANSWER_BLOCKS - 1);
+        let answer = Answer {
+            reader,
+            next: Height(request.from_height.max(1)),
+            last: Height(request.to_height.min(last)),
+            bytes: 0,
+        };
+        Ok(stream::try_unfold(answer, Answer::next).boxed())
+    }
+}
+
+struct Answer {
+    reader: Reader,
+    next: Height,
+    last: Height,
+    bytes: usize,
+}
+
+impl Answer {
+    async fn next(self) -> Result<Option<(DecidedBlock, Self)>, Status> {
+        if self.next > self.last || self.bytes >= ANSWER_BYTES {
+            return Ok(None);
+        }
+        blocking(move || self.read()).await?
+    }
+
+    fn read(mut self) -> Result<Option<(DecidedBlock, Self)>, Status> {
+        let read = self.reader.block(self.next);
+        let Some(decided) = read.map_err(|error| Status::data_loss(error.to_string()))? else {
+            return Ok(None);
+        };
+        let Some(certificate) = decided.certificate else {
+            return Ok(None);
+        };
+        let (block, certificate) = (decided.block.to_bytes(), certificate.to_bytes());
+        self.bytes += block.len() + certificate.len();
+        self.next = self.next.next();
+        let answer = DecidedBlock {
+            block: block.into(),
+            certificate: certificate.into(),
+        };
+        Ok(Some((answer, self)))
+    }
+}
+
+/// Asks other nodes for decided blocks, one after the other. For threads that may block.
+pub(crate) struct Inquiry {
+    identity: Identity,
+    runtime: Handle,
+    whom: Vec<Acquaintance>,
+    calls: BTreeMap<NodeId, PeerClient<Channel>>,
+    /// Who gave something that proves nothing, and is not asked again.
+    liars: BTreeSet<NodeId>,
+    /// Who answered last.
+    last: Option<NodeId>,
+}
+
+impl Inquiry {
+    /// To be answered by these nodes, on this runtime.
+    pub(crate) fn new(identity: Identity, runtime: Handle, whom: Vec<Acquaintance>) -> Self {
+        let me = identity.node();
+        Self {
+            identity,
+            runtime,
+            whom: whom.into_iter().filter(|who| who.id != me).collect(),
+            calls: BTreeMap::new(),
+            liars: BTreeSet::new(),
+            last: None,
+        }
+    }
+
+    /// The name of the node that answered last.
+    pub(crate) fn source(&self) -> Option<&str> {
+        let last = self.whom.iter().find(|who| Some(who.id) == self.last);
+        last.map(|who| who.name.as_str())
+    }
+
+    async fn ask(
+        &self,
+        who: &Acquaintance,
+        from: Height,
+        to: Height,
+    ) -> Result<(PeerClient<Channel>, Vec<Decided>), String> {
+        let mut client = match self.calls.get(&who.id) {
+            Some(client) => client.clone(),
+            None => self.call(who).await?,
+        };
+        let request = BlocksRequest {
+            chain_id: wire::chain_bytes(self.identity.chain()),
+            from_height: from.0,
+            to_height: to.0,
+        };
+        let answer = client.get_blocks(request).await;
+        let mut answer = answer
+            .map_err(|status| status.message().to_owned())?
+            .into_inner();
+        let (mut blocks, mut bytes) = (Vec::new(), 0);
+        while bytes < ANSWER_BYTES {
+            // What came before an answer broke is as good as the rest.
+            let Ok(Some(next)) = answer.message().await else {
+                break;
+            };
+            bytes += next.block.len() + next.certificate.len();
+            let decided = decided(&next).ok_or("a block is malformed")?;
+            blocks.push(decided);
+        }
+        Ok((client, blocks))
+    }
+
+    async fn call(&self, who: &Acquaintance) -> Result<PeerClient<Channel>, String> {
+        let address = who.address.as_deref().ok_or("its address is not known")?;
+        let tls = self.identity.client_config(who.id);
+        let tls = tls.map_err(|error| error.to_string())?;
+        let channel = Dialer::new(address, tls).connect().await;
+        let channel = channel.map_err(|error| super::chain_of_causes(&error))?;
+        Ok(PeerClient::new(channel).max_decoding_message_size(wire::FRAME_BYTES_MAX))
+    }
+}
+
+fn decided(answer: &DecidedBlock) -> Option<Decided> {
+    Some(Decided {
+        block: Block::from_bytes(&answer.block).ok()?.into(),
+        certificate: Some(Certificate::from_bytes(&answer.certificate).ok()?),
+    })
+}
+
+impl ledger::Supply for Inquiry {
+    fn blocks(&mut self, from: Height, to: Height) -> Vec<Decided> {
+        let mut whom = self.whom.clone();
+        // Who answered last goes first.
+        whom.sort_by_key(|who| Some(who.id) != self.last);
+        for who in whom.into_iter().filter(|who| !self.liars.contains(&who.id)) {
+            let ask = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&who, from, to));
+            let answer = self.runtime.clone().block_on(async { ask.await });
+            match answer.unwrap_or_else(|_| Err("it took too long".to_owned())) {
+                Ok((client, blocks)) if !blocks.is_empty() => {
+                    self.calls.insert(who.id, client);
+                    self.last = Some(who.id);
+                    return blocks;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.calls.remove(&who.id);
+                    tracing::info!(peer = who.name, error, "asking for decided blocks");
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn refuse(&mut self, height: Height, what: &str) {
+        let peer = self.source().unwrap_or_default().to_owned();
+        tracing::warn!(peer, %height, what, "a block from a peer proves nothing");
+        self.liars.extend(self.last.take());
+    }
+}
