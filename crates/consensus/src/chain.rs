@@ -390,7 +390,7 @@ impl Engine {
                 .is_ok();
         if !is_news {
             if proves {
-                self.stop(StopReason::Forked);
+                self.stop(StopReason::Forked { since: height });
             }
             return;
         }
@@ -398,6 +398,10 @@ impl Engine {
             let due = self.now.instant.plus(self.fetch_patience());
             self.catch_up.received(from, due);
             self.decide(block, certificate);
+        } else if proves && block.header().parent != Some(self.tip.hash) {
+            // Who decides this height has decided another block below it.
+            let since = self.tip.height();
+            self.stop(StopReason::Forked { since });
         } else {
             self.refuse(from, "a decision without proof");
         }

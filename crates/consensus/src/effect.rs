@@ -35,6 +35,11 @@ pub enum Input {
     Read(ReadId),
     /// The node shuts down soon: give the turn away.
     Yield,
+    /// It was found that the cluster has certified another block than the one that is decided here.
+    Forked {
+        /// The lowest height at which that is known.
+        since: Height,
+    },
     /// The instant of [`crate::Engine::next_wake`] has come.
     Wake,
 }
@@ -141,8 +146,14 @@ pub enum StopReason {
     )]
     RolledBack,
     /// A certificate proves another block at a height that is decided here.
-    #[error("a certificate contradicts a block decided here")]
-    Forked,
+    #[error(
+        "the cluster has certified another block at height {since} than this node has: its ledger was rewritten or went \
+         astray; keep the folder, remove the node and let the machine join under a new name"
+    )]
+    Forked {
+        /// The lowest height known to differ.
+        since: Height,
+    },
     /// A decided block removed this node from the cluster.
     #[error("the cluster has removed this node; it belongs to it no longer")]
     Removed,

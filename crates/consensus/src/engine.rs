@@ -251,6 +251,7 @@ impl Engine {
                 self.leaving = true;
                 self.beacon_all();
             }
+            Input::Forked { since } => self.stop(StopReason::Forked { since }),
             Input::Wake => {}
         }
     }

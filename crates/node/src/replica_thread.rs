@@ -50,6 +50,10 @@ enum Event {
     },
     Disk(Completion),
     Yield,
+    /// The ledger is not the certified one from this height on.
+    Forked {
+        since: Height,
+    },
     Stop,
 }
 
@@ -422,6 +426,11 @@ impl ReplicaHandle {
         }
     }
 
+    /// The cluster has certified another block at this height than the one that is decided here: the node stops.
+    pub(crate) fn stop_forked(&self, since: Height) {
+        self.events.send(Event::Forked { since });
+    }
+
     /// A snapshot, at most a moment old.
     pub fn status(&self) -> Arc<NodeStatus> {
         Arc::clone(
@@ -551,6 +560,7 @@ impl Worker {
                 self.replica.take(now, Input::Disk(completion));
             }
             Event::Yield => self.replica.take(now, Input::Yield),
+            Event::Forked { since } => self.replica.take(now, Input::Forked { since }),
             Event::Stop => {}
         }
     }

@@ -26,6 +26,11 @@ pub enum Input {
     Disk(Completion),
     /// The node shuts down soon: give the turn away.
     Yield,
+    /// Who repairs the ledger found that the cluster has certified another block than the one that is decided here.
+    Forked {
+        /// The lowest height at which that is known.
+        since: Height,
+    },
     /// The instant of `next_wake` has come.
     Wake,
 }

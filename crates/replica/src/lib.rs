@@ -10,6 +10,7 @@
 
 mod caretaker;
 mod core_state;
+mod heads;
 mod input;
 mod opening;
 mod replica;

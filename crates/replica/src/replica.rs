@@ -15,6 +15,7 @@ use model::{
 
 use crate::caretaker::{Care, Caretaker};
 use crate::core_state::{CoreState, Disposition};
+use crate::heads::{Comparison, Heads};
 use crate::input::{AppliedBlock, Input, Output};
 use crate::opening;
 
@@ -94,6 +95,8 @@ pub struct Replica<D: Disk> {
     ledger: Ledger<D>,
     core: CoreState,
     caretaker: Caretaker,
+    heads: Heads,
+    signatures: Arc<dyn Signatures>,
     now: Now,
     chain: ChainId,
     found: ledger::Report,
@@ -128,6 +131,7 @@ impl<D: Disk> Replica<D> {
         let (ledger, recovered) = Ledger::open(disk, &*config.signatures)?;
         let core = opening::replay(&ledger.reader(), wanted, replayed)?;
         let time = recovered.tip.block.header().time;
+        let signatures = config.signatures.clone();
         let engine = Engine::new(
             consensus::Config {
                 me: config.me,
@@ -152,6 +156,8 @@ impl<D: Disk> Replica<D> {
             ledger,
             core,
             caretaker: Caretaker::new(config.care, config.seed, now.instant),
+            heads: Heads::default(),
+            signatures,
             now,
             chain: recovered.chain,
             found: recovered.report,
@@ -177,6 +183,7 @@ impl<D: Disk> Replica<D> {
         self.now = now;
         match input {
             Input::Receive { from, message } => {
+                self.compare_heads(from, &message);
                 self.engine
                     .take(now, consensus::Input::Receive { from, message });
             }
@@ -184,9 +191,44 @@ impl<D: Disk> Replica<D> {
             Input::Read(id) => self.engine.take(now, consensus::Input::Read(id)),
             Input::Disk(completion) => self.completed(now, completion),
             Input::Yield => self.engine.take(now, consensus::Input::Yield),
+            Input::Forked { since } => self.engine.take(now, consensus::Input::Forked { since }),
             Input::Wake => self.engine.take(now, consensus::Input::Wake),
         }
         self.carry_out();
+    }
+
+    /// Looks whether a peer has another history, and finds out whose is certified.
+    fn compare_heads(&mut self, from: NodeId, message: &Message) {
+        let reader = self.ledger.reader();
+        let found = self.heads.hear(
+            from,
+            message,
+            |height| reader.hash(height),
+            self.now.instant,
+        );
+        match found {
+            Some(Comparison::Ask(height)) if self.durable > LogSeq(0) => {
+                let message = Message::Fetch { from: height };
+                self.outputs.push_back(Output::Send { to: from, message });
+            }
+            Some(Comparison::Differs { block, certificate }) => {
+                let since = block.height();
+                let roster = self.ledger.reader().roster_deciding(since);
+                let proved = roster.is_ok_and(|roster| {
+                    let voters = roster.voters();
+                    certificate.hash == block.hash()
+                        && certificate.height == since
+                        && certificate
+                            .verify(self.chain, voters, &*self.signatures)
+                            .is_ok()
+                });
+                if proved {
+                    let forked = consensus::Input::Forked { since };
+                    self.engine.take(self.now, forked);
+                }
+            }
+            Some(Comparison::Ask(_)) | None => {}
+        }
     }
 
     /// Acts on everything taken. Drain [`Replica::poll_output`] afterwards.

@@ -759,6 +759,31 @@ fn p25_a_proven_fork_stops_the_node() {
     cluster.inject("n1", "n3", Message::Decide { block, certificate });
     assert_eq!(
         cluster.engine("n3").phase(),
-        Phase::Stopped(StopReason::Forked)
+        Phase::Stopped(StopReason::Forked { since: Height(1) })
+    );
+}
+
+/// P60: "whose tip is not what a certified block is on top of, stops": it would never learn that block.
+#[test]
+fn p60_a_certified_block_on_another_tip_stops_the_node() {
+    let mut cluster = Cluster::start(3);
+    cluster.submit("n1", "a").unwrap();
+    cluster.deliver(&Filter::all());
+    let other = first_block(&cluster, "another");
+    let above = forge::draft(&other, turn(1, 1), "above it");
+    let above = Arc::new(Block::new(above));
+    let voters = [node(1), node(2)];
+    let certificate = forge::certificate(cluster.membership(), &voters, ballot(2, 2, 1), &above);
+    cluster.inject(
+        "n1",
+        "n3",
+        Message::Decide {
+            block: above,
+            certificate,
+        },
+    );
+    assert_eq!(
+        cluster.engine("n3").phase(),
+        Phase::Stopped(StopReason::Forked { since: Height(1) })
     );
 }

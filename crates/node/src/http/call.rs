@@ -132,7 +132,7 @@ impl Call {
             return Err(forbidden(scope, needed));
         }
         if parts.uri.path() != CLUSTER {
-            api.refuse_if_removed()?;
+            api.refuse_if_out()?;
         }
         let reflected = parts
             .extensions
@@ -344,9 +344,15 @@ impl Api {
         Ok(known)
     }
 
-    /// Whether the cluster has removed this node, and so nothing here may be relied on any more.
-    pub(crate) fn refuse_if_removed(&self) -> Result<(), Problem> {
+    /// Whether nothing here may be relied on any more: the cluster has removed this node, or has another history.
+    pub(crate) fn refuse_if_out(&self) -> Result<(), Problem> {
         let status = self.app.replica.status();
+        if let Phase::Stopped(StopReason::Forked { since }) = status.replica.phase {
+            let detail = format!(
+                "this node's ledger differs from what the cluster has certified since height {since}; ask another node"
+            );
+            return Err(Problem::new(Code::Forked, detail));
+        }
         if status.replica.phase != Phase::Stopped(StopReason::Removed) {
             return Ok(());
         }

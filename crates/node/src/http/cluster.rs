@@ -156,6 +156,9 @@ struct Node {
     state: Condition,
     /// Its start counter, if it was ever heard.
     boot: Option<u64>,
+    /// The lowest height at which this node's history is known to differ from the certified one; for other nodes that is
+    /// not known here.
+    differs_since: Option<u64>,
     /// Its height, as last heard.
     height: u64,
     /// The hash of the block there, if it said so.
@@ -207,6 +210,8 @@ enum Condition {
     Stopped,
     /// The cluster has removed it.
     Removed,
+    /// Its history is not this node's. If this is this node, the cluster has certified another one, and it has stopped.
+    Forked,
 }
 
 /// How the cluster is
@@ -315,12 +320,7 @@ impl<'a> View<'a> {
         let height = heard()
             .map(|peer| peer.tip)
             .fold(self.status.tip, Height::min);
-        let differs = |peer: &PeerStatus| {
-            let ours = self.reader.hash(peer.tip);
-            peer.head
-                .zip(ours)
-                .is_some_and(|(theirs, ours)| theirs != ours)
-        };
+        let differs = |peer: &PeerStatus| self.differs(peer);
         Agreement {
             height: height.0,
             hash: self.reader.hash(height).map(|hash| hash.to_string()),
@@ -350,8 +350,9 @@ impl<'a> View<'a> {
             votes: role == Place::Voter,
             reason: None,
             left: None,
-            state: peer.map_or_else(|| self.own_state(), state),
+            state: peer.map_or_else(|| self.own_state(), |peer| self.state(peer)),
             boot: boot.map(|boot| boot.0),
+            differs_since: self.differs_since().filter(|_| mine),
             height: height.0,
             hash: hash.map(|hash| hash.to_string()),
             lag_ms: self.lag_ms(height),
@@ -371,7 +372,31 @@ impl<'a> View<'a> {
             Phase::Opening | Phase::Checking => Condition::Starting,
             Phase::Voting => Condition::Up,
             Phase::Stopped(StopReason::Removed) => Condition::Removed,
+            Phase::Stopped(StopReason::Forked { .. }) => Condition::Forked,
             Phase::Stopped(_) => Condition::Stopped,
+        }
+    }
+
+    fn differs_since(&self) -> Option<u64> {
+        match self.status.phase {
+            Phase::Stopped(StopReason::Forked { since }) => Some(since.0),
+            _ => None,
+        }
+    }
+
+    /// Whether a node's head is not the block this node has at its height.
+    fn differs(&self, peer: &PeerStatus) -> bool {
+        let ours = self.reader.hash(peer.tip);
+        let heads = peer.head.zip(ours);
+        heads.is_some_and(|(theirs, ours)| theirs != ours)
+    }
+
+    fn state(&self, peer: &PeerStatus) -> Condition {
+        match (peer.alive, peer.suspect) {
+            (false, _) => Condition::Down,
+            (true, _) if self.differs(peer) => Condition::Forked,
+            (true, true) => Condition::Suspect,
+            (true, false) => Condition::Up,
         }
     }
 
@@ -382,13 +407,5 @@ impl<'a> View<'a> {
         let missing = self.reader.block(height.next()).ok().flatten();
         let made = missing.map_or(self.now, |decided| decided.block.header().time);
         self.now.0.saturating_sub(made.0) / 1000
-    }
-}
-
-fn state(peer: &PeerStatus) -> Condition {
-    match (peer.alive, peer.suspect) {
-        (false, _) => Condition::Down,
-        (true, true) => Condition::Suspect,
-        (true, false) => Condition::Up,
     }
 }

@@ -125,6 +125,6 @@ async fn ready(
         return Err(Problem::new(Code::Stopped, "the node is about to stop"));
     }
     // The listener opens when ledger and catalogue are; from then on reads are served.
-    api.refuse_if_removed()?;
+    api.refuse_if_out()?;
     Ok(reply::json(StatusCode::OK, &Sign { status: "ready" }))
 }

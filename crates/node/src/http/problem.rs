@@ -115,6 +115,8 @@ codes! {
     Stopped = SERVICE_UNAVAILABLE "stopped";
     /// The cluster has removed this node: ask another.
     Removed = SERVICE_UNAVAILABLE "removed";
+    /// This node's ledger is not the one that the cluster has certified: ask another.
+    Forked = SERVICE_UNAVAILABLE "forked";
     /// It may still be decided: retry with the same `Idempotency-Key`.
     OutcomeUnknown = GATEWAY_TIMEOUT "outcome_unknown";
     /// The node's disk is full.
@@ -349,6 +351,7 @@ const READ: &[Code] = &[
     Code::NoQuorum,
     Code::Behind,
     Code::Removed,
+    Code::Forked,
 ];
 const WRITE: &[Code] = &[
     Code::InvalidParameter,
@@ -366,6 +369,7 @@ const WRITE: &[Code] = &[
     Code::Behind,
     Code::Stopped,
     Code::Removed,
+    Code::Forked,
     Code::OutcomeUnknown,
     Code::DiskFull,
     Code::DiskFailed,

@@ -277,7 +277,7 @@ impl World<'_> {
         let justified = match reason {
             StopReason::FlushFailed => lock(&machine.platter).has_failed(),
             StopReason::RolledBack => machine.disk.forgetful,
-            StopReason::Forked => false,
+            StopReason::Forked { .. } => false,
             StopReason::Removed => {
                 let roster = self.chain.roster(self.chain.tip(seat));
                 let left = roster.former().get(&self.cast.id(seat));
