@@ -11,6 +11,8 @@
 //!   who waits for a block or has found the damage (`height` is any height that cannot be read: all that lies in the
 //!   same segment is made whole together). Where nobody answers it is tried again.
 
+mod sources;
+
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -24,10 +26,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use self::sources::Sources;
 use crate::config::NodeConfig;
 use crate::findings::{Findings, Place};
 use crate::identity::Identity;
-use crate::peer::{Inquiry, chain_of_causes};
+use crate::peer::chain_of_causes;
+use crate::replica_thread::ReplicaHandle;
 use crate::{acquaintances, disk};
 
 /// How long a start asks for blocks that nobody has, before it gives up.
@@ -56,7 +60,7 @@ pub(crate) fn at_start(
     let storage = disk::storage(&config.ledger_folder());
     let signatures = identity.key().signatures();
     let whom = acquaintances::in_book(&config.members);
-    let mut others = Inquiry::new(identity.clone(), runtime, whom);
+    let mut others = Sources::new(config, identity, whom, runtime);
     let nonce = nonce()?;
     let began = Instant::now();
     warn!("the ledger is damaged: it is mended from the other nodes");
@@ -64,15 +68,13 @@ pub(crate) fn at_start(
         let mended = ledger::mend(&storage, &signatures, &mut others, unreadable, nonce);
         match mended {
             Ok(mended) => {
-                let from = others.source().unwrap_or("this node").to_owned();
+                let from = others.last().unwrap_or("this node").to_owned();
                 tell(findings, &mended, &from);
                 return Ok(());
             }
-            Err(error) if error.is_passing() && began.elapsed() < PATIENCE => {
-                warn!(
-                    error = chain_of_causes(&error),
-                    "mending the ledger is tried again"
-                );
+            Err(error) if error.is_passing() && others.any() && began.elapsed() < PATIENCE => {
+                let error = chain_of_causes(&error);
+                info!(error, "mending the ledger is tried again");
                 std::thread::sleep(AGAIN);
             }
             Err(error) => {
@@ -191,6 +193,7 @@ pub(crate) struct Mender {
 struct Work {
     config: Arc<NodeConfig>,
     identity: Identity,
+    replica: ReplicaHandle,
     reader: Reader,
     findings: Findings,
     runtime: Handle,
@@ -203,7 +206,7 @@ impl Mender {
     pub(crate) fn start(
         config: Arc<NodeConfig>,
         identity: Identity,
-        reader: Reader,
+        replica: ReplicaHandle,
         findings: Findings,
     ) -> io::Result<Self> {
         let (orders, waiting) = sync_channel(WAITING_MAX);
@@ -211,7 +214,8 @@ impl Mender {
         let work = Work {
             config,
             identity,
-            reader,
+            reader: replica.reader().clone(),
+            replica,
             findings,
             runtime: Handle::current(),
             rest_until: None,
@@ -302,7 +306,7 @@ impl Work {
         let id = self.findings.report(place.clone(), what.clone(), None);
         let signatures: &dyn Signatures = &self.identity.key().signatures();
         let whom = acquaintances::of(&self.reader.roster(), &self.config.members);
-        let mut others = Inquiry::new(self.identity.clone(), self.runtime.clone(), whom);
+        let mut others = Sources::new(&self.config, &self.identity, whom, self.runtime.clone());
         let mended = ledger::repair(&self.reader, signatures, &mut others, height);
         match &mended {
             Ok(mended) => {
@@ -310,11 +314,16 @@ impl Work {
                     let aside = Some(Path::new(aside).to_owned());
                     self.findings.report(place, what, aside);
                 }
-                let from = others.source().unwrap_or("this node");
+                let from = others.last().unwrap_or("this node");
                 self.findings.repaired(id, from);
             }
             Err(error) if error.is_passing() => {}
-            Err(error) => self.findings.refused(id, chain_of_causes(error)),
+            Err(error) => {
+                if let MendError::Contradicts { height } = error {
+                    self.replica.stop_forked(*height);
+                }
+                self.findings.refused(id, chain_of_causes(error));
+            }
         }
         mended
     }

@@ -195,9 +195,7 @@ pub async fn serve(
         .map_err(ServeError::System)?;
     let closing = CancellationToken::new();
     let sealer = start_sealer(&config, &identity, (&running, &catalogue), &blobs, &closing)?;
-    let reader = running.handle.reader().clone();
-    let mender = Mender::start(config.clone(), identity.clone(), reader, findings.clone());
-    let mender = mender.map_err(ServeError::System)?;
+    let mender = start_mender(&config, &identity, &running.handle, &findings)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
     let goodbye = farewell::said(running.handle.clone(), removed);
@@ -263,6 +261,16 @@ async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>
 async fn end_threads(end: impl FnOnce() + Send + 'static) {
     let ended = tokio::task::spawn_blocking(end).await;
     ended.unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
+}
+
+fn start_mender(
+    config: &Arc<NodeConfig>,
+    identity: &Identity,
+    replica: &ReplicaHandle,
+    findings: &Findings,
+) -> Result<Mender, ServeError> {
+    let (config, identity, replica) = (config.clone(), identity.clone(), replica.clone());
+    Mender::start(config, identity, replica, findings.clone()).map_err(ServeError::System)
 }
 
 /// Serves until it is time to stop, and then what is under way.

@@ -24,6 +24,7 @@ mod faults;
 mod files;
 mod full_disk;
 mod membership;
+mod mending;
 mod operations;
 mod receipts;
 mod recovery;

@@ -356,6 +356,31 @@ fn a_mended_ledger_goes_on() {
 }
 
 #[test]
+fn a_verifier_in_another_language_reads_a_mended_ledger() {
+    for aside in [true, false] {
+        let node = lived(true);
+        let mut others = Others::of(&node);
+        let (file, _) = last_record(&node.disk);
+        rot(&node.disk, &file, 4300..12_000);
+        let damaged = node.disk.files();
+        mended_by(&node.disk, &mut others, &keys()[0]).unwrap();
+        if !aside {
+            // As an interrupted mending leaves them, or a power failure brings them back.
+            node.disk.state().seen.extend(damaged);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        node.disk.save(folder.path());
+        let Some(output) = crate::python::run(folder.path(), &[]) else {
+            return;
+        };
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{printed}");
+        let tip = format!("height={}", node.memory.tip.block.height());
+        assert!(printed.contains(&tip), "{printed}");
+    }
+}
+
+#[test]
 fn a_liar_is_refused_and_somebody_else_is_asked() {
     let node = lived(false);
     let mut others = Others::of(&node);

@@ -11,7 +11,7 @@ fn script() -> PathBuf {
 }
 
 /// Nothing if there is no Python on this machine.
-fn run(folder: &Path, arguments: &[&str]) -> Option<Output> {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Option<Output> {
     Command::new("python3").arg("--version").output().ok()?;
     let output = Command::new("python3")
         .arg(script())

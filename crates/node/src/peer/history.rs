@@ -114,6 +114,11 @@ impl Inquiry {
         }
     }
 
+    /// Whether there is anybody to ask.
+    pub(crate) fn knows_anybody(&self) -> bool {
+        self.whom.iter().any(|who| !self.liars.contains(&who.id))
+    }
+
     /// The name of the node that answered last.
     pub(crate) fn source(&self) -> Option<&str> {
         let last = self.whom.iter().find(|who| Some(who.id) == self.last);
@@ -175,8 +180,11 @@ impl ledger::Supply for Inquiry {
         // Who answered last goes first.
         whom.sort_by_key(|who| Some(who.id) != self.last);
         for who in whom.into_iter().filter(|who| !self.liars.contains(&who.id)) {
-            let ask = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&who, from, to));
-            let answer = self.runtime.clone().block_on(async { ask.await });
+            // The clock of a timeout is the runtime's, so it is made there.
+            let answer = self.runtime.block_on(async {
+                let ask = self.ask(&who, from, to);
+                tokio::time::timeout(ANSWER_TIMEOUT, ask).await
+            });
             match answer.unwrap_or_else(|_| Err("it took too long".to_owned())) {
                 Ok((client, blocks)) if !blocks.is_empty() => {
                     self.calls.insert(who.id, client);

@@ -1,0 +1,143 @@
+//! A node's ledger is damaged on its disk, and made whole from the others: before it starts, and while it serves.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::harness::{Cluster, until};
+
+/// The files of a folder with this ending, in order.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Spoils so many bytes of a file, from this part of what is written in it.
+fn spoil(path: &Path, part: f64, length: usize) {
+    let mut bytes = std::fs::read(path).expect("a file");
+    let written = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .expect("it is not empty");
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "somewhere in a small file"
+    )]
+    let at = (written as f64 * part) as usize;
+    for byte in &mut bytes[at..at + length] {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(path, bytes).expect("written");
+}
+
+/// Everything on a node is as it should be.
+async fn assert_whole(cluster: &Cluster, node: usize) {
+    let (height, _) = cluster.api(node).head().await.expect("a head");
+    for height in 0..=height {
+        let block = cluster
+            .api(node)
+            .get(&format!("/ledger/blocks/{height}"))
+            .await;
+        assert_eq!(block.status, 200, "block {height}: {}", block.json());
+    }
+    let report = cluster.api(node).post("/ledger/verify", &json!({})).await;
+    assert_eq!(report.json()["ok"], true, "{}", report.json());
+}
+
+async fn write(cluster: &Cluster, count: usize) {
+    for number in 0..count {
+        let node = number % 2;
+        let text = format!("record {number}");
+        cluster
+            .api(node)
+            .append(&text, None)
+            .await
+            .expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_ledger_is_mended_from_the_others_and_votes_again() {
+    let mut cluster = Cluster::start(3).await;
+    write(&cluster, 30).await;
+    cluster.until_heads_equal().await;
+    let ledger = cluster.node(2).ledger();
+    let quarantine = cluster.node(2).folder().join("quarantine");
+
+    // Both copies of some votes, and blocks, in the middle of the log of a node that was killed.
+    cluster.kill(2);
+    let log = files(&ledger, ".log").pop().expect("a log");
+    spoil(&log, 0.4, 14_000);
+    cluster.restart(2).await;
+    write(&cluster, 5).await;
+    cluster.until_heads_equal().await;
+    assert_whole(&cluster, 2).await;
+    assert_eq!(
+        files(&quarantine, ".log").len(),
+        1,
+        "the damaged file is kept"
+    );
+    let said = std::fs::read_to_string(cluster.node(2).log()).expect("a log");
+    assert!(said.contains("the ledger is whole again"), "it says so");
+    // What it lacked is in a segment now. It votes: with one of the others gone, it is needed.
+    cluster.kill(0);
+    cluster
+        .api(1)
+        .append("by n2 and n3", None)
+        .await
+        .expect("written");
+    cluster.restart(0).await;
+
+    // The file of a segment vanishes while the node serves.
+    let segment = files(&ledger.join("segments"), ".seg")
+        .pop()
+        .expect("a segment");
+    std::fs::remove_file(&segment).expect("removed");
+    until("the segment is back", async || {
+        segment.exists().then_some(())
+    })
+    .await;
+    assert_whole(&cluster, 2).await;
+
+    // It rots while the node serves.
+    spoil(&segment, 0.1, 200);
+    assert_whole(&cluster, 2).await;
+
+    // It rots while the node is down: whoever asks for its blocks gets them.
+    cluster.stop(2).await;
+    spoil(&segment, 0.1, 200);
+    cluster.restart(2).await;
+    assert_whole(&cluster, 2).await;
+    assert_eq!(
+        files(&quarantine, ".seg").len(),
+        2,
+        "the damaged segments are kept"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_others_a_damaged_ledger_is_left_as_it_is() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.api(0).append("alone", None).await.expect("written");
+    cluster.stop(0).await;
+    let ledger = cluster.node(0).ledger();
+    let log = files(&ledger, ".log").pop().expect("a log");
+    spoil(&log, 0.4, 9_000);
+    let before = std::fs::read(&log).expect("a file");
+    cluster.spawn(0);
+    assert_ne!(cluster.ended(0).await, Some(0));
+    let said = std::fs::read_to_string(cluster.node(0).log()).expect("a log");
+    assert!(said.contains("damaged"), "{said}");
+    assert_eq!(
+        std::fs::read(&log).expect("a file"),
+        before,
+        "nothing is changed"
+    );
+}
