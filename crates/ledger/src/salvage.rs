@@ -303,11 +303,12 @@ impl Walk<'_> {
         hash: BlockHash,
         certificate: Place,
     ) -> Result<(), &'static str> {
-        let lost = self
+        let floor = self.state.floor;
+        let gap = self
             .state
             .tip
-            .is_some_and(|(tip, _)| tip < self.state.floor);
-        if lost && height == self.state.floor.next() {
+            .is_some_and(|(tip, _)| tip < floor && tip.next() < height && height <= floor.next());
+        if gap {
             // Above blocks that were lost: it is decided, and of no use before those have come.
             self.state.reach(height);
             return Ok(());
