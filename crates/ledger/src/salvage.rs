@@ -5,7 +5,7 @@
 //! and blocks that other nodes have; in front of an intact start, which repeats the vote, nothing that counts at all.
 //! A vote record is the whole memory of its height, so one whose height is known to be the undecided one says as much as
 //! a start. What is behind the last of these, up to the end of the log, must be intact. `docs/ledger-format.md`,
-//! section 12, has the argument and its one exception: an incarnation that began with blocks missing may hold a vote
+//! section 13, has the argument and its one exception: an incarnation that began with blocks missing may hold a vote
 //! above marks that it writes later. Its file says so in its header.
 //!
 //! Nothing is written here, and whatever contradicts itself is left to people.
