@@ -57,5 +57,5 @@ pub use recovery::{Cut, OpenError, Recovered, Repair, Report, read_genesis};
 pub use seal::{Bounds, SealError, retire, seal};
 pub use sealed::DamagedSegment;
 pub use segment::SegmentName;
-pub use verify::{Fault, VerifyReport, verify, verify_storage};
+pub use verify::{Damage, Fault, Pace, Site, Stopped, VerifyReport, verify, verify_storage};
 pub use writer::GenesisFile;

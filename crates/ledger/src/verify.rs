@@ -20,6 +20,10 @@ use crate::segment::links::Links;
 use crate::segment::{self, Below, Contents, SegmentError, SegmentName};
 use crate::window::{self, LogFile, list};
 
+mod scrub;
+
+pub use scrub::{Damage, Pace, Site, Stopped};
+
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyReport {
@@ -187,6 +191,10 @@ struct Survey<'a> {
     floor: Height,
     superseded: bool,
     faults: Vec<Fault>,
+    /// Copies that are damaged beside one that is not. They are among the notes, too.
+    copies: Vec<Fault>,
+    /// An end that was never finished. It is among the notes, too.
+    unfinished: Option<Fault>,
     notes: Vec<String>,
 }
 
@@ -209,6 +217,8 @@ impl<'a> Survey<'a> {
             floor: Height::GENESIS,
             superseded: false,
             faults: Vec::new(),
+            copies: Vec::new(),
+            unfinished: None,
             notes: Vec::new(),
         }
     }
@@ -240,7 +250,10 @@ impl<'a> Survey<'a> {
         let what = broken.what;
         let spot = match self.scanner.judge(broken)? {
             Verdict::Unfinished if !self.blocks.is_empty() => {
-                self.notes.push(format!("{at}: an unfinished end ({what})"));
+                let what = format!("{at}: an unfinished end ({what})");
+                self.notes.push(what.clone());
+                let height = self.tip.next();
+                self.unfinished = Some(Fault { height, what });
                 return Ok(None);
             }
             Verdict::Superseded(start) => {
@@ -281,7 +294,10 @@ impl<'a> Survey<'a> {
     fn take(&mut self, found: Found) {
         if let Some(what) = found.repaired {
             let at = self.site((found.file, found.offset));
-            self.notes.push(format!("{at}: {what}"));
+            let what = format!("{at}: {what}");
+            self.notes.push(what.clone());
+            let height = self.tip.next();
+            self.copies.push(Fault { height, what });
         }
         if let Some(body) = &found.body {
             self.bodies

@@ -18,6 +18,7 @@ mod memory_disk;
 mod mend;
 mod python;
 mod random_crashes;
+mod scrub;
 mod segment_files;
 mod segments;
 mod successor;
