@@ -28,6 +28,7 @@ mod discard;
 mod erase;
 mod folder;
 mod placement;
+mod list;
 mod read;
 mod write;
 

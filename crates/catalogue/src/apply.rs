@@ -115,6 +115,21 @@ impl Catalogue {
         })
     }
 
+    /// Puts the file aside to a place given, and another catalogue, which nobody has open, in its place.
+    ///
+    /// # Errors
+    /// [`OpenError`] if a file cannot be moved, or what is there then cannot be opened. Then a new start has to look.
+    pub fn replace(&mut self, other: &Path, aside: &Path) -> Result<(), OpenError> {
+        let nowhere = Connection::open_in_memory().map_err(|source| OpenError::Database {
+            path: self.path.clone(),
+            source,
+        })?;
+        drop(std::mem::replace(&mut self.db, nowhere));
+        let exchanged = schema::exchange(&self.path, other, aside);
+        self.reconnect()?;
+        exchanged
+    }
+
     /// Connects to the file anew: after a failure on a full disk a connection may be wrong about a file that is right.
     ///
     /// # Errors

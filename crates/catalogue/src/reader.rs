@@ -385,6 +385,16 @@ impl Reader {
         Ok(stats)
     }
 
+    /// What SQLite finds wrong with the file as a database; nothing if it is sound. Reads all.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn quick_check(&self) -> Result<Option<String>, ReadError> {
+        let sql = "PRAGMA quick_check(1)";
+        let found: String = self.db.query_row(sql, [], |row| row.get(0))?;
+        Ok((found != "ok").then_some(found))
+    }
+
     /// One hash over everything the catalogue says and the height it says it at; none before genesis. Reads all.
     ///
     /// # Errors

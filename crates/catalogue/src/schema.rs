@@ -198,6 +198,23 @@ pub(crate) fn set_aside(path: &Path, why: Unusable) -> Result<SetAside, OpenErro
     Ok(SetAside { path: aside, why })
 }
 
+/// Moves a catalogue with its journals aside, and another one to where it was.
+pub(crate) fn exchange(path: &Path, other: &Path, aside: &Path) -> Result<(), OpenError> {
+    let moves = [(path, aside), (other, path)];
+    for (from, to) in moves {
+        for suffix in ["-wal", "-shm", ""] {
+            match fs::rename(beside(from, suffix), beside(to, suffix)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
+                moved => moved.map_err(|source| OpenError::Aside {
+                    path: from.into(),
+                    source,
+                })?,
+            }
+        }
+    }
+    Ok(())
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

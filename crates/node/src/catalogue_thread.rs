@@ -16,8 +16,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Mention, Outcome, Reader};
-use model::{Height, Position};
-use replica::{AppliedBlock, Disposition};
+use model::{Block, Height, Position};
+use replica::{AppliedBlock, CoreState, Disposition};
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
@@ -112,9 +112,13 @@ impl Feeder {
 }
 
 fn block_input(applied: &AppliedBlock) -> BlockInput {
-    let block = &applied.block;
+    block_input_of(&applied.block, &applied.dispositions)
+}
+
+/// What the catalogue takes of a block.
+pub(crate) fn block_input_of(block: &Block, dispositions: &[Disposition]) -> BlockInput {
     let commands = (0..)
-        .zip(&applied.dispositions)
+        .zip(dispositions)
         .filter_map(|(index, disposition)| match disposition {
             Disposition::Fresh(command) if command.payload.concerns_catalogue() => {
                 Some((index, command.clone()))
@@ -150,12 +154,37 @@ pub struct CatalogueHandle {
     shared: Arc<Shared>,
 }
 
+/// A catalogue that is to take the place of the one in use, which is not what the ledger says.
+pub(crate) struct Replacement {
+    /// Its file, which nobody has open.
+    pub(crate) path: PathBuf,
+    /// What it was built up to.
+    pub(crate) height: Height,
+    /// What the ledger's requests are at that height, to go on from there.
+    pub(crate) core: CoreState,
+    /// The ledger.
+    pub(crate) reader: ledger::Reader,
+    /// Where the one in use is to be kept.
+    pub(crate) aside: PathBuf,
+    /// Told when it is done, or why not.
+    pub(crate) done: Sender<Result<(), String>>,
+}
+
 struct Shared {
     path: PathBuf,
     applied: watch::Sender<Height>,
     outcomes: Mutex<Outcomes>,
     permits: Semaphore,
-    readers: Mutex<Vec<Reader>>,
+    readers: Mutex<Readers>,
+    replacement: Mutex<Option<Replacement>>,
+}
+
+/// Readers that nobody uses.
+#[derive(Default)]
+struct Readers {
+    idle: Vec<Reader>,
+    /// Counts the files that were at the catalogue's path: a reader of an earlier one is not used again.
+    file: u64,
 }
 
 /// The outcomes of late, by position; the oldest go first.
@@ -197,6 +226,7 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
         outcomes: Mutex::default(),
         permits: Semaphore::new(READERS),
         readers: Mutex::default(),
+        replacement: Mutex::default(),
     });
     let (blocks, receiver) = channel();
     let worker = Worker {
@@ -246,6 +276,7 @@ struct Worker {
 impl Worker {
     fn run(mut self, blocks: &Receiver<Arc<AppliedBlock>>) {
         loop {
+            self.replace();
             let step = match blocks.recv_timeout(IDLE_FLUSH) {
                 Ok(block) => self.apply_run(&block, blocks),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
@@ -295,6 +326,36 @@ impl Worker {
         true
     }
 
+    /// Puts another catalogue in the place of this one, if somebody has found this one wrong.
+    fn replace(&mut self) {
+        let mut waiting = self.shared.replacement.lock().expect("see replace_by");
+        let Some(replacement) = waiting.take() else {
+            return;
+        };
+        drop(waiting);
+        let done = replacement.done.clone();
+        let outcome = self.replace_by(replacement);
+        match &outcome {
+            Ok(()) => info!("the catalogue was replaced by one rebuilt from the ledger"),
+            Err(why) => error!(why, "the catalogue could not be replaced"),
+        }
+        // Whoever asked may have stopped waiting.
+        let _ = done.send(outcome);
+    }
+
+    fn replace_by(&mut self, replacement: Replacement) -> Result<(), String> {
+        self.flush().map_err(|error| cause(&error))?;
+        let height = self.feeder.catalogue.height();
+        catch_up(&replacement, height)?;
+        let Replacement { path, aside, .. } = replacement;
+        // While no reader is given out: each would have the old file open.
+        let mut readers = self.shared.readers.lock().expect("see read");
+        readers.idle.clear();
+        readers.file += 1;
+        let replaced = self.feeder.catalogue.replace(&path, &aside);
+        replaced.map_err(|error| error.to_string())
+    }
+
     fn apply_run(
         &mut self,
         first: &AppliedBlock,
@@ -339,12 +400,48 @@ impl Worker {
     }
 }
 
+/// Brings a rebuilt catalogue to the height of the one in use.
+fn catch_up(replacement: &Replacement, height: Option<Height>) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let mut catalogue = Catalogue::open(&replacement.path).map_err(|error| text(&error))?;
+    let mut core = replacement.core.clone();
+    for decided in replacement.reader.blocks(replacement.height.next()) {
+        let block = decided.map_err(|error| text(&error))?.block;
+        if height.is_none_or(|height| block.height() > height) {
+            break;
+        }
+        let input = block_input_of(&block, &core.apply(&block));
+        catalogue.apply(&[input]).map_err(|error| text(&error))?;
+    }
+    Ok(())
+}
+
 /// What SQLite says.
 fn cause(error: &ApplyError) -> String {
     std::error::Error::source(error).map_or_else(String::new, ToString::to_string)
 }
 
 impl CatalogueHandle {
+    /// The database's file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Has the thread put another catalogue in the place of the one in use, at a moment that suits it.
+    pub(crate) fn replace(&self, replacement: Replacement) {
+        let mut waiting = self
+            .shared
+            .replacement
+            .lock()
+            .expect("nothing panics while it holds this");
+        *waiting = Some(replacement);
+    }
+
+    /// Told every height as it is applied here.
+    pub(crate) fn heights(&self) -> watch::Receiver<Height> {
+        self.shared.applied.subscribe()
+    }
+
     /// The height applied here.
     pub fn height(&self) -> Height {
         *self.shared.applied.borrow()
@@ -422,16 +519,19 @@ impl CatalogueHandle {
             .expect("the semaphore is never closed");
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
-            let idle = shared
-                .readers
-                .lock()
-                .expect("nothing panics while it holds the readers")
-                .pop();
-            let mut reader = idle.unwrap_or_else(|| {
-                Reader::open(&shared.path).expect("the catalogue was opened at start")
-            });
+            let (mut reader, file) = {
+                let readers = shared.readers.lock();
+                let mut readers = readers.expect("nothing panics while it holds the readers");
+                let reader = readers.idle.pop().unwrap_or_else(|| {
+                    Reader::open(&shared.path).expect("the catalogue was opened at start")
+                });
+                (reader, readers.file)
+            };
             let answer = query(&mut reader);
-            shared.readers.lock().expect("see above").push(reader);
+            let mut readers = shared.readers.lock().expect("see above");
+            if readers.file == file {
+                readers.idle.push(reader);
+            }
             answer
         });
         let answer = task.await.expect("a query does not panic");

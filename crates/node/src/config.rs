@@ -26,7 +26,7 @@ use self::blobs::WrittenBlobs;
 pub const FILE_NAME: &str = "node.toml";
 
 /// The variables that override a key of the file.
-pub const OVERRIDES: [&str; 12] = [
+pub const OVERRIDES: [&str; 14] = [
     "STARLING_FOLDER",
     "STARLING_HTTP_ADDRESS",
     "STARLING_HTTP_URL",
@@ -39,6 +39,8 @@ pub const OVERRIDES: [&str; 12] = [
     "STARLING_DEAD_AFTER",
     "STARLING_BLOBS_SURVEY_EVERY",
     "STARLING_TRASH_KEEP",
+    "STARLING_SCRUB_BYTES_PER_SECOND",
+    "STARLING_SCRUB_PAUSE",
 ];
 
 pub use self::trash::TRASH_KEEP;
@@ -69,9 +71,32 @@ pub struct NodeConfig {
     pub blobs: BlobsConfig,
     /// How long a file stays in the trash, in block time, before this node purges it; none for ever.
     pub trash_keep: Option<Duration>,
+    /// How the node looks for damage on its own disk.
+    pub scrub: ScrubConfig,
     /// How to reach every member, this node among them.
     pub members: Vec<MemberConfig>,
 }
+
+/// The scrubber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrubConfig {
+    /// How fast it reads; 0 turns it off. Raised where a disk would not be read whole within a week.
+    pub bytes_per_second: u64,
+    /// How long it rests when it has seen everything.
+    pub pause: Duration,
+}
+
+impl Default for ScrubConfig {
+    fn default() -> Self {
+        Self {
+            bytes_per_second: 8 << 20,
+            pause: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// A pass must be possible every week.
+const SCRUB_PAUSE_MAX: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// The HTTP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -271,6 +296,13 @@ impl NodeConfig {
         }
         text += &self.blobs.to_toml();
         text += &trash::written(self.trash_keep);
+        if self.scrub != ScrubConfig::default() {
+            text += &format!(
+                "\n[scrub]\nbytes_per_second = {}\npause = \"{}s\"\n",
+                self.scrub.bytes_per_second,
+                self.scrub.pause.as_secs()
+            );
+        }
         for member in &self.members {
             text += &format!(
                 "\n[[members]]\nname = {}\nid = \"{}\"\npeer_address = {}\nurl = {}\n",
@@ -310,6 +342,7 @@ struct Written {
     #[serde(default)]
     blobs: WrittenBlobs,
     trash: trash::Written,
+    scrub: WrittenScrub,
     members: Vec<WrittenMember>,
 }
 
@@ -317,6 +350,13 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenCluster {
     dead_after: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenScrub {
+    bytes_per_second: Option<u64>,
+    pause: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -412,6 +452,7 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
             dead_after: self.dead_after(written.cluster)?,
             blobs: self.blobs(written.blobs)?,
             trash_keep: trash::read(self, written.trash)?,
+            scrub: self.scrub(written.scrub)?,
             name,
             folder,
             members,
@@ -438,6 +479,27 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
                 ),
             )),
         }
+    }
+
+    fn scrub(&self, written: WrittenScrub) -> Result<ScrubConfig, ConfigError> {
+        let usual = ScrubConfig::default();
+        let rate = written.bytes_per_second.unwrap_or(usual.bytes_per_second);
+        let rate = self.text("STARLING_SCRUB_BYTES_PER_SECOND", rate.to_string());
+        let bytes_per_second = rate.value.parse().map_err(|_| {
+            let detail = format!("is {:?}, not a number of bytes", rate.value);
+            rate.wrong("scrub.bytes_per_second", detail)
+        })?;
+        let seconds = format!("{}s", usual.pause.as_secs());
+        let pause = self.text("STARLING_SCRUB_PAUSE", written.pause.unwrap_or(seconds));
+        let time = duration(&pause.value).filter(|time| *time <= SCRUB_PAUSE_MAX);
+        let time = time.ok_or_else(|| {
+            let detail = format!("is {:?}, not a time of up to 3d, such as 1h", pause.value);
+            pause.wrong("scrub.pause", detail)
+        })?;
+        Ok(ScrubConfig {
+            bytes_per_second,
+            pause: time,
+        })
     }
 
     fn http(&self, base: &Path, written: WrittenHttp) -> Result<HttpConfig, ConfigError> {
@@ -665,6 +727,10 @@ mod tests {
             dead_after: Some(Duration::from_secs(90)),
             blobs: BlobsConfig::default(),
             trash_keep: Some(Duration::from_secs(7)),
+            scrub: ScrubConfig {
+                bytes_per_second: 1 << 20,
+                pause: Duration::from_secs(60),
+            },
             members: vec![member(1), member(2), member(3)],
         }
     }

@@ -470,6 +470,7 @@ impl Addresses {
             dead_after: Some(config::DEAD_AFTER),
             blobs: config::BlobsConfig::default(),
             trash_keep: Some(config::TRASH_KEEP),
+            scrub: config::ScrubConfig::default(),
             members: members.to_vec(),
         }
     }

@@ -32,6 +32,7 @@ pub mod peer;
 pub mod recover;
 pub mod replica_thread;
 pub mod replicator;
+pub mod scrubber;
 mod sealer;
 mod serve;
 pub mod stock;
@@ -48,4 +49,5 @@ pub use metrics::Metrics;
 pub use replica_thread::{
     Decision, DecisionKind, NodeStatus, ReadError, ReplicaHandle, Request, SubmitError,
 };
+pub use scrubber::ScrubHandle;
 pub use serve::{App, ServeError, serve};

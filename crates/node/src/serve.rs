@@ -26,7 +26,9 @@ use crate::mending::{self, Mender, MenderHandle};
 use crate::metrics::Metrics;
 use crate::peer::{JoinCall, Peers};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
-use crate::replicator::{self, Replicator};
+use crate::replicator::{Replicator, self};
+use crate::scrubber::checks::Checks;
+use crate::scrubber::{ScrubHandle, Scrubber};
 use crate::sealer::Sealer;
 use crate::stock::Stock;
 use crate::{Faults, Findings};
@@ -55,6 +57,8 @@ pub struct App {
     pub findings: Findings,
     /// Repairs the ledger.
     pub mender: MenderHandle,
+    /// How far the search for damage is.
+    pub scrub: ScrubHandle,
     /// How the archive is; none if none is set.
     pub archive: Option<ArchiverHandle>,
     /// The certificate of the cluster's authority, for those who join.
@@ -218,6 +222,7 @@ pub async fn serve(
     let parts = (&running.handle, &catalogue.handle, &peers);
     let seen = (&metrics, &findings);
     let (copies, replicator) = look_after_bytes(&config, bytes, parts, seen, &closing);
+    let scrub = ScrubHandle::open(&config.folder, &config.scrub);
     let app = App {
         config,
         replica: running.handle.clone(),
@@ -229,9 +234,12 @@ pub async fn serve(
         metrics,
         findings,
         mender: mender.handle.clone(),
+        scrub: scrub.clone(),
         archive,
         ca_pem: identity.ca_pem().into(),
     };
+    let checks = Checks::new(&app, http::Holdings::new(&app), closing.clone());
+    let scrubber = Scrubber::start(checks, &app.config.scrub, scrub).map_err(ServeError::System)?;
     let server = http::serve(app, listener, tls, closing.clone());
     let drain = || {
         running.give_turn_away();
@@ -239,6 +247,7 @@ pub async fn serve(
     };
     serve_until(first_of(shutdown, goodbye), server, drain).await;
     end_threads(move || {
+        drop(scrubber);
         drop(sealer);
         drop(mender);
         running.stop();

@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::call::MayRead;
+use super::events::Damage;
 use super::problem::{Problem, ReadProblems};
 use super::{Api, reply};
 use crate::archiver::ArchiverHandle;
@@ -23,6 +24,9 @@ use crate::archiver::ArchiverHandle;
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(read))
 }
+
+/// Damage in one answer.
+const DAMAGE_SHOWN: usize = 100;
 
 /// The cluster as one node sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,6 +50,12 @@ struct Cluster {
     archive: Option<Archive>,
     /// What the chain goes on from, if a quorum was lost for good and the cluster was recovered.
     recovered: Option<Recovery>,
+    /// What was found damaged on this node's disk of late, newest first.
+    damage: Vec<Damage>,
+    /// How much of it is not repaired.
+    open_damage: usize,
+    /// How far this node is with looking at everything it holds; null if it does not.
+    scrub: Option<Scrub>,
     /// All voters in ring order, then learners, then who has left.
     nodes: Vec<Node>,
 }
@@ -111,6 +121,24 @@ struct Blobs {
     copying: u64,
     /// How many bytes those have.
     bytes_left: u64,
+}
+
+/// A node that looks at everything on its disk, again and again.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ScrubState)]
+struct Scrub {
+    /// ledger, blobs, catalogue, or resting.
+    part: &'static str,
+    /// How much of the pass is done.
+    percent: f64,
+    /// Damage found in this pass.
+    faults: u64,
+    /// When the last whole pass ended, RFC 3339 in UTC; null if there was none yet.
+    #[schema(format = "date-time")]
+    last_complete: Option<String>,
+    /// Damage found in that pass.
+    last_faults: Option<u64>,
 }
 
 /// How many more nodes may be lost without losing data, or the ability to write.
@@ -279,8 +307,28 @@ impl<'a> View<'a> {
             agreement: self.agreement(),
             archive: self.api.app.archive.as_ref().map(|one| self.archive(one)),
             recovered: Recovery::of(self.reader),
+            damage: self.damage(),
+            open_damage: self.api.app.findings.open_count(),
+            scrub: self.scrub(),
             nodes: self.nodes(),
         }
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        let recent = self.api.app.findings.recent();
+        recent.iter().take(DAMAGE_SHOWN).map(Damage::from).collect()
+    }
+
+    fn scrub(&self) -> Option<Scrub> {
+        let progress = self.api.app.scrub.progress()?;
+        let last = progress.last;
+        Some(Scrub {
+            part: progress.part.name(),
+            percent: (progress.ratio(self.status.tip) * 1000.0).round() / 10.0,
+            faults: progress.faults,
+            last_complete: last.map(|last| format_timestamp(Timestamp(last.ended))),
+            last_faults: last.map(|last| last.faults),
+        })
     }
 
     fn archive(&self, archiver: &ArchiverHandle) -> Archive {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::ledger::Reader;
+use ::ledger::{Pace, Reader, Stopped};
 use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,6 +12,7 @@ use model::codec::Encode as _;
 use model::{Ballot, Certificate, Decided, Ed25519, Entry, Height, NodeId, Roster, Turn};
 use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,6 +23,8 @@ use super::problem::{ItemProblems, JsonProblems, Problem, ReadProblems};
 use super::reply::{self, Page};
 use super::schema::Octets;
 use super::{Api, body, json};
+use crate::Place;
+use crate::scrubber::checks::{self, Checks};
 
 /// The body of a check is two numbers.
 const VERIFY_BYTES: usize = 4096;
@@ -151,12 +154,15 @@ pub(crate) struct Verdict {
     faults: Vec<Damage>,
 }
 
-/// Something wrong at a height.
+/// Something wrong.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = VerifyFault)]
 pub(crate) struct Damage {
-    /// The height.
-    height: u64,
-    /// What is wrong there.
+    /// The height; null if it is not about one.
+    height: Option<u64>,
+    /// The blob; null if it is not about one.
+    blob: Option<String>,
+    /// Where and what, for people.
     what: String,
 }
 
@@ -169,6 +175,10 @@ pub(crate) struct VerifyRange {
     from: Option<u64>,
     /// The last height, default the head.
     to: Option<u64>,
+    /// Whether to hash every blob on this node, too; those that differ are put aside and fetched anew.
+    blobs: Option<bool>,
+    /// Whether to rebuild the catalogue beside the one in use, too, and to replace that if it differs.
+    catalogue: Option<bool>,
 }
 
 /// The head of the chain
@@ -322,7 +332,10 @@ fn wants_bytes(headers: &HeaderMap) -> bool {
 
 /// Verify the ledger
 ///
-/// Reads every block of the range on this node and checks checksums, links, Merkle roots and certificates.
+/// Reads every block of the range on this node and checks checksums, links, Merkle roots and certificates. A check of
+/// all heights also reads what repeats them: every byte of the log and of the segments, both copies of every vote. With
+/// `blobs` and `catalogue` it goes over everything the node holds, which may take long; it ends when the client leaves.
+/// What is found is in `/cluster` from then on, and is repaired where that is possible.
 #[utoipa::path(
     post, path = "/api/v1/ledger/verify", operation_id = "verifyLedger", tag = "ledger",
     request_body(content = Option<VerifyRange>, content_type = "application/json"),
@@ -342,31 +355,115 @@ async fn verify(
     };
     let reader = api.app.replica.reader().clone();
     let (tip, _) = reader.tip();
-    let (from, to) = heights(&range, tip)?;
+    let asked = Asked::of(&range, tip)?;
     // One at a time: a check reads the whole disk.
     let permit = api.verifying.acquire().await;
+    let checks = api.checks.clone();
+    let gone = CancellationToken::new();
+    let here = gone.clone().drop_guard();
+    let whole = asked.from == Height::GENESIS && asked.to == tip;
     let report = api.blocking(move || {
         // To check signatures takes no key of ours.
-        reader.verify(from, to, &Ed25519::new(&[0; 32]))
+        let mut report = reader.verify(asked.from, asked.to, &Ed25519::new(&[0; 32]));
+        let mut pace = |_| !gone.is_cancelled();
+        let found = everything(&checks, &asked, whole, &mut pace).unwrap_or_default();
+        // What a part of the log or a segment says too was said of its heights.
+        report.faults.dedup();
+        (report, found)
     });
-    let report = report.await?;
-    drop(permit);
+    let (report, found) = report.await?;
+    drop((permit, here));
     call.reflects(tip);
-    let damage = |fault: &::ledger::Fault| Damage {
-        height: fault.height.0,
-        what: fault.what.clone(),
-    };
     let verdict = Verdict {
         from: report.from.0,
         to: report.to.0,
-        ok: report.ok(),
-        faults: report.faults.iter().map(damage).collect(),
+        ok: report.ok() && found.is_empty(),
+        faults: faults(&report, found),
     };
     Ok(reply::json(StatusCode::OK, &verdict))
 }
 
+/// What else a check looks at: all that repeats the chain if it is about all heights, blobs, the catalogue.
+fn everything(
+    checks: &Checks,
+    asked: &Asked,
+    whole: bool,
+    pace: Pace<'_>,
+) -> Result<Vec<checks::Fault>, Stopped> {
+    let mut found = Vec::new();
+    if whole {
+        for name in checks.segments() {
+            found.extend(checks.segment(name, pace)?);
+        }
+        found.extend(checks.log(pace)?);
+    }
+    if asked.blobs {
+        for first in 0..=u8::MAX {
+            found.extend(checks.blobs(first, pace)?);
+        }
+    }
+    if asked.catalogue {
+        found.extend(checks.catalogue(pace)?);
+    }
+    Ok(found)
+}
+
+/// By heights first, as the contract has them.
+fn faults(report: &::ledger::VerifyReport, found: Vec<checks::Fault>) -> Vec<Damage> {
+    let of_heights = report.faults.iter().map(|fault| Damage {
+        height: Some(fault.height.0),
+        blob: None,
+        what: fault.what.clone(),
+    });
+    let mut faults: Vec<Damage> = of_heights.collect();
+    for fault in found {
+        if !faults.iter().any(|known| known.what == fault.what) {
+            faults.push(Damage {
+                height: fault.height.map(|height| height.0),
+                blob: match &fault.place {
+                    Place::Blob(id) => Some(id.to_string()),
+                    _ => None,
+                },
+                what: match &fault.place {
+                    Place::Blob(_) | Place::Catalogue => format!("{}: {}", fault.place, fault.what),
+                    _ => fault.what,
+                },
+            });
+        }
+    }
+    faults
+}
+
+/// What a request may say.
+const ASKED: [&str; 4] = ["from", "to", "blobs", "catalogue"];
+
+/// What is to be checked.
+struct Asked {
+    from: Height,
+    to: Height,
+    blobs: bool,
+    catalogue: bool,
+}
+
+impl Asked {
+    fn of(body: &Value, tip: Height) -> Result<Self, Faults> {
+        let (from, to) = heights(body, tip)?;
+        let members = Node::root(body).members(&ASKED)?;
+        let flag = |name| {
+            let flag = members.optional(name, |node| node.boolean());
+            flag.map(Option::unwrap_or_default)
+        };
+        Ok(Self {
+            from,
+            to,
+            blobs: flag("blobs")?,
+            catalogue: flag("catalogue")?,
+        })
+    }
+}
+
 fn heights(range: &Value, tip: Height) -> Result<(Height, Height), Faults> {
-    let members = Node::root(range).members(&["from", "to"])?;
+    let members = Node::root(range).members(&ASKED)?;
     let height = |node: &Node<'_>| node.integer(0..=tip.0);
     let mut faults = Faults::default();
     let from = faults

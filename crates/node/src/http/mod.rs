@@ -27,6 +27,7 @@ mod conditional;
 mod content;
 mod disposition;
 mod docs;
+mod events;
 mod files;
 mod holdings;
 mod invites;
@@ -73,12 +74,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::auth::TokenCache;
 use self::call::{MayRead, Reflected};
-use self::holdings::Holdings;
+pub(crate) use self::holdings::Holdings;
 use self::once::Places;
 use self::problem::Problem;
 use self::uploads::Intakes;
 use self::watch::Watched;
 use crate::App;
+use crate::scrubber::checks::Checks;
 
 pub use self::problem::{Code, Fault};
 pub use self::tls::{Certificate, TlsError};
@@ -98,6 +100,8 @@ pub(crate) struct Api {
     pub(crate) places: Places,
     /// Uploads that bytes come in for.
     pub(crate) intakes: Intakes,
+    /// Looks for damage on this node's disk.
+    pub(crate) checks: Checks,
     /// Checks of the whole ledger go one by one.
     pub(crate) verifying: Semaphore,
     node: HeaderValue,
@@ -107,8 +111,10 @@ impl Api {
     fn new(app: App) -> Self {
         let node = HeaderValue::try_from(app.config.name.as_str())
             .unwrap_or(HeaderValue::from_static("unnamed"));
+        let holdings = Holdings::new(&app);
         Self {
-            holdings: Holdings::new(&app),
+            checks: Checks::new(&app, holdings.clone(), CancellationToken::new()),
+            holdings,
             app,
             tokens: TokenCache::default(),
             places: Places::default(),
@@ -170,6 +176,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(invites::routes())
         .merge(members::routes())
         .merge(ledger::routes())
+        .merge(events::routes())
         .merge(records::routes())
         .merge(proof::routes())
         .merge(upload::routes())

@@ -141,6 +141,11 @@ async fn accept(
 pub(super) struct Leaving(CancellationToken);
 
 impl Leaving {
+    /// Returns when it is.
+    pub(super) async fn begun(&self) {
+        self.0.cancelled().await;
+    }
+
     /// Whether it is.
     pub(super) fn is_under_way(&self) -> bool {
         self.0.is_cancelled()

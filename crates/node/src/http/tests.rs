@@ -3,6 +3,7 @@
 mod access;
 mod copies;
 mod document;
+mod events;
 mod files;
 mod metrics;
 mod proof;

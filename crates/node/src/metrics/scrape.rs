@@ -7,6 +7,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 use super::{process, seconds};
 use crate::App;
+use crate::findings::KINDS;
 use crate::peer::PeerStatus;
 use crate::replica_thread::NodeStatus;
 
@@ -22,6 +23,7 @@ pub(crate) fn scrape(app: &App) -> Vec<MetricFamily> {
     archive(&mut families, app, &status);
     copies(&mut families, app);
     disk_room(&mut families, &app.config.folder);
+    damage(&mut families, app);
     process::scrape(&mut families);
     families.0
 }
@@ -145,6 +147,39 @@ fn chain(families: &mut Families, app: &App, status: &NodeStatus) {
         "starling_catalogue_lag_blocks",
         "Blocks that are decided and not in the catalogue yet.",
         number(head.0.saturating_sub(applied.0)),
+    );
+}
+
+fn damage(families: &mut Families, app: &App) {
+    let kinds = KINDS.map(|kind| (kind, app.findings.count(kind)));
+    families.counters(
+        "starling_damage_found_total",
+        "Damage found on this node's disk since the start, by kind.",
+        kinds.map(|(kind, count)| (vec![("kind", kind)], number(count.found))),
+    );
+    families.counters(
+        "starling_damage_repaired_total",
+        "Damage made good since the start, by kind.",
+        kinds.map(|(kind, count)| (vec![("kind", kind)], number(count.repaired))),
+    );
+    families.gauge(
+        "starling_damage_open",
+        "Damage that is known and not made good.",
+        size(app.findings.open_count()),
+    );
+    let Some(progress) = app.scrub.progress() else {
+        return;
+    };
+    families.gauge(
+        "starling_scrub_progress_ratio",
+        "How much of its disk the node has looked at in this pass.",
+        progress.ratio(app.replica.tip()),
+    );
+    let last = progress.last.map_or(0, |last| last.ended);
+    families.gauge(
+        "starling_scrub_last_complete_timestamp_seconds",
+        "When the node had last looked at everything on its disk, in seconds since 1970; 0 for never.",
+        number(last) / 1e6,
     );
 }
 

@@ -1,0 +1,178 @@
+//! The catalogue, held against the ledger.
+//!
+//! SQLite's own check says whether the file is a database, not whether its rows are what was decided. So a second one
+//! is built from the ledger beside it, at the scrubber's pace, and the two digests at equal height are compared. Where
+//! they differ, the second one takes the first one's place while the node serves: it is right by construction. What
+//! the digest leaves out, the indexes of searches, goes with the file.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use catalogue::{ApplyError, BlockInput, Catalogue, OpenError};
+use ledger::{Pace, Reader};
+use model::codec::Encode as _;
+use model::{Digest, Height};
+use replica::CoreState;
+
+use crate::catalogue_thread::{CatalogueHandle, Replacement, block_input_of};
+
+/// Blocks applied in one transaction.
+const RUN_BLOCKS: usize = 256;
+/// The catalogue's thread answers within this, or the replacement waits for the next pass.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("it is time to stop")]
+    Stopped,
+    #[error("reading the ledger")]
+    Ledger(#[from] ledger::ReadError),
+    #[error("building a catalogue beside the one in use")]
+    Open(#[from] OpenError),
+    #[error("building a catalogue beside the one in use")]
+    Apply(#[from] ApplyError),
+    #[error("reading the catalogue that was built")]
+    Read(#[from] catalogue::ReadError),
+    #[error("removing an earlier catalogue")]
+    Clean(#[from] io::Error),
+}
+
+/// A catalogue that is not what the ledger says.
+pub(super) struct Differs<'a> {
+    /// How, for people.
+    pub(super) what: String,
+    built: Built,
+    handle: &'a CatalogueHandle,
+    reader: &'a Reader,
+    aside: PathBuf,
+}
+
+impl Differs<'_> {
+    /// Puts the right one in its place; where the wrong one is kept, or why it could not be done.
+    pub(super) fn replace(self) -> Result<PathBuf, String> {
+        let (done, replaced) = channel();
+        let aside = self.aside.clone();
+        self.handle.replace(Replacement {
+            path: self.built.path.clone(),
+            height: self.built.height,
+            core: self.built.core,
+            reader: self.reader.clone(),
+            aside: self.aside,
+            done,
+        });
+        let outcome = replaced.recv_timeout(PATIENCE);
+        outcome.unwrap_or_else(|_| Err("the catalogue's thread does not answer".to_owned()))?;
+        Ok(aside)
+    }
+}
+
+/// Compares; nothing if they are equal.
+pub(super) fn compare<'a>(
+    handle: &'a CatalogueHandle,
+    reader: &'a Reader,
+    folder: &Path,
+    pace: Pace<'_>,
+) -> Result<Option<Differs<'a>>, Refusal> {
+    let (height, said) = match look(handle.path()) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(None),
+        Err(error) => (handle.height(), Err(error)),
+    };
+    let built = Built::up_to(height, reader, &folder.join("tmp"), pace)?;
+    let what = match said {
+        Ok(digest) if digest == built.digest => {
+            remove(&built.path)?;
+            return Ok(None);
+        }
+        Ok(_) => format!("at height {height} its rows are not what the ledger says"),
+        Err(error) => format!("it cannot be read: {error}"),
+    };
+    Ok(Some(Differs {
+        what,
+        built,
+        handle,
+        reader,
+        aside: free_place(&folder.join("quarantine")),
+    }))
+}
+
+/// What the catalogue in use says of itself; an error in it if it is no sound database.
+#[expect(clippy::type_complexity, reason = "taken apart at once")]
+fn look(path: &Path) -> Result<Option<(Height, Result<Digest, String>)>, String> {
+    let text = |error: catalogue::ReadError| crate::peer::chain_of_causes(&error);
+    let reader = catalogue::Reader::open(path).map_err(text)?;
+    let Some((height, digest)) = reader.digest().map_err(text)? else {
+        return Ok(None);
+    };
+    let sound = reader.quick_check().map_err(text)?;
+    Ok(Some((height, sound.map_or(Ok(digest), Err))))
+}
+
+/// A catalogue made of the ledger alone.
+struct Built {
+    path: PathBuf,
+    height: Height,
+    core: CoreState,
+    digest: Digest,
+}
+
+impl Built {
+    fn up_to(
+        height: Height,
+        reader: &Reader,
+        folder: &Path,
+        pace: Pace<'_>,
+    ) -> Result<Self, Refusal> {
+        let path = folder.join("rebuilt.sqlite");
+        remove(&path)?;
+        let mut catalogue = Catalogue::open(&path)?;
+        let mut core = CoreState::default();
+        let mut run: Vec<BlockInput> = Vec::new();
+        for decided in reader.blocks(Height::GENESIS) {
+            let block = decided?.block;
+            run.push(block_input_of(&block, &core.apply(&block)));
+            let last = block.height() >= height;
+            if last || run.len() >= RUN_BLOCKS {
+                catalogue.apply(&run)?;
+                run.clear();
+            }
+            if !pace(block.to_bytes().len() as u64) {
+                return Err(Refusal::Stopped);
+            }
+            if last {
+                break;
+            }
+        }
+        drop(catalogue);
+        let digest = catalogue::Reader::open(&path)?.digest()?;
+        let (height, digest) = digest.unwrap_or((Height::GENESIS, Digest([0; 32])));
+        Ok(Self {
+            path,
+            height,
+            core,
+            digest,
+        })
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn free_place(folder: &Path) -> PathBuf {
+    let places = (1_u64..).map(|number| folder.join(format!("catalogue.{number}.sqlite")));
+    let mut free = places.filter(|place| !place.exists());
+    free.next().expect("there are more numbers than files")
+}
