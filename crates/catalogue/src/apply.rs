@@ -115,19 +115,31 @@ impl Catalogue {
         })
     }
 
-    /// Puts the file aside to a place given, and another catalogue, which nobody has open, in its place.
+    /// Moves a catalogue that nobody has open into a folder of what is kept for people, and says where it is.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it cannot be moved.
+    pub fn put_aside(path: &Path, folder: &Path) -> Result<PathBuf, OpenError> {
+        let aside = schema::free_place(folder);
+        schema::move_all(path, &aside)?;
+        Ok(aside)
+    }
+
+    /// Puts the file aside into a folder, and another catalogue, which nobody has open, in its place. Says where the file
+    /// is kept.
     ///
     /// # Errors
     /// [`OpenError`] if a file cannot be moved, or what is there then cannot be opened. Then a new start has to look.
-    pub fn replace(&mut self, other: &Path, aside: &Path) -> Result<(), OpenError> {
+    pub fn replace(&mut self, other: &Path, folder: &Path) -> Result<PathBuf, OpenError> {
         let nowhere = Connection::open_in_memory().map_err(|source| OpenError::Database {
             path: self.path.clone(),
             source,
         })?;
         drop(std::mem::replace(&mut self.db, nowhere));
-        let exchanged = schema::exchange(&self.path, other, aside);
+        let aside = schema::free_place(folder);
+        let exchanged = schema::exchange(&self.path, other, &aside);
         self.reconnect()?;
-        exchanged
+        exchanged.map(|()| aside)
     }
 
     /// Connects to the file anew: after a failure on a full disk a connection may be wrong about a file that is right.

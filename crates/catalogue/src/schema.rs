@@ -200,19 +200,29 @@ pub(crate) fn set_aside(path: &Path, why: Unusable) -> Result<SetAside, OpenErro
 
 /// Moves a catalogue with its journals aside, and another one to where it was.
 pub(crate) fn exchange(path: &Path, other: &Path, aside: &Path) -> Result<(), OpenError> {
-    let moves = [(path, aside), (other, path)];
-    for (from, to) in moves {
-        for suffix in ["-wal", "-shm", ""] {
-            match fs::rename(beside(from, suffix), beside(to, suffix)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
-                moved => moved.map_err(|source| OpenError::Aside {
-                    path: from.into(),
-                    source,
-                })?,
-            }
+    move_all(path, aside)?;
+    move_all(other, path)
+}
+
+/// Moves a file with its journals.
+pub(crate) fn move_all(from: &Path, to: &Path) -> Result<(), OpenError> {
+    for suffix in ["-wal", "-shm", ""] {
+        match fs::rename(beside(from, suffix), beside(to, suffix)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
+            moved => moved.map_err(|source| OpenError::Aside {
+                path: from.into(),
+                source,
+            })?,
         }
     }
     Ok(())
+}
+
+/// A name in a folder that nothing has yet.
+pub(crate) fn free_place(folder: &Path) -> PathBuf {
+    let places = (1_u64..).map(|number| folder.join(format!("catalogue.{number}.sqlite")));
+    let mut free = places.filter(|place| !place.exists());
+    free.next().expect("there are more numbers than files")
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

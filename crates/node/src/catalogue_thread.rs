@@ -164,10 +164,10 @@ pub(crate) struct Replacement {
     pub(crate) core: CoreState,
     /// The ledger.
     pub(crate) reader: ledger::Reader,
-    /// Where the one in use is to be kept.
-    pub(crate) aside: PathBuf,
-    /// Told when it is done, or why not.
-    pub(crate) done: Sender<Result<(), String>>,
+    /// The folder where the one in use is to be kept.
+    pub(crate) quarantine: PathBuf,
+    /// Told where it is kept, or why it was not replaced.
+    pub(crate) done: Sender<Result<PathBuf, String>>,
 }
 
 struct Shared {
@@ -285,6 +285,8 @@ impl Worker {
                         // The ledger has everything: the next start goes on from the last height written.
                         error!(%error, cause = cause(&error), "the catalogue could not be written");
                     }
+                    // So that the last connection to close is the one that writes, and leaves no journal.
+                    self.shared.readers.lock().expect("see read").idle.clear();
                     return;
                 }
             };
@@ -336,23 +338,25 @@ impl Worker {
         let done = replacement.done.clone();
         let outcome = self.replace_by(replacement);
         match &outcome {
-            Ok(()) => info!("the catalogue was replaced by one rebuilt from the ledger"),
+            Ok(_) => info!("the catalogue was replaced by one rebuilt from the ledger"),
             Err(why) => error!(why, "the catalogue could not be replaced"),
         }
         // Whoever asked may have stopped waiting.
         let _ = done.send(outcome);
     }
 
-    fn replace_by(&mut self, replacement: Replacement) -> Result<(), String> {
+    fn replace_by(&mut self, replacement: Replacement) -> Result<PathBuf, String> {
         self.flush().map_err(|error| cause(&error))?;
         let height = self.feeder.catalogue.height();
         catch_up(&replacement, height)?;
-        let Replacement { path, aside, .. } = replacement;
+        let Replacement {
+            path, quarantine, ..
+        } = replacement;
         // While no reader is given out: each would have the old file open.
         let mut readers = self.shared.readers.lock().expect("see read");
         readers.idle.clear();
         readers.file += 1;
-        let replaced = self.feeder.catalogue.replace(&path, &aside);
+        let replaced = self.feeder.catalogue.replace(&path, &quarantine);
         replaced.map_err(|error| error.to_string())
     }
 

@@ -10,6 +10,9 @@ const FAIL_AFTER: &str = "STARLING_TEST_FSYNC_FAIL_AFTER";
 /// Names how far the wall clock is ahead of the machine's, in milliseconds; may be negative.
 const CLOCK_OFFSET: &str = "STARLING_TEST_CLOCK_OFFSET_MS";
 
+/// Names the bytes of blocks in a segment, so that few blocks make many segments.
+const SEAL_BYTES: &str = "STARLING_TEST_SEAL_BYTES";
+
 /// A test hook with a value that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{variable} must be a whole number, not {value:?}")]
@@ -27,6 +30,8 @@ pub struct Faults {
     pub failing_flush: Option<u64>,
     /// How far the wall clock is ahead of the machine's, in milliseconds.
     pub clock_offset_ms: i64,
+    /// How many bytes of blocks make a segment, if not the usual number.
+    pub seal_bytes: Option<u64>,
 }
 
 impl Faults {
@@ -35,6 +40,7 @@ impl Faults {
         flush_delay: Duration::ZERO,
         failing_flush: None,
         clock_offset_ms: 0,
+        seal_bytes: None,
     };
 
     /// What the environment asks for, see `docs/testing.md`; normally nothing.
@@ -46,6 +52,7 @@ impl Faults {
             flush_delay: Duration::from_millis(number(DELAY)?.unwrap_or(0)),
             failing_flush: number(FAIL_AFTER)?,
             clock_offset_ms: number(CLOCK_OFFSET)?.unwrap_or(0),
+            seal_bytes: number(SEAL_BYTES)?,
         })
     }
 }

@@ -37,6 +37,7 @@ mod sealer;
 mod serve;
 pub mod stock;
 pub mod survival;
+mod stamp;
 mod telemetry;
 
 pub use archiver::{ArchiveStatus, ArchiverHandle};

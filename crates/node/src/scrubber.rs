@@ -142,6 +142,11 @@ impl ScrubHandle {
         self.0.runs.then(|| *self.lock())
     }
 
+    /// Has the catalogue compared before anything else.
+    pub(crate) fn doubt_catalogue(&self) {
+        self.lock().catalogue = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Progress> {
         let progress = self.0.progress.lock();
         progress.expect("nothing panics while it holds the progress")
@@ -209,7 +214,9 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        let mut goes_on = self.until_due();
+        let doubted = self.handle.lock().catalogue.is_none();
+        let mut goes_on = !doubted || self.catalogue().is_ok();
+        goes_on = goes_on && self.until_due();
         while goes_on {
             goes_on = self.pass().is_ok() && self.pacer.rest(self.config.pause);
         }

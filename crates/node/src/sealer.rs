@@ -31,7 +31,7 @@ pub(crate) struct Sealer {
 
 impl Sealer {
     /// Starts it.
-    pub(crate) fn start(reader: Reader, mut eraser: Eraser) -> io::Result<Self> {
+    pub(crate) fn start(reader: Reader, bounds: Bounds, mut eraser: Eraser) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let run = move || {
             let mut next = Instant::now() + BREATH;
@@ -40,7 +40,7 @@ impl Sealer {
                 if Instant::now() < next {
                     continue;
                 }
-                let pause = step(&reader).unwrap_or_else(|error| {
+                let pause = step(&reader, &bounds).unwrap_or_else(|error| {
                     warn!(
                         error = chain_of_causes(&error),
                         "sealing the ledger failed; it is tried again"
@@ -71,8 +71,8 @@ impl Drop for Sealer {
 }
 
 /// Makes one segment at most; how long to wait before the next.
-fn step(reader: &Reader) -> Result<Duration, SealError> {
-    let Some(segment) = ledger::seal(reader, &Bounds::default())? else {
+fn step(reader: &Reader, bounds: &Bounds) -> Result<Duration, SealError> {
+    let Some(segment) = ledger::seal(reader, bounds)? else {
         return Ok(PAUSE);
     };
     info!(%segment, blocks = segment.blocks(), "sealed a stretch of the ledger");

@@ -30,8 +30,9 @@ use crate::replicator::{Replicator, self};
 use crate::scrubber::checks::Checks;
 use crate::scrubber::{ScrubHandle, Scrubber};
 use crate::sealer::Sealer;
+use crate::stamp::{self, Left};
 use crate::stock::Stock;
-use crate::{Faults, Findings};
+use crate::{Faults, Findings, Place};
 use crate::{acquaintances, admission, disk, farewell, garbage, http, identity, peer};
 
 /// What the HTTP layer works with. Cheap to clone.
@@ -183,6 +184,7 @@ pub async fn serve(
     let metrics = Metrics::new();
     let (inlet, outlet) = replica_thread::channel(metrics.replica());
     let opening = Opening::new(faults.clock_offset_ms);
+    let left = refuse_changed(&config, &findings)?;
     let noted = (&metrics, &blobs);
     let open = || open_replica(&config, &identity, faults, &inlet, &opening, noted);
     let (replica, feeder) = open_mended(open, &config, &identity, &findings).await?;
@@ -198,7 +200,8 @@ pub async fn serve(
     let running = replica_thread::start(replica, opening, ends, peers.clone(), catalogue.feed())
         .map_err(ServeError::System)?;
     let closing = CancellationToken::new();
-    let sealer = start_sealer(&config, &identity, (&running, &catalogue), &blobs, &closing)?;
+    let threads = (&running, &catalogue);
+    let sealer = start_sealer(&config, &identity, threads, &blobs, bounds(faults), &closing)?;
     let mender = start_mender(&config, &identity, &running.handle, &findings)?;
     info!(node = %config.name, %address, height = %tip, "serving");
 
@@ -223,6 +226,10 @@ pub async fn serve(
     let seen = (&metrics, &findings);
     let (copies, replicator) = look_after_bytes(&config, bytes, parts, seen, &closing);
     let scrub = ScrubHandle::open(&config.folder, &config.scrub);
+    if left != Left::Untouched {
+        scrub.doubt_catalogue();
+    }
+    let leaving = Arc::clone(&config);
     let app = App {
         config,
         replica: running.handle.clone(),
@@ -252,6 +259,9 @@ pub async fn serve(
         drop(mender);
         running.stop();
         catalogue.stop();
+        if let Err(error) = stamp::leave(&leaving.folder, &leaving.catalogue_path()) {
+            warn!(%error, "the catalogue that is left behind could not be noted");
+        }
     })
     .await;
     links.shutdown().await;
@@ -280,6 +290,28 @@ fn start_mender(
 ) -> Result<Mender, ServeError> {
     let (config, identity, replica) = (config.clone(), identity.clone(), replica.clone());
     Mender::start(config, identity, replica, findings.clone()).map_err(ServeError::System)
+}
+
+/// The usual size of segments, unless a test asks for another.
+fn bounds(faults: Faults) -> ledger::Bounds {
+    let usual = ledger::Bounds::default();
+    ledger::Bounds {
+        bytes: faults.seal_bytes.unwrap_or(usual.bytes),
+        ..usual
+    }
+}
+
+/// Puts a catalogue aside that is not the one this node left behind. It is built anew from the ledger.
+fn refuse_changed(config: &NodeConfig, findings: &Findings) -> Result<Left, ServeError> {
+    let path = config.catalogue_path();
+    let left = stamp::take(&config.folder, &path).map_err(ServeError::System)?;
+    if left == Left::Changed {
+        let what = "it was changed while the node did not run";
+        let aside = Catalogue::put_aside(&path, &config.folder.join("quarantine"))?;
+        let id = findings.report(Place::Catalogue, what, Some(aside));
+        findings.repaired(id, "the ledger");
+    }
+    Ok(left)
 }
 
 /// Serves until it is time to stop, and then what is under way.
@@ -484,6 +516,7 @@ fn start_sealer(
     identity: &Identity,
     (replica, catalogue): (&replica_thread::Running, &catalogue_thread::Running),
     store: &blobs::Store,
+    bounds: ledger::Bounds,
     closing: &CancellationToken,
 ) -> Result<Sealer, ServeError> {
     let eraser = Eraser::new(Parts {
@@ -494,7 +527,8 @@ fn start_sealer(
         store,
         closing,
     })?;
-    Sealer::start(replica.handle.reader().clone(), eraser).map_err(ServeError::System)
+    let reader = replica.handle.reader().clone();
+    Sealer::start(reader, bounds, eraser).map_err(ServeError::System)
 }
 
 fn start_archiver(

@@ -1,5 +1,6 @@
 //! What is checked, and what follows from damage: the same for the scrubber and for who asks for a check.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tracing::warn;
 use super::rebuild;
 use crate::catalogue_thread::CatalogueHandle;
 use crate::http::Holdings;
+use crate::mending::MenderHandle;
 use crate::peer::chain_of_causes;
 use crate::{App, Findings, Place};
 
@@ -45,6 +47,7 @@ pub(crate) struct Checks {
     folder: std::path::PathBuf,
     findings: Findings,
     holdings: Holdings,
+    mender: MenderHandle,
     runtime: Handle,
     closing: CancellationToken,
 }
@@ -59,6 +62,7 @@ impl Checks {
             folder: app.config.folder.clone(),
             findings: app.findings.clone(),
             holdings,
+            mender: app.mender.clone(),
             runtime: Handle::current(),
             closing,
         }
@@ -120,7 +124,29 @@ impl Checks {
         Ok(self.reader.still(&first, second))
     }
 
+    /// Reports what was found in the ledger, and has every part that lacks something repaired.
     fn report(&self, found: Vec<Damage>) -> Vec<Fault> {
+        let mut parts = BTreeMap::new();
+        for damage in found.iter().rev().filter(|damage| !damage.harmless) {
+            parts.insert(damage.site.clone(), damage.height);
+        }
+        let faults = self.note(found);
+        for height in parts.into_values() {
+            self.mend(height);
+        }
+        faults
+    }
+
+    /// Has the blocks around a height fetched from the other nodes. Who mends says what became of it.
+    fn mend(&self, height: Height) {
+        let (mender, closing) = (self.mender.clone(), self.closing.clone());
+        let mending = async move { closing.run_until_cancelled(mender.repair(height)).await };
+        if let Some(Err(why)) = self.runtime.block_on(mending) {
+            warn!(%height, why, "damage in the ledger is not repaired");
+        }
+    }
+
+    fn note(&self, found: Vec<Damage>) -> Vec<Fault> {
         let faults = found.into_iter().map(|damage| {
             let place = match damage.site {
                 Site::Segment(name) => Place::Segment(name),

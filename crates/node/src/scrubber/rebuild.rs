@@ -48,25 +48,23 @@ pub(super) struct Differs<'a> {
     built: Built,
     handle: &'a CatalogueHandle,
     reader: &'a Reader,
-    aside: PathBuf,
+    quarantine: PathBuf,
 }
 
 impl Differs<'_> {
     /// Puts the right one in its place; where the wrong one is kept, or why it could not be done.
     pub(super) fn replace(self) -> Result<PathBuf, String> {
         let (done, replaced) = channel();
-        let aside = self.aside.clone();
         self.handle.replace(Replacement {
             path: self.built.path.clone(),
             height: self.built.height,
             core: self.built.core,
             reader: self.reader.clone(),
-            aside: self.aside,
+            quarantine: self.quarantine,
             done,
         });
         let outcome = replaced.recv_timeout(PATIENCE);
-        outcome.unwrap_or_else(|_| Err("the catalogue's thread does not answer".to_owned()))?;
-        Ok(aside)
+        outcome.unwrap_or_else(|_| Err("the catalogue's thread does not answer".to_owned()))
     }
 }
 
@@ -96,7 +94,7 @@ pub(super) fn compare<'a>(
         built,
         handle,
         reader,
-        aside: free_place(&folder.join("quarantine")),
+        quarantine: folder.join("quarantine"),
     }))
 }
 
@@ -169,10 +167,4 @@ fn remove(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn free_place(folder: &Path) -> PathBuf {
-    let places = (1_u64..).map(|number| folder.join(format!("catalogue.{number}.sqlite")));
-    let mut free = places.filter(|place| !place.exists());
-    free.next().expect("there are more numbers than files")
 }

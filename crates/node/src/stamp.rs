@@ -1,0 +1,100 @@
+//! Whether the catalogue is the file that this node left behind.
+//!
+//! The ledger and blobs prove themselves, the catalogue does not: a row that somebody changed reads like any other. To
+//! hold all of it against the ledger takes too long for a start, so a node that stops notes by what a file system
+//! knows the file, and a start that finds another one builds it anew from the ledger before it answers anything. After
+//! a crash there is no note; then the scrubber compares ([`crate::scrubber`]), and begins with that.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// The note's file in a node's folder.
+const FILE: &str = "catalogue.stamp";
+
+/// What the note says of the file that is there now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// It is the one that was left.
+    Untouched,
+    /// Somebody has changed or replaced it.
+    Changed,
+    /// Nothing: the node did not stop in an orderly way, or never did yet.
+    Unknown,
+}
+
+/// Notes the catalogue that is left behind. Only once nobody writes to it any more.
+pub(crate) fn leave(folder: &Path, catalogue: &Path) -> io::Result<()> {
+    if has_journal(catalogue) {
+        // Somebody still reads it: what is in the journal will go into the file.
+        return Ok(());
+    }
+    fs::write(folder.join(FILE), of(catalogue)?)
+}
+
+fn has_journal(catalogue: &Path) -> bool {
+    [".sqlite-wal", ".sqlite-journal"].iter().any(|end| {
+        let mut name = catalogue.with_extension("").into_os_string();
+        name.push(end);
+        fs::metadata(PathBuf::from(name)).is_ok_and(|journal| journal.len() > 0)
+    })
+}
+
+/// Reads the note and removes it: it is true once.
+pub(crate) fn take(folder: &Path, catalogue: &Path) -> io::Result<Left> {
+    let note = folder.join(FILE);
+    let noted = match fs::read_to_string(&note) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::Unknown),
+        noted => noted?,
+    };
+    fs::remove_file(&note)?;
+    match of(catalogue) {
+        Ok(now) if now == noted && !has_journal(catalogue) => Ok(Left::Untouched),
+        Ok(_) => Ok(Left::Changed),
+        // A catalogue that is gone is built anew anyway.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Left::Unknown),
+        Err(error) => Err(error),
+    }
+}
+
+fn of(path: &Path) -> io::Result<String> {
+    let file = fs::metadata(path)?;
+    Ok(format!(
+        "{} {} {}.{:09} {}.{:09}\n",
+        file.ino(),
+        file.len(),
+        file.mtime(),
+        file.mtime_nsec(),
+        file.ctime(),
+        file.ctime_nsec()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_changed_or_replaced_is_known_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let file = folder.join("catalogue.sqlite");
+        fs::write(&file, b"rows").unwrap();
+        assert_eq!(take(folder, &file).unwrap(), Left::Unknown);
+        leave(folder, &file).unwrap();
+        assert_eq!(take(folder, &file).unwrap(), Left::Untouched);
+        assert_eq!(take(folder, &file).unwrap(), Left::Unknown);
+        let copy = folder.join("copy");
+        fs::copy(&file, &copy).unwrap();
+        leave(folder, &file).unwrap();
+        fs::rename(&copy, &file).unwrap();
+        assert_eq!(take(folder, &file).unwrap(), Left::Changed);
+        leave(folder, &file).unwrap();
+        fs::write(folder.join("catalogue.sqlite-wal"), b"a page").unwrap();
+        assert_eq!(take(folder, &file).unwrap(), Left::Changed);
+        leave(folder, &file).unwrap();
+        fs::remove_file(&file).unwrap();
+        assert_eq!(take(folder, &file).unwrap(), Left::Unknown);
+    }
+}
