@@ -6,6 +6,7 @@ BUILT := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 STARLING := $(BUILT)/release/starling
 SEEDS ?= 200
 MINUTES ?= 5
+FAULTS ?= 1000
 NODES ?= 3
 JOBS ?= $(shell nproc)
 ARGS ?=
@@ -13,7 +14,7 @@ TARGET ?= all
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: emulators help demo test check fix bench sim model torture fuzz mutants experiments needs
+.PHONY: emulators help demo test check fix bench sim model torture tamper fuzz mutants experiments needs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -50,6 +51,9 @@ sim: ## simulated clusters under faults (SEEDS=200)
 
 torture: ## random faults on real processes under load, the history checked (MINUTES=5 NODES=3)
 	TORTURE_MINUTES=$(MINUTES) TORTURE_NODES=$(NODES) cargo test --locked --package cli --test it -- --nocapture random_faults
+
+tamper: ## random changes of a minority's files: all found, repaired or refused (FAULTS=1000 SEED=)
+	TAMPER_FAULTS=$(FAULTS) $(if $(SEED),TAMPER_SEED=$(SEED)) cargo test --locked --package cli --test it -- --nocapture tamper
 
 fuzz: ## parsers under coverage guidance (TARGET=all SECONDS=60; needs cargo-fuzz and a nightly compiler)
 	@fuzz/run.sh $(TARGET) $(SECONDS)

@@ -246,6 +246,9 @@ impl Drop for Mender {
 
 impl Work {
     fn run(mut self, orders: &Receiver<Order>, stopped: &Mutex<bool>) {
+        // Asking others takes timers, which are the runtime's.
+        let runtime = self.runtime.clone();
+        let _within = runtime.enter();
         while !stopped.lock().is_ok_and(|stopped| *stopped) {
             match orders.recv_timeout(LOOK) {
                 Ok(order) => {

@@ -232,6 +232,16 @@ impl Cluster {
         status.code()
     }
 
+    /// Whether a node's process has ended by itself.
+    pub(crate) fn has_ended(&mut self, node: usize) -> bool {
+        let process = self.nodes[node].process.as_mut().expect("a running node");
+        let ended = process.try_wait().expect("watched").is_some();
+        if ended {
+            self.nodes[node].process = None;
+        }
+        ended
+    }
+
     /// Stops a node's time.
     pub(crate) fn freeze(&self, node: usize) {
         self.signal(node, "STOP");

@@ -30,5 +30,6 @@ mod receipts;
 mod recovery;
 mod replication;
 mod rolling_restart;
+mod tamper;
 mod torture;
 mod uploads;
