@@ -66,6 +66,24 @@ pub(crate) struct Verify {
     )]
     all: bool,
 
+    /// Also hash every file's bytes; those that differ are put aside and fetched anew
+    #[arg(
+        long,
+        env = "STARLING_LEDGER_BLOBS",
+        conflicts_with_all = ["folder", "export"],
+        value_parser = FalseyValueParser::new()
+    )]
+    blobs: bool,
+
+    /// Also rebuild the catalogue beside the one in use; one that differs is replaced
+    #[arg(
+        long,
+        env = "STARLING_LEDGER_CATALOGUE",
+        conflicts_with_all = ["folder", "export"],
+        value_parser = FalseyValueParser::new()
+    )]
+    catalogue: bool,
+
     /// An export or an archive, checked without any node: a file, a folder, or file:///…, az://…, s3://…, gs://…
     #[arg(
         long,
@@ -137,7 +155,8 @@ impl Verify {
         let known = client.nodes().len();
         let mut sound = true;
         for place in 0..if self.all { known } else { 1 } {
-            let call = Call::post("/ledger/verify", Body::Json(json!({}))).lasting(VERIFY_TIMEOUT);
+            let asked = json!({ "blobs": self.blobs, "catalogue": self.catalogue });
+            let call = Call::post("/ledger/verify", Body::Json(asked)).lasting(VERIFY_TIMEOUT);
             let answer = client.only(place).call(&call).await?;
             let node = answer.node.clone();
             sound &= self.report(&with_node(answer.read().await?, &node))?;
@@ -163,7 +182,11 @@ impl Verify {
         }
         for fault in list_at(report, "/faults") {
             let (height, what) = (at(fault, "/height"), text_at(fault, "/what"));
-            output::line(&format!("  height {height}: {what}"))?;
+            let height = match height.as_u64() {
+                Some(height) => format!("height {height}: "),
+                None => String::new(),
+            };
+            output::line(&format!("  {height}{what}"))?;
         }
         Ok(sound)
     }

@@ -11,7 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -177,6 +177,8 @@ struct Shared {
     permits: Semaphore,
     readers: Mutex<Readers>,
     replacement: Mutex<Option<Replacement>>,
+    /// Held by who compares: it builds at one place, and may replace.
+    comparing: Mutex<()>,
 }
 
 /// Readers that nobody uses.
@@ -227,6 +229,7 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
         permits: Semaphore::new(READERS),
         readers: Mutex::default(),
         replacement: Mutex::default(),
+        comparing: Mutex::default(),
     });
     let (blocks, receiver) = channel();
     let worker = Worker {
@@ -429,6 +432,13 @@ impl CatalogueHandle {
     /// The database's file.
     pub(crate) fn path(&self) -> &Path {
         &self.shared.path
+    }
+
+    /// Waits until nobody else compares the catalogue with the ledger. Blocks the thread.
+    pub(crate) fn compare_alone(&self) -> MutexGuard<'_, ()> {
+        let alone = self.shared.comparing.lock();
+        // Nothing is kept under it that a panic could spoil.
+        alone.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the thread put another catalogue in the place of the one in use, at a moment that suits it.

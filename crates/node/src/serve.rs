@@ -25,8 +25,8 @@ use crate::identity::Identity;
 use crate::mending::{self, Mender, MenderHandle};
 use crate::metrics::Metrics;
 use crate::peer::{JoinCall, Peers};
-use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
-use crate::replicator::{Replicator, self};
+use crate::replica_thread::{self, Inlet, Opening, Outlet, ReplicaHandle};
+use crate::replicator::{self, Replicator};
 use crate::scrubber::checks::Checks;
 use crate::scrubber::{ScrubHandle, Scrubber};
 use crate::sealer::Sealer;
@@ -165,8 +165,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let config = Arc::new(config);
-    let version = env!("CARGO_PKG_VERSION");
-    info!(version, folder = %config.folder.display(), "starting");
+    info!(version = env!("CARGO_PKG_VERSION"), folder = %config.folder.display(), "starting");
     let faults = Faults::from_environment()?;
     let identity = Identity::load(&config.folder.join("identity"))?;
     let findings = Findings::open(&config.folder, &config.name);
@@ -194,11 +193,8 @@ pub async fn serve(
     let bytes = (blobs.clone(), Stock::default());
     let peers = start_peers(&config, &identity, bytes.clone(), &inlet, &replica, joining).await?;
     let tip = replica.tip();
-    let catalogue = catalogue_thread::start(feeder, &config.catalogue_path(), tip)
-        .map_err(ServeError::System)?;
-    let ends = (inlet, outlet);
-    let running = replica_thread::start(replica, opening, ends, peers.clone(), catalogue.feed())
-        .map_err(ServeError::System)?;
+    let started = start_state(replica, feeder, opening, (inlet, outlet), &peers, &config);
+    let (catalogue, running) = started.map_err(ServeError::System)?;
     let closing = CancellationToken::new();
     let threads = (&running, &catalogue);
     let sealer = start_sealer(&config, &identity, threads, &blobs, bounds(faults), &closing)?;
@@ -253,17 +249,14 @@ pub async fn serve(
         closing.cancel();
     };
     serve_until(first_of(shutdown, goodbye), server, drain).await;
-    end_threads(move || {
-        drop(scrubber);
-        drop(sealer);
-        drop(mender);
-        running.stop();
-        catalogue.stop();
-        if let Err(error) = stamp::leave(&leaving.folder, &leaving.catalogue_path()) {
-            warn!(%error, "the catalogue that is left behind could not be noted");
-        }
-    })
-    .await;
+    let threads = Threads {
+        scrubber,
+        sealer,
+        mender,
+        running,
+        catalogue,
+    };
+    threads.end(leaving).await;
     links.shutdown().await;
     info!("stopped");
     gone.map_or(Ok(()), Err)
@@ -276,12 +269,6 @@ async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>
     }
 }
 
-/// Ends threads where it may block.
-async fn end_threads(end: impl FnOnce() + Send + 'static) {
-    let ended = tokio::task::spawn_blocking(end).await;
-    ended.unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
-}
-
 fn start_mender(
     config: &Arc<NodeConfig>,
     identity: &Identity,
@@ -290,6 +277,48 @@ fn start_mender(
 ) -> Result<Mender, ServeError> {
     let (config, identity, replica) = (config.clone(), identity.clone(), replica.clone());
     Mender::start(config, identity, replica, findings.clone()).map_err(ServeError::System)
+}
+
+/// Starts the threads of the replica and of the catalogue that it feeds.
+fn start_state(
+    replica: Replica<FileDisk>,
+    feeder: Feeder,
+    opening: Opening,
+    ends: (Inlet, Outlet),
+    peers: &Peers,
+    config: &NodeConfig,
+) -> std::io::Result<(catalogue_thread::Running, replica_thread::Running)> {
+    let tip = replica.tip();
+    let catalogue = catalogue_thread::start(feeder, &config.catalogue_path(), tip)?;
+    let feed = catalogue.feed();
+    let running = replica_thread::start(replica, opening, ends, peers.clone(), feed)?;
+    Ok((catalogue, running))
+}
+
+/// What runs beside the runtime, in the order in which it ends.
+struct Threads {
+    scrubber: Scrubber,
+    sealer: Sealer,
+    mender: Mender,
+    running: replica_thread::Running,
+    catalogue: catalogue_thread::Running,
+}
+
+impl Threads {
+    async fn end(self, config: Arc<NodeConfig>) {
+        let end = move || {
+            drop(self.scrubber);
+            drop(self.sealer);
+            drop(self.mender);
+            self.running.stop();
+            self.catalogue.stop();
+            if let Err(error) = stamp::leave(&config.folder, &config.catalogue_path()) {
+                warn!(%error, "the catalogue that is left behind could not be noted");
+            }
+        };
+        let ended = tokio::task::spawn_blocking(end).await;
+        ended.unwrap_or_else(|error| warn!(%error, "a thread did not end cleanly"));
+    }
 }
 
 /// The usual size of segments, unless a test asks for another.

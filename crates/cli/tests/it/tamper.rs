@@ -25,7 +25,7 @@ const RECORDS: usize = 110;
 /// The node whose files are changed.
 const VICTIM: usize = 2;
 /// Repairs may take so long; what is not made good then is refused.
-const REPAIR: Duration = Duration::from_secs(40);
+const REPAIR: Duration = Duration::from_secs(15);
 
 /// What the cluster decided.
 struct Truth {
@@ -287,6 +287,7 @@ async fn what_is_tampered_with_is_found_and_never_served() {
         }
         rounds += 1;
     }
+    put_back(&mut cluster, &mut table).await;
     let checked = forge_a_majority(&mut cluster, &receipt).await;
     println!("{}", printed(&table, rounds));
     println!("copies of a majority rewritten: {checked}");
@@ -310,6 +311,46 @@ fn hold_a_receipt(cluster: &Cluster, truth: &Truth) -> std::path::PathBuf {
     fetch(&["checkpoint", "--height", "0"], "genesis");
     fetch(&["receipt", "--file", id], "held");
     folder
+}
+
+/// Puts an older copy of the whole folder back: the others know that this node has been further.
+async fn put_back(cluster: &mut Cluster, table: &mut BTreeMap<&'static str, Row>) {
+    let folder = cluster.node(VICTIM).folder();
+    let older = folder.with_extension("older");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let mut copy = std::process::Command::new("cp");
+        copy.arg("-a").arg(from).arg(to);
+        succeed(copy);
+    };
+    cluster.stop(VICTIM).await;
+    copy(&folder, &older);
+    cluster.restart(VICTIM).await;
+    for _ in 0..5 {
+        let placed = cluster.api(VICTIM).append("after the copy", None).await;
+        placed.expect("a place");
+    }
+    cluster.stop(VICTIM).await;
+    std::fs::remove_dir_all(&folder).expect("removed");
+    copy(&older, &folder);
+    cluster.spawn(VICTIM);
+    let name = cluster.node(VICTIM).name.clone();
+    until("the older copy is refused", async || {
+        let answer = cluster.api(VICTIM).with_timeout(REPAIR);
+        let answer = answer
+            .try_send(answer.request(reqwest::Method::GET, "/cluster"))
+            .await;
+        let seen = answer.ok()?.json();
+        let mut nodes = seen["nodes"].as_array()?.iter();
+        let own = nodes.find(|node| node["name"] == *name)?;
+        (own["state"] == "stopped").then_some(())
+    })
+    .await;
+    let refused = cluster.api(VICTIM).append("with an older vote", None).await;
+    refused.expect_err("a node that was set back decides nothing");
+    let row = table.entry("folder: an older copy put back").or_default();
+    row.injected = 1;
+    row.detected = 1;
+    row.refused = 1;
 }
 
 /// Rewrites the chain in the files of two nodes, with every hash right and no key: a client that holds a receipt finds

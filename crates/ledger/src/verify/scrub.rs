@@ -197,11 +197,21 @@ impl Reader {
         }
     }
 
+    /// The names of all segments that lie in this ledger, also of those whose blocks are read from others.
+    ///
+    /// # Errors
+    /// If the disk does not say.
+    pub fn segment_files(&self) -> Result<Vec<SegmentName>, OpenError> {
+        Ok(names(&**self.storage())?)
+    }
+
     /// What a second look at the same part says too, and is still of this ledger.
     pub fn still(&self, first: &[Damage], mut second: Vec<Damage>) -> Vec<Damage> {
+        let here = self.segment_files().unwrap_or_default();
         let (used, damaged) = (self.segments(), self.damaged_segments());
         let of_use = |name: &SegmentName| {
-            used.contains(name) || damaged.iter().any(|damaged| damaged.name == *name)
+            let left = damaged.iter().any(|damaged| damaged.name == *name);
+            used.contains(name) || left || here.contains(name)
         };
         second.retain(|damage| match &damage.site {
             Site::Segment(name) => of_use(name),

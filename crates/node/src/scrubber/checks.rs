@@ -78,6 +78,7 @@ impl Checks {
         let damaged = self.reader.damaged_segments();
         let mut names = self.reader.segments();
         names.extend(damaged.into_iter().map(|damaged| damaged.name));
+        names.extend(self.reader.segment_files().unwrap_or_default());
         names.sort();
         names.dedup();
         names
@@ -92,7 +93,32 @@ impl Checks {
         if found.is_empty() {
             self.findings.whole(&place, THIS_NODE);
         }
-        Ok(self.report(found))
+        let faults = self.report(found);
+        if !faults.is_empty() {
+            self.let_go(name);
+        }
+        Ok(faults)
+    }
+
+    /// Moves a damaged segment aside that nothing is read from, since others hold all its blocks.
+    fn let_go(&self, name: SegmentName) {
+        let heights = (name.from().0..=name.to().0).map(Height);
+        let held = |height| matches!(self.reader.block(height), Ok(Some(_)));
+        if self.reader.segments().contains(&name) || !heights.into_iter().all(held) {
+            return;
+        }
+        let file = format!("{}/{name}", ledger::segment::FOLDER);
+        let aside = self.folder.join("quarantine").join(name.to_string());
+        match std::fs::rename(self.folder.join("ledger").join(file), &aside) {
+            Ok(()) => {
+                let what = "others hold its blocks";
+                let finding = self
+                    .findings
+                    .report(Place::Segment(name), what, Some(aside));
+                self.findings.repaired(finding, THIS_NODE);
+            }
+            Err(error) => warn!(%name, %error, "a damaged segment stays where it is"),
+        }
     }
 
     /// All of the log.
@@ -258,6 +284,7 @@ impl Checks {
 
     /// The catalogue, against one that is built anew from the ledger. One that differs is replaced by that.
     pub(crate) fn catalogue(&self, pace: Pace<'_>) -> Result<Vec<Fault>, Stopped> {
+        let _alone = self.catalogue.compare_alone();
         let compared = rebuild::compare(&self.catalogue, &self.reader, &self.folder, pace);
         let differs = match compared {
             Ok(None) => {

@@ -76,12 +76,7 @@ async fn damage_is_found_on_request_told_and_kept_aside() {
     assert_eq!(sent.body("bytes").send().await.unwrap().status(), 201);
     let mut stream = node.get("/api/v1/ledger/events").await;
     let name = hash(b"bytes");
-    let blob = node
-        .folder()
-        .join("blobs")
-        .join(&name[..2])
-        .join(&name[2..4])
-        .join(&name);
+    let blob = node.blob_path(&name);
     std::fs::write(&blob, b"bytez").unwrap();
 
     let asked = json!({ "blobs": true, "catalogue": true });
@@ -138,7 +133,8 @@ async fn an_edited_catalogue_is_replaced_by_what_the_ledger_says_while_the_node_
             .unwrap()
             .contains("catalogue")
     );
-    assert_eq!(check().await["ok"], true);
+    let again = check().await;
+    assert_eq!(again["ok"], true, "{again}");
     let tokens = node.get("/api/v1/tokens").await.text().await.unwrap();
     assert!(
         tokens.contains("somebody") && !tokens.contains("nobody"),
