@@ -222,8 +222,8 @@ async fn round(
         let whole = fault.is_whole();
         let seen = refused.contains(&at) || fault.is_named_in(&text);
         let deleted = matches!(fault.class, Class::BlobDeleted | Class::SegmentDeleted);
-        // What is back was missed by somebody.
-        let restored = deleted && whole;
+        // What is back was missed by somebody; a segment may be back under another name, with others' heights.
+        let restored = deleted && (whole || sound);
         row.detected += u32::from(seen || restored);
         row.repaired += u32::from(!refused.contains(&at) && (sound || whole));
         row.refused += u32::from(refused.contains(&at) || !(sound || whole));
