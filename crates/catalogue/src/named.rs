@@ -67,7 +67,8 @@ pub(crate) fn page(
     let puts = "SELECT blob, size FROM puts WHERE blob > ?1 AND ?2 > 0 ORDER BY blob LIMIT ?3";
     let mut found = BTreeMap::new();
     let mut next = None;
-    let parts = "SELECT DISTINCT blob, size FROM parts WHERE blob > ?1 AND ?2 > 0 ORDER BY blob LIMIT ?3";
+    let parts = "SELECT DISTINCT parts.blob, parts.size FROM parts JOIN uploads USING (upload)
+                 WHERE parts.blob > ?1 AND ?2 > 0 AND uploads.file IS NULL ORDER BY parts.blob LIMIT ?3";
     for sql in [puts, parts, files] {
         let rows: Vec<Named> = db
             .prepare_cached(sql)?
@@ -148,7 +149,7 @@ pub(crate) fn is_named(db: &Connection, blob: &BlobId) -> rusqlite::Result<bool>
     row::exists(
         db,
         "SELECT 1 FROM files WHERE file = ?1 UNION ALL SELECT 1 FROM puts WHERE blob = ?1
-         UNION ALL SELECT 1 FROM parts WHERE blob = ?1",
+         UNION ALL SELECT 1 FROM parts JOIN uploads USING (upload) WHERE blob = ?1 AND uploads.file IS NULL",
         [blob.as_bytes()],
     )
 }

@@ -64,7 +64,7 @@ CREATE INDEX puts_expires ON puts(expires);
 CREATE TABLE uploads(
     library TEXT NOT NULL, upload BLOB NOT NULL, token BLOB NOT NULL, size INTEGER NOT NULL,
     described TEXT NOT NULL, arrived INTEGER NOT NULL, file BLOB, expires INTEGER NOT NULL,
-    PRIMARY KEY (upload)) WITHOUT ROWID;
+    stand_in BLOB NOT NULL, PRIMARY KEY (upload)) WITHOUT ROWID;
 CREATE INDEX uploads_expires ON uploads(expires);
 CREATE INDEX uploads_token ON uploads(token);
 CREATE TABLE parts(

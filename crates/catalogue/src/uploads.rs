@@ -54,7 +54,7 @@ pub(crate) fn upload(
     .optional()
 }
 
-/// What has arrived of an upload, in order and without gaps.
+/// What has arrived of an upload, in order and without gaps. They are known for a time after it is over, too.
 pub(crate) fn parts(db: &Connection, upload: UploadId) -> rusqlite::Result<Vec<Part>> {
     db.prepare_cached("SELECT start, size, blob FROM parts WHERE upload = ?1 ORDER BY start")?
         .query_map([upload.as_bytes()], |row| {

@@ -188,6 +188,7 @@ impl Payload {
             | Self::AddFile { file: id, .. }
             | Self::EditFile { file: id, .. }
             | Self::SetState { file: id, .. } => Some(*id),
+            Self::Upload(step) => Some(step.names()),
             _ => None,
         }
     }

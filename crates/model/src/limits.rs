@@ -31,7 +31,9 @@ pub const UPLOAD_DESCRIPTION_BYTES_MAX: usize = 8 << 10;
 /// Uploads of one token that are not over.
 pub const UPLOADS_MAX: usize = 1000;
 /// An upload of which no bytes come for so long is given up, in block time.
-pub const UPLOAD_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const UPLOAD_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long it is remembered what became of an upload, in block time. Longer than a node keeps bytes that nobody names.
+pub const UPLOAD_MEMORY: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long a request's key is remembered, in block time.
 pub const KEYED_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// How long a command without a key may still be decided, in block time. Longer than any request may wait.

@@ -64,6 +64,17 @@ impl UploadStep {
         }
     }
 
+    /// What it names, so that it can be forgotten: the file that became of the upload, else an id that stands for the upload
+    /// and is no file's.
+    pub fn names(&self) -> BlobId {
+        match self {
+            Self::End {
+                file: Some(file), ..
+            } => *file,
+            _ => self.upload().stand_in(),
+        }
+    }
+
     /// Whether the description is within its limit.
     pub fn is_bounded(&self) -> bool {
         match self {
@@ -72,5 +83,12 @@ impl UploadStep {
             }
             Self::Part { .. } | Self::End { .. } => true,
         }
+    }
+}
+
+impl UploadId {
+    /// An id that stands for the upload where a file is named. The SHA-256 of no file is known to be it.
+    pub fn stand_in(&self) -> BlobId {
+        BlobId::of(&[b"starling/upload/v1", self.as_bytes()])
     }
 }

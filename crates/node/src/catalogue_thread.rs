@@ -131,13 +131,13 @@ pub(crate) fn block_input_of(block: &Block, dispositions: &[Disposition]) -> Blo
         time: block.header().time,
         hash: block.hash(),
         commands,
-        mentions: mentions(applied),
+        mentions: mentions(block, dispositions),
     }
 }
 
 /// Commands that are not applied and name a file all the same: a purge has to name them too.
-fn mentions(applied: &AppliedBlock) -> Vec<Mention> {
-    let entries = applied.block.entries().iter().zip(&applied.dispositions);
+fn mentions(block: &Block, dispositions: &[Disposition]) -> Vec<Mention> {
+    let entries = block.entries().iter().zip(dispositions);
     let idle = (0..)
         .zip(entries)
         .filter(|(_, (_, disposition))| !matches!(disposition, Disposition::Fresh(_)));
@@ -449,11 +449,6 @@ impl CatalogueHandle {
             .lock()
             .expect("nothing panics while it holds this");
         *waiting = Some(replacement);
-    }
-
-    /// Told every height as it is applied here.
-    pub(crate) fn heights(&self) -> watch::Receiver<Height> {
-        self.shared.applied.subscribe()
     }
 
     /// The height applied here.

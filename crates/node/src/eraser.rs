@@ -70,8 +70,8 @@ pub(crate) fn before_serving(
 fn erase_bytes(rows: &Rows, store: &blobs::Store) -> Result<(), EraserError> {
     for (blob, _) in rows.remains()? {
         let mut asked = Ok(());
-        store.erase(blob, || match rows.blob(&blob) {
-            Ok(known) => known.is_some(),
+        store.erase(blob, || match rows.is_named(&blob) {
+            Ok(named) => named,
             Err(error) => {
                 asked = Err(error);
                 true

@@ -84,12 +84,17 @@ impl Applier<'_> {
             self.db.prepare_cached(sql)?.execute(named)?;
         }
         let (height, index) = place(self.position);
-        self.db
-            .prepare_cached(
-                "INSERT OR REPLACE INTO remains(file, height, idx) VALUES (?1, ?2, ?3)",
-            )?
-            .execute(params![file.as_bytes(), height, index])?;
-        Ok(())
+        for sql in [
+            "INSERT OR REPLACE INTO remains(file, height, idx) VALUES (?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO remains(file, height, idx)
+               SELECT DISTINCT blob, ?2, ?3 FROM parts JOIN uploads USING (upload)
+               WHERE uploads.file = ?1 OR uploads.stand_in = ?1",
+        ] {
+            self.db
+                .prepare_cached(sql)?
+                .execute(params![file.as_bytes(), height, index])?;
+        }
+        self.forget_uploads_of(file)
     }
 
     /// Writes down what is purged. An earlier purge of the same commands that fell short, and seems whole where they are

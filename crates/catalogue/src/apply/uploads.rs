@@ -59,8 +59,8 @@ impl Applier<'_> {
         }
         self.db
             .prepare_cached(
-                "INSERT OR IGNORE INTO uploads(library, upload, token, size, described, arrived, expires)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)",
+                "INSERT OR IGNORE INTO uploads(library, upload, token, size, described, arrived, expires, stand_in)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)",
             )?
             .execute(params![
                 self.command.library.as_str(),
@@ -69,6 +69,7 @@ impl Applier<'_> {
                 size.cast_signed(),
                 described,
                 self.given_up_at(),
+                upload.stand_in().as_bytes(),
             ])?;
         Ok(Verdict::UploadBegun(upload))
     }
@@ -116,16 +117,38 @@ impl Applier<'_> {
         })
     }
 
-    /// The parts go; what became of the upload can be asked for as long as the client may retry.
+    /// What became of the upload can be asked for as long as its parts may still lie somewhere, and what names the upload
+    /// names the file from now on: whoever has the file purged has all of it forgotten.
     fn finish_upload(&self, upload: UploadId, file: BlobId) -> rusqlite::Result<Verdict> {
-        self.forget_parts(upload)?;
-        let expires = self.time.plus(limits::KEYED_WINDOW).0.cast_signed();
+        self.db
+            .prepare_cached("UPDATE mentions SET file = ?3 WHERE file = ?2 AND library = ?1")?
+            .execute(params![
+                self.command.library.as_str(),
+                upload.stand_in().as_bytes(),
+                file.as_bytes()
+            ])?;
+        let expires = self.time.plus(limits::UPLOAD_MEMORY).0.cast_signed();
         self.db
             .prepare_cached(
                 "UPDATE uploads SET arrived = size, file = ?2, expires = ?3 WHERE upload = ?1",
             )?
             .execute(params![upload.as_bytes(), file.as_bytes(), expires])?;
         Ok(Verdict::UploadEnded)
+    }
+
+    /// Takes out the uploads that a file has come of, and the one that it stands for: a catalogue that is rebuilt where
+    /// their steps are erased never had them.
+    pub(super) fn forget_uploads_of(&self, file: &BlobId) -> rusqlite::Result<()> {
+        for sql in [
+            "DELETE FROM parts WHERE upload IN
+               (SELECT upload FROM uploads WHERE library = ?1 AND (file = ?2 OR stand_in = ?2))",
+            "DELETE FROM uploads WHERE library = ?1 AND (file = ?2 OR stand_in = ?2)",
+        ] {
+            self.db
+                .prepare_cached(sql)?
+                .execute((self.command.library.as_str(), file.as_bytes()))?;
+        }
+        Ok(())
     }
 
     fn forget_upload(&self, upload: UploadId) -> rusqlite::Result<Verdict> {

@@ -127,6 +127,48 @@ pub struct BlobPresence {
     #[prost(bool, repeated, tag = "1")]
     pub present: ::prost::alloc::vec::Vec<bool>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PredecessorRequest {
+    /// 16 bytes: the chain that goes on from it.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub chain_id: ::prost::bytes::Bytes,
+}
+/// A file begins with the piece that names it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilePiece {
+    /// Where it belongs in the folder `predecessor`; empty in the pieces behind the first.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// At most 256 KiB.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InventoryRequest {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub chain_id: ::prost::bytes::Bytes,
+}
+/// Of every blob that a block up to `height` names and that belongs on the server, it holds a copy, in the sense of
+/// HasBlobs, except for those that are missing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InventoryReport {
+    #[prost(uint64, tag = "1")]
+    pub height: u64,
+    /// The hash of the voters by which it knows what belongs where, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub membership: ::prost::bytes::Bytes,
+    /// How many copies of each blob it goes by.
+    #[prost(uint32, tag = "3")]
+    pub replicas: u32,
+    #[prost(uint64, tag = "4")]
+    pub missing_blobs: u64,
+    #[prost(uint64, tag = "5")]
+    pub missing_bytes: u64,
+    /// The first of them, at most 1,000.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub missing_ids: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
 /// Generated client implementations.
 pub mod peer_client {
     #![allow(
@@ -267,7 +309,8 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("starling.peer.v1.Peer", "GetBlob"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Tells which blobs the server holds.
+        /// Tells which blobs the server holds: their bytes were hashed and flushed before they got their names, and nobody has
+        /// found them damaged since.
         pub async fn has_blobs(
             &mut self,
             request: impl tonic::IntoRequest<super::BlobQuery>,
@@ -280,6 +323,40 @@ pub mod peer_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("starling.peer.v1.Peer", "HasBlobs"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Streams the ledger of the chain before, file by file. NOT_FOUND: this chain goes on from none.
+        pub async fn get_predecessor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PredecessorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::FilePiece>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/starling.peer.v1.Peer/GetPredecessor");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("starling.peer.v1.Peer", "GetPredecessor"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Tells what the server lacks of the copies that it is to hold. UNAVAILABLE: it has not looked at all of them yet.
+        pub async fn take_inventory(
+            &mut self,
+            request: impl tonic::IntoRequest<super::InventoryRequest>,
+        ) -> std::result::Result<tonic::Response<super::InventoryReport>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/starling.peer.v1.Peer/TakeInventory");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("starling.peer.v1.Peer", "TakeInventory"));
             self.inner.unary(req, path, codec).await
         }
         /// Streams decided blocks in order, for a node that lacks them and cannot follow the protocol for that. Whoever is
@@ -342,11 +419,27 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::BlobRequest>,
         ) -> std::result::Result<tonic::Response<Self::GetBlobStream>, tonic::Status>;
-        /// Tells which blobs the server holds.
+        /// Tells which blobs the server holds: their bytes were hashed and flushed before they got their names, and nobody has
+        /// found them damaged since.
         async fn has_blobs(
             &self,
             request: tonic::Request<super::BlobQuery>,
         ) -> std::result::Result<tonic::Response<super::BlobPresence>, tonic::Status>;
+        /// Server streaming response type for the GetPredecessor method.
+        type GetPredecessorStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::FilePiece, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// Streams the ledger of the chain before, file by file. NOT_FOUND: this chain goes on from none.
+        async fn get_predecessor(
+            &self,
+            request: tonic::Request<super::PredecessorRequest>,
+        ) -> std::result::Result<tonic::Response<Self::GetPredecessorStream>, tonic::Status>;
+        /// Tells what the server lacks of the copies that it is to hold. UNAVAILABLE: it has not looked at all of them yet.
+        async fn take_inventory(
+            &self,
+            request: tonic::Request<super::InventoryRequest>,
+        ) -> std::result::Result<tonic::Response<super::InventoryReport>, tonic::Status>;
         /// Server streaming response type for the GetBlocks method.
         type GetBlocksStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::DecidedBlock, tonic::Status>,
@@ -568,6 +661,86 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HasBlobsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/starling.peer.v1.Peer/GetPredecessor" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPredecessorSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::ServerStreamingService<super::PredecessorRequest>
+                        for GetPredecessorSvc<T>
+                    {
+                        type Response = super::FilePiece;
+                        type ResponseStream = T::GetPredecessorStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PredecessorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Peer>::get_predecessor(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPredecessorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/starling.peer.v1.Peer/TakeInventory" => {
+                    #[allow(non_camel_case_types)]
+                    struct TakeInventorySvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::InventoryRequest> for TakeInventorySvc<T> {
+                        type Response = super::InventoryReport;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::InventoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Peer>::take_inventory(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TakeInventorySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
