@@ -161,6 +161,10 @@ impl<'a> Fetch<'a> {
         into: &'a Path,
         signatures: Arc<dyn Signatures>,
     ) -> Result<Self, StoreError> {
+        sweep(into).map_err(|source| StoreError::File {
+            path: into.to_owned(),
+            source,
+        })?;
         Ok(Self {
             archive,
             coverage: archive.coverage().await?,
@@ -350,6 +354,20 @@ impl<'a> Fetch<'a> {
         let path = self.into.to_owned();
         StoreError::File { path, source }
     }
+}
+
+/// Lets go of what an earlier fetch did not get to prove.
+fn sweep(folder: &Path) -> io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == UNPROVED) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The segment as it lies in the folder from an earlier fetch, or as the store has it.

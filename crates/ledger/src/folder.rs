@@ -138,6 +138,20 @@ pub fn clear_suspicion(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Flushes the names of the segments in a ledger's folder: before a ledger rests on segments that were put there by
+/// another than [`segment::install`]. They may hold commands that were purged.
+///
+/// # Errors
+/// What the file system says.
+pub fn flush_segments(folder: &Path) -> io::Result<()> {
+    let segments = folder.join(segment::FOLDER);
+    if segments.is_dir() {
+        flush_folder(&segments)?;
+        return suspect(folder);
+    }
+    flush_folder(folder)
+}
+
 fn write_flushed(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)

@@ -46,7 +46,7 @@ mod window;
 mod writer;
 
 pub use disk::{Completion, Disk, ENDED, ENDED_BECAUSE, Storage, Write};
-pub use folder::{CreateError, Folder, InstallError, clear_suspicion, create_in, is_suspect};
+pub use folder::{CreateError, Folder, InstallError, clear_suspicion, create_in, flush_segments, is_suspect};
 pub use erase::{Erased, erase};
 pub use ledger::{Flush, Ledger};
 pub use predecessor::{KeepError, PredecessorError, keep};

@@ -10,7 +10,7 @@ use crate::disk::Storage;
 use crate::format::{crc, file_name};
 use crate::index::{Entry, Foundation, Place, Shared, Source};
 use crate::sealed::DamagedSegment;
-use crate::segment::SegmentName;
+use crate::segment::{Below, SegmentName};
 
 /// Why a decided block could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +109,27 @@ impl Reader {
     pub fn roster_deciding(&self, height: Height) -> Result<Arc<Roster>, ReadError> {
         let of = self.of(height);
         of.steady(|| of.shared.roster_deciding(height))
+    }
+
+    /// What is known of the chain up to a block: what a segment that begins above it is checked against.
+    ///
+    /// # Errors
+    /// A [`ReadError`], also if the block is not decided here.
+    pub fn known_at(&self, height: Height) -> Result<Below, ReadError> {
+        let missing = ReadError::Missing { height };
+        let block = self.block(height)?.ok_or(missing)?.block;
+        let roster = if height == self.tip().0 {
+            self.roster()
+        } else {
+            self.roster_deciding(height.next())?
+        };
+        Ok(Below {
+            chain: self.chain(),
+            height,
+            hash: block.hash(),
+            time: block.header().time,
+            roster,
+        })
     }
 
     /// Height and hash of the last decided block; its bytes may still be on their way to the disk.

@@ -15,7 +15,7 @@ use crate::format::{FileHeader, Origin, SECTOR};
 use crate::index::Stretch;
 use crate::reader::{ReadError, Reader};
 use crate::sealed::Segment;
-use crate::segment::{self, Below, Builder, SegmentError, SegmentName};
+use crate::segment::{self, Builder, SegmentError, SegmentName};
 use crate::window::{LogFile, ScanError, Window, list};
 
 /// Where segments end.
@@ -129,7 +129,8 @@ fn seal_stretch(
     to: Height,
 ) -> Result<Option<SegmentName>, SealError> {
     let shared = reader.shared();
-    let mut builder = Builder::above(below(reader, from)?);
+    let below = from.previous().ok_or(ReadError::Missing { height: from })?;
+    let mut builder = Builder::above(reader.known_at(below)?);
     for decided in reader.blocks(from).take(blocks_in(from, to)) {
         builder.push(&decided?).map_err(SealError::Chain)?;
     }
@@ -147,21 +148,6 @@ fn seal_stretch(
 
 fn blocks_in(from: Height, to: Height) -> usize {
     usize::try_from(to.0 - from.0 + 1).unwrap_or(usize::MAX)
-}
-
-/// What is known of the chain below a height.
-fn below(reader: &Reader, height: Height) -> Result<Below, SealError> {
-    let missing = ReadError::Missing { height };
-    let below = height.previous().ok_or(missing)?;
-    let missing = ReadError::Missing { height: below };
-    let block = reader.block(below)?.ok_or(missing)?.block;
-    Ok(Below {
-        chain: reader.chain(),
-        height: below,
-        hash: block.hash(),
-        time: block.header().time,
-        roster: reader.roster_deciding(height)?,
-    })
 }
 
 /// Deletes the files of the log that are not needed any more, oldest first, and gives their names. Waits for

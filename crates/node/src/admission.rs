@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::config;
-use crate::peer::{JoinCall, JoinRefusal, Proof};
+use crate::peer::{JoinCall, JoinRefusal, Proof, Start};
 use crate::replica_thread::{ReplicaHandle, Request, SubmitError};
 
 /// How long a decision may take.
@@ -25,18 +25,25 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a learner says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// Answers newcomers until nobody can call any more.
-pub(crate) async fn answer(replica: ReplicaHandle, mut calls: mpsc::Receiver<JoinCall>) {
+/// Answers newcomers until nobody can call any more. They are told which archive this node fills.
+pub(crate) async fn answer(
+    replica: ReplicaHandle,
+    mut calls: mpsc::Receiver<JoinCall>,
+    archive: Option<String>,
+) {
     while let Some(call) = calls.recv().await {
-        let replica = replica.clone();
+        let (replica, archive) = (replica.clone(), archive.clone());
         // Deciding takes time, and the next caller need not wait for it.
         tokio::spawn(async move {
             match call {
                 JoinCall::Begin { proof, reply } => {
                     let checked = check(&replica, &proof);
-                    let genesis = checked.map(|()| replica.reader().genesis().to_bytes());
+                    let start = checked.map(|()| Start {
+                        genesis: replica.reader().genesis().to_bytes(),
+                        archive,
+                    });
                     // Whoever asked may have gone.
-                    let _ = reply.send(genesis);
+                    let _ = reply.send(start);
                 }
                 JoinCall::Join {
                     proof,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use archive::{Added, Archive, ArchiveError, Copy, OpenError, SegmentName, Store};
 use ledger::Reader;
-use ledger::segment::{self, Below};
+use ledger::segment;
 use model::{Ed25519, Height, NodeId, Signature};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -263,26 +263,14 @@ impl Archiver {
         let reader = self.reader.clone();
         move |path| {
             let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-            let below = below(&reader, name.from()).ok_or("the block below it is not here")?;
+            let below = name.from().previous().ok_or("it begins at genesis")?;
+            let below = reader.known_at(below).map_err(|error| error.to_string())?;
             // Only verification is asked of it, for which its own key does not matter.
             let signatures = Ed25519::new(&[0; 32]);
             let checked = segment::check(&bytes, name, &below, &signatures);
             checked.map(|_| ()).map_err(|error| error.to_string())
         }
     }
-}
-
-/// What is known below a height.
-fn below(reader: &Reader, height: Height) -> Option<Below> {
-    let decided = reader.block(height.previous()?).ok()??;
-    let header = decided.block.header();
-    Some(Below {
-        chain: header.chain,
-        height: header.height,
-        hash: decided.block.hash(),
-        time: header.time,
-        roster: reader.roster_deciding(height).ok()?,
-    })
 }
 
 /// A ledger that has sealed nothing yet has no folder for it.

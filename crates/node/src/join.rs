@@ -7,6 +7,9 @@
 //!
 //! If the chain goes on from another one ([`ledger::predecessor`]), that one's blocks are fetched then, too.
 //!
+//! Last it takes what the archive has of the chain, if there is one that it can read: the one that was named, or the
+//! one that the member fills. See [`from_archive`].
+//!
 //! Peers ask for nothing but the key, so the node's certificate is signed by itself. People's browsers and programs ask
 //! for the cluster's authority. Its key is on no node, so HTTPS needs that key once, or a certificate of one's own.
 
@@ -20,6 +23,7 @@ use model::codec::{Decode as _, DecodeError};
 use model::{Block, ChainId, Height, NodeId};
 
 use crate::config::{self, ConfigError, HttpConfig, MemberConfig, NodeConfig, TlsConfig};
+use crate::from_archive::{self, Taken};
 use crate::identity::{Ca, Identity, IssueError, LoadError, NodeKey};
 use crate::init::{
     Addresses, HttpSecurity, InitError, NodePlan, flush_folder, parent, staging_folder,
@@ -43,6 +47,17 @@ pub struct JoinPlan {
     pub https: Https,
     /// What lets it in.
     pub invitation: Invitation,
+    /// The archive to begin with and to fill; empty for none. If nobody says, the one that the cluster fills.
+    pub archive: Option<String>,
+}
+
+/// What happens on the way.
+#[derive(Debug)]
+pub enum Event {
+    /// More of the chain has come from the archive, and was proved.
+    Taking(archive::Progress),
+    /// An archive was named that is of no use here.
+    NoArchive(from_archive::TakeError),
 }
 
 /// How people's connections to a new node are protected.
@@ -76,6 +91,8 @@ pub struct Joined {
     pub height: Height,
     /// Whether its folder was there already.
     pub resumed: bool,
+    /// What the archive gave, if there was one.
+    pub taken: Option<Taken>,
 }
 
 /// Why a node did not join.
@@ -151,15 +168,18 @@ impl From<IssueError> for JoinError {
     }
 }
 
-/// Makes the node's folder, unless it is there, and has the node admitted.
+/// Makes the node's folder, unless it is there, has the node admitted, and takes what the archive has.
 ///
 /// # Errors
 /// A [`JoinError`]. What was done is kept: the same again goes on from there.
-pub async fn join(plan: &JoinPlan) -> Result<Joined, JoinError> {
+pub async fn join(plan: &JoinPlan, tell: &dyn Fn(Event)) -> Result<Joined, JoinError> {
+    if let Some(url) = plan.archive.as_ref().filter(|url| !url.is_empty()) {
+        archive::Store::open(url).map_err(|error| JoinError::Plan(error.to_string()))?;
+    }
     let file = plan.folder.join(config::FILE_NAME);
     let resumed = file.is_file();
     if !resumed {
-        make(plan).await?;
+        make(plan, tell).await?;
     }
     let config = NodeConfig::load_with(&file, |_| None)?;
     let identity = Identity::load(&config.identity_folder())?;
@@ -172,6 +192,7 @@ pub async fn join(plan: &JoinPlan) -> Result<Joined, JoinError> {
     .await?;
     // Only a member is given it.
     inherit(plan, &identity, &config.ledger_folder()).await?;
+    let taken = take(plan, &config, tell).await;
     Ok(Joined {
         chain: identity.chain(),
         id: identity.node(),
@@ -180,7 +201,22 @@ pub async fn join(plan: &JoinPlan) -> Result<Joined, JoinError> {
         config: file,
         height,
         resumed,
+        taken,
     })
+}
+
+/// What the archive gives. That it gives nothing is no reason not to join: the members have everything.
+async fn take(plan: &JoinPlan, config: &NodeConfig, tell: &dyn Fn(Event)) -> Option<Taken> {
+    let url = plan.archive.as_ref().or(config.archive_url.as_ref());
+    let url = url.filter(|url| !url.is_empty())?;
+    let progress = |progress| tell(Event::Taking(progress));
+    match from_archive::take(url, &config.ledger_folder(), progress).await {
+        Ok(taken) => Some(taken),
+        Err(error) => {
+            tell(Event::NoArchive(error));
+            None
+        }
+    }
 }
 
 fn check_same(plan: &JoinPlan, config: &NodeConfig, identity: &Identity) -> Result<(), JoinError> {
@@ -279,20 +315,21 @@ async fn take_from_anybody(
     }))
 }
 
-async fn make(plan: &JoinPlan) -> Result<(), JoinError> {
+async fn make(plan: &JoinPlan, tell: &dyn Fn(Event)) -> Result<(), JoinError> {
     refuse_occupied(&plan.folder)?;
     let key = NodeKey::generate().map_err(InitError::Random)?;
     let invitation = &plan.invitation;
     let name = &plan.node.name;
     let identity = Identity::self_issued(invitation.chain, key, name, &invitation.ca_pem)?;
-    let config = configure(plan, &identity)?;
+    let mut config = configure(plan, &identity)?;
     let authority = authority(plan)?;
     let proof = invitation.proof();
-    let genesis = ask(plan, &identity, async |host| host.begin(&proof).await).await?;
-    let genesis = Block::from_bytes(&genesis)?;
+    let start = ask(plan, &identity, async |host| host.begin(&proof).await).await?;
+    let genesis = Block::from_bytes(&start.genesis)?;
     if genesis.hash() != invitation.genesis || genesis.header().chain != invitation.chain {
         return Err(JoinError::OtherGenesis);
     }
+    config.archive_url = choose_archive(plan, start.archive, &genesis, tell).await;
     let staging = staging_folder(&plan.folder)?;
     let written = write(&staging, &identity, &config, authority.as_ref(), &genesis);
     let put = written.and_then(|()| put_in_place(&staging, &plan.folder));
@@ -301,6 +338,26 @@ async fn make(plan: &JoinPlan) -> Result<(), JoinError> {
         let _ = fs::remove_dir_all(&staging);
     }
     put
+}
+
+/// The archive that was named, or the members' if it can be read from here.
+async fn choose_archive(
+    plan: &JoinPlan,
+    theirs: Option<String>,
+    genesis: &Block,
+    tell: &dyn Fn(Event),
+) -> Option<String> {
+    if let Some(ours) = &plan.archive {
+        return Some(ours.clone()).filter(|url| !url.is_empty());
+    }
+    let theirs = theirs?;
+    match from_archive::check(&theirs, genesis).await {
+        Ok(()) => Some(theirs),
+        Err(error) => {
+            tell(Event::NoArchive(error));
+            None
+        }
+    }
 }
 
 fn refuse_occupied(folder: &Path) -> Result<(), JoinError> {

@@ -20,6 +20,7 @@ mod eraser;
 mod faults;
 pub mod findings;
 mod garbage;
+pub mod from_archive;
 pub mod http;
 pub mod identity;
 pub mod init;

@@ -70,7 +70,7 @@ pub use self::directory::{Acquaintance, Standing};
 pub use self::heritage::TakeError;
 pub(crate) use self::heritage::take;
 pub(crate) use self::history::Inquiry;
-pub use self::joining::{AskError, JoinCall, JoinRefusal, Proof};
+pub use self::joining::{AskError, JoinCall, JoinRefusal, Proof, Start};
 pub(crate) use self::joining::{Host, WAITING_MAX};
 pub(crate) use self::link::chain_of_causes;
 use self::refusals::Refusals;

@@ -33,7 +33,7 @@ use crate::sealer::Sealer;
 use crate::stamp::{self, Left};
 use crate::stock::Stock;
 use crate::{Faults, Findings, Place};
-use crate::{acquaintances, admission, disk, farewell, garbage, http, identity, peer};
+use crate::{acquaintances, admission, disk, farewell, from_archive, garbage, http, identity, peer};
 
 /// What the HTTP layer works with. Cheap to clone.
 #[derive(Clone)]
@@ -169,6 +169,11 @@ pub async fn serve(
     let faults = Faults::from_environment()?;
     let identity = Identity::load(&config.folder.join("identity"))?;
     let findings = Findings::open(&config.folder, &config.name);
+    let mut shutdown = std::pin::pin!(shutdown);
+    tokio::select! {
+        () = from_archive::before_start(&config) => {}
+        () = &mut shutdown => return Ok(()),
+    }
     let blobs = blobs::Store::open(&config.folder)?;
     let certificate = config.http.tls.as_ref().map(http::Certificate::load);
     let certificate = certificate.transpose()?;
@@ -210,7 +215,10 @@ pub async fn serve(
     let links = peers.clone();
     let reader = running.handle.reader().clone();
     let archive = start_archiver(&config, &identity, reader, &closing)?;
-    follow_members(&config, &running.handle, &peers, join_calls, &closing);
+    let shown = archive.as_ref().map(|archive| archive.url().to_owned());
+    let admitting = admission::answer(running.handle.clone(), join_calls, shown);
+    tokio::spawn(closing.clone().run_until_cancelled_owned(admitting));
+    follow_members(&config, &running.handle, &peers, &closing);
     if let Some(certificate) = certificate {
         tokio::spawn(
             closing
@@ -359,20 +367,17 @@ async fn serve_until(
     server.await;
 }
 
-/// Does what follows from who belongs to the cluster: whom to call, who may join, what to report.
+/// Does what follows from who belongs to the cluster: whom to call, what to report.
 fn follow_members(
     config: &Arc<NodeConfig>,
     replica: &ReplicaHandle,
     peers: &Peers,
-    join_calls: mpsc::Receiver<JoinCall>,
     closing: &CancellationToken,
 ) {
     let calling = acquaintances::follow(Arc::clone(config), replica.clone(), peers.clone());
     tokio::spawn(closing.clone().run_until_cancelled_owned(calling));
     let watching = admission::report_progress(replica.clone());
     tokio::spawn(closing.clone().run_until_cancelled_owned(watching));
-    let admitting = admission::answer(replica.clone(), join_calls);
-    tokio::spawn(closing.clone().run_until_cancelled_owned(admitting));
 }
 
 /// Keeps the copies that belong here, and no bytes that nobody names.

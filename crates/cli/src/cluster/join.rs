@@ -1,12 +1,16 @@
 //! `starling cluster join`: a node's folder from an invite, and the cluster's word that it takes the node.
 
+use std::cell::Cell;
+use std::error::Error;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::builder::FalseyValueParser;
 use node::config::TlsConfig;
+use node::from_archive::Taken;
 use node::init::NodePlan;
 use node::invitation::Invitation;
-use node::join::{Https, JoinError, JoinPlan, Joined, join};
+use node::join::{Event, Https, JoinError, JoinPlan, Joined, join};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -73,6 +77,11 @@ pub(crate) struct Join {
     #[arg(long, env = "STARLING_HTTP_INSECURE", value_parser = FalseyValueParser::new())]
     insecure_http: bool,
 
+    /// An archive to take the ledger from, and to fill: file:///…, az://…, s3://…, gs://…. By default the one that the
+    /// cluster fills, if it can be read from here; empty for none. Credentials come from the environment
+    #[arg(long, env = "STARLING_ARCHIVE_URL", value_name = "URL")]
+    archive: Option<String>,
+
     /// Run the node at once
     #[arg(long, env = "STARLING_JOIN_SERVE", value_parser = FalseyValueParser::new())]
     serve: bool,
@@ -84,7 +93,9 @@ pub(crate) struct Join {
 impl Join {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let plan = self.plan()?;
-        let joined = join(&plan).await.map_err(failure)?;
+        let teller = Teller::new(self.format);
+        let joined = join(&plan, &|event| teller.tell(&event)).await;
+        let joined = joined.map_err(failure)?;
         self.print(&joined)?;
         if self.serve {
             return serve_joined(&joined.config).await;
@@ -109,6 +120,7 @@ impl Join {
             },
             https: self.https(),
             invitation: invitation.map_err(|error| Failure::Usage(error.to_string()))?,
+            archive: self.archive.clone(),
         })
     }
 
@@ -126,6 +138,9 @@ impl Join {
     }
 
     fn print(&self, joined: &Joined) -> std::io::Result<()> {
+        for fault in joined.taken.iter().flat_map(|taken| &taken.faults) {
+            output::note(fault);
+        }
         if self.format.json {
             return output::object(&json!({
                 "chainId": joined.chain.to_string(),
@@ -135,12 +150,82 @@ impl Join {
                 "config": joined.config,
                 "height": joined.height.0,
                 "resumed": joined.resumed,
+                "archive": joined.taken.as_ref().map(taken_json),
             }));
         }
         output::line(&format!(
             "{} belongs to chain {}, seen at height {}",
             joined.name, joined.chain, joined.height
+        ))?;
+        let Some(taken) = &joined.taken else {
+            return Ok(());
+        };
+        if let Some(error) = &taken.stopped {
+            output::note(&format!("{error}: the rest comes from the members"));
+        }
+        output::line(&format!(
+            "the ledger up to height {} is here, proved, {} segments of it from {}",
+            taken.to, taken.segments, taken.place
         ))
+    }
+}
+
+fn taken_json(taken: &Taken) -> serde_json::Value {
+    json!({
+        "url": taken.place,
+        "from": taken.from.0,
+        "to": taken.to.0,
+        "segments": taken.segments,
+        "faults": taken.faults,
+        "stopped": taken.stopped,
+    })
+}
+
+/// Says what happens on the way: lines for people on stderr, objects for programs on stdout.
+struct Teller {
+    format: Format,
+    last: Cell<Option<Instant>>,
+}
+
+impl Teller {
+    const EVERY: Duration = Duration::from_secs(1);
+
+    fn new(format: Format) -> Self {
+        let last = Cell::new(None);
+        Self { format, last }
+    }
+
+    fn tell(&self, event: &Event) {
+        let (text, object) = match event {
+            Event::Taking(progress) => {
+                let (height, goal) = (progress.height, progress.goal);
+                let recent = |last: Instant| last.elapsed() < Self::EVERY;
+                if height < goal && self.last.get().is_some_and(recent) {
+                    return;
+                }
+                self.last.set(Some(Instant::now()));
+                (
+                    format!("archive: height {height} of {goal} proved"),
+                    json!({
+                        "event": "archive", "height": height.0, "goal": goal.0, "bytes": progress.bytes,
+                    }),
+                )
+            }
+            Event::NoArchive(error) => {
+                let why = error.source().map(|cause| format!(": {cause}"));
+                let why = format!("{error}{}", why.unwrap_or_default());
+                (
+                    format!("{why}: the ledger comes from the members"),
+                    json!({ "event": "noArchive", "why": why }),
+                )
+            }
+        };
+        if self.format.json {
+            // Who reads the events may have gone; the join goes on.
+            let _ = output::object(&object);
+        } else {
+            output::note(&text);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod demo;
 mod durability;
 mod faults;
 mod files;
+mod from_archive;
 mod full_disk;
 mod membership;
 mod mending;

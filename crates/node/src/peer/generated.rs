@@ -17,6 +17,10 @@ pub struct Beginning {
     /// The canonical encoding of the block at height 0.
     #[prost(bytes = "bytes", tag = "1")]
     pub genesis: ::prost::bytes::Bytes,
+    /// The URL of the archive that the server fills, without a secret; empty: none. Whether it can be read from where the
+    /// caller is, the caller finds out.
+    #[prost(string, tag = "2")]
+    pub archive: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Wish {

@@ -79,14 +79,23 @@ impl From<JoinRefusal> for Status {
     }
 }
 
+/// What a newcomer begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The canonical encoding of the chain's first block.
+    pub genesis: Vec<u8>,
+    /// The archive that the member fills, if any.
+    pub archive: Option<String>,
+}
+
 /// A newcomer's question, to be answered.
 pub enum JoinCall {
     /// It wants the chain's first block.
     Begin {
         /// What it shows.
         proof: Proof,
-        /// The block's canonical encoding.
-        reply: oneshot::Sender<Result<Vec<u8>, JoinRefusal>>,
+        /// What a newcomer begins with.
+        reply: oneshot::Sender<Result<Start, JoinRefusal>>,
     },
     /// It wants to be admitted.
     Join {
@@ -147,9 +156,10 @@ impl Joining for Reception {
     async fn begin(&self, request: Request<Invited>) -> Result<Response<Beginning>, Status> {
         let proof = self.proof(Some(request.into_inner()))?;
         let (reply, answer) = oneshot::channel();
-        let genesis = self.ask(JoinCall::Begin { proof, reply }, answer).await?;
+        let start = self.ask(JoinCall::Begin { proof, reply }, answer).await?;
         Ok(Response::new(Beginning {
-            genesis: genesis.into(),
+            genesis: start.genesis.into(),
+            archive: start.archive.unwrap_or_default(),
         }))
     }
 
@@ -222,11 +232,15 @@ impl Host {
         })
     }
 
-    /// Asks for the chain's first block.
-    pub(crate) async fn begin(&mut self, proof: &Proof) -> Result<Vec<u8>, AskError> {
+    /// Asks for the chain's first block, and for the archive.
+    pub(crate) async fn begin(&mut self, proof: &Proof) -> Result<Start, AskError> {
         let answer = self.client.begin(invited(proof)).await;
         let answer = answer.map_err(|status| self.refused(&status))?;
-        Ok(answer.into_inner().genesis.to_vec())
+        let Beginning { genesis, archive } = answer.into_inner();
+        Ok(Start {
+            genesis: genesis.to_vec(),
+            archive: Some(archive).filter(|url| !url.is_empty()),
+        })
     }
 
     /// Asks to be admitted.
