@@ -5,8 +5,12 @@
 //! written with the next run, so that a stream of records costs SQLite nothing.
 //!
 //! A run that cannot be written, on a full disk for instance, is kept and tried again until it can: searches stand
-//! still meanwhile at the height before it. What waits is bounded by what the ledger takes from peers while its own
-//! disk is behind.
+//! still meanwhile at the height before it.
+//!
+//! What waits is bounded: a catalogue that is far behind (a node that joins, a file that was deleted) is told nothing
+//! more, reads the blocks from the ledger at its own speed, and listens again when it is there (`backlog`).
+
+mod backlog;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -21,6 +25,7 @@ use replica::{AppliedBlock, CoreState, Disposition};
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
+use self::backlog::Flow;
 use crate::metrics::{CatalogueMetrics, seconds};
 
 /// A run ends at this many blocks or commands.
@@ -28,6 +33,8 @@ const RUN_BLOCKS: usize = 512;
 const RUN_COMMANDS: usize = 2_000;
 /// Heights of blocks without rows are written at least this often.
 const IDLE_FLUSH: Duration = Duration::from_millis(500);
+/// A start applies what is missing for so long. The rest is read by the thread, while the node takes part.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 /// Outcomes kept for the requests that wait for them.
 const OUTCOMES_KEPT: usize = 16_384;
 /// Between a run that could not be written and the next try. Blocks wait in their channel meanwhile.
@@ -54,6 +61,8 @@ pub(crate) struct Feeder {
     blobs: blobs::Store,
     run: Vec<BlockInput>,
     commands: usize,
+    /// Whether blocks were left out, which the thread has to read from the ledger.
+    behind: bool,
     metrics: CatalogueMetrics,
 }
 
@@ -68,14 +77,38 @@ impl Feeder {
             blobs,
             run: Vec::new(),
             commands: 0,
+            behind: false,
             metrics,
+        }
+    }
+
+    /// Adds a block that was replayed at start, unless that has taken too long already: nobody can vote meanwhile.
+    pub(crate) fn follow(
+        &mut self,
+        applied: &AppliedBlock,
+        since: Instant,
+    ) -> Result<(), ApplyError> {
+        self.behind |= since.elapsed() > START_PATIENCE;
+        if self.behind {
+            return Ok(());
+        }
+        self.push(applied).map(|_| ())
+    }
+
+    /// The height that a start has reached, of a chain with its tip here.
+    pub(crate) fn reached(&self, tip: Height) -> Height {
+        if self.behind {
+            self.height().unwrap_or(Height::GENESIS)
+        } else {
+            tip
         }
     }
 
     /// Adds a block that the catalogue does not hold yet; gives the outcomes if that completed a run.
     pub(crate) fn push(&mut self, applied: &AppliedBlock) -> Result<Vec<Applied>, ApplyError> {
         let height = applied.block.height();
-        if self.catalogue.height().is_some_and(|at| height <= at) {
+        let collected = self.run.last().map(|block| block.height);
+        if collected.or(self.height()).is_some_and(|at| height <= at) {
             return Ok(Vec::new());
         }
         let input = block_input(applied);
@@ -86,6 +119,11 @@ impl Feeder {
         } else {
             Ok(Vec::new())
         }
+    }
+
+    /// The height that is written.
+    fn height(&self) -> Option<Height> {
+        self.catalogue.height()
     }
 
     /// Whether a row would change.
@@ -214,14 +252,21 @@ impl Outcomes {
 pub(crate) struct Running {
     pub(crate) handle: CatalogueHandle,
     blocks: Sender<Arc<AppliedBlock>>,
+    flow: Arc<Flow>,
     thread: JoinHandle<()>,
 }
 
-/// Starts the thread. `applied` is the height the catalogue is at.
+/// Starts the thread. `applied` is the height the catalogue is at; what is missing up to the tip it reads from the
+/// ledger.
 ///
 /// # Errors
 /// If the system gives no thread.
-pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Result<Running> {
+pub(crate) fn start(
+    feeder: Feeder,
+    path: &Path,
+    applied: Height,
+    ledger: ledger::Reader,
+) -> std::io::Result<Running> {
     let shared = Arc::new(Shared {
         path: path.to_owned(),
         applied: watch::Sender::new(applied),
@@ -232,8 +277,11 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
         comparing: Mutex::default(),
     });
     let (blocks, receiver) = channel();
+    let flow = Arc::new(Flow::new(applied == ledger.tip().0));
     let worker = Worker {
         feeder,
+        ledger,
+        flow: Arc::clone(&flow),
         shared: Arc::clone(&shared),
         stands_still: None,
         damaged: 0,
@@ -244,6 +292,7 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
     Ok(Running {
         handle: CatalogueHandle { shared },
         blocks,
+        flow,
         thread,
     })
 }
@@ -251,16 +300,19 @@ pub(crate) fn start(feeder: Feeder, path: &Path, applied: Height) -> std::io::Re
 impl Running {
     /// Where decided blocks go, in order.
     pub(crate) fn feed(&self) -> impl FnMut(Arc<AppliedBlock>) + Send + use<> {
-        let blocks = self.blocks.clone();
+        let (blocks, flow) = (self.blocks.clone(), Arc::clone(&self.flow));
         move |block| {
-            // After the thread has failed the node is shutting down already.
-            let _ = blocks.send(block);
+            if flow.enter(&block) {
+                // After the thread has failed the node is shutting down already.
+                let _ = blocks.send(block);
+            }
         }
     }
 
     /// Ends the thread once every feed is gone, and waits for it.
     pub(crate) fn stop(self) {
         drop(self.blocks);
+        self.flow.stop();
         if self.thread.join().is_err() {
             error!("the catalogue thread panicked");
         }
@@ -269,6 +321,8 @@ impl Running {
 
 struct Worker {
     feeder: Feeder,
+    ledger: ledger::Reader,
+    flow: Arc<Flow>,
     shared: Arc<Shared>,
     /// Why the last run could not be written, if it could not.
     stands_still: Option<String>,
@@ -280,6 +334,9 @@ impl Worker {
     fn run(mut self, blocks: &Receiver<Arc<AppliedBlock>>) {
         loop {
             self.replace();
+            if !self.flow.is_open() && !self.catch_up() {
+                return;
+            }
             let step = match blocks.recv_timeout(IDLE_FLUSH) {
                 Ok(block) => self.apply_run(&block, blocks),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
@@ -368,10 +425,12 @@ impl Worker {
         first: &AppliedBlock,
         blocks: &Receiver<Arc<AppliedBlock>>,
     ) -> Result<(), ApplyError> {
+        self.flow.leave(first);
         let mut height = first.block.height();
         let outcomes = self.feeder.push(first)?;
         self.keep(outcomes);
         while let Ok(block) = blocks.try_recv() {
+            self.flow.leave(&block);
             height = block.block.height();
             let outcomes = self.feeder.push(&block)?;
             self.keep(outcomes);
@@ -379,21 +438,26 @@ impl Worker {
         if self.feeder.has_rows() {
             self.flush()?;
         }
-        self.shared.applied.send_replace(height);
+        self.reach(height);
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), ApplyError> {
         let outcomes = self.feeder.flush()?;
         self.keep(outcomes);
-        if let Some(height) = self.feeder.catalogue.height() {
-            self.shared.applied.send_if_modified(|applied| {
-                let behind = *applied < height;
-                *applied = height.max(*applied);
-                behind
-            });
+        if let Some(height) = self.feeder.height() {
+            self.reach(height);
         }
         Ok(())
+    }
+
+    /// Tells that a height is applied.
+    fn reach(&self, height: Height) {
+        self.shared.applied.send_if_modified(|applied| {
+            let behind = *applied < height;
+            *applied = height.max(*applied);
+            behind
+        });
     }
 
     fn keep(&self, applied: Vec<Applied>) {
@@ -459,6 +523,13 @@ impl CatalogueHandle {
     /// Tells whenever something is applied here.
     pub fn heights(&self) -> watch::Receiver<Height> {
         self.shared.applied.subscribe()
+    }
+
+    /// Waits until a height is applied here, however long that takes.
+    pub(crate) async fn reached(&self, height: Height) {
+        let mut applied = self.shared.applied.subscribe();
+        // The sender lives in `shared`.
+        let _ = applied.wait_for(|at| *at >= height).await;
     }
 
     /// Waits until a height is applied here.

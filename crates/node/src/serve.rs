@@ -168,12 +168,21 @@ pub async fn serve(
     info!(version = env!("CARGO_PKG_VERSION"), folder = %config.folder.display(), "starting");
     let faults = Faults::from_environment()?;
     let identity = Identity::load(&config.folder.join("identity"))?;
-    let findings = Findings::open(&config.folder, &config.name);
     let mut shutdown = std::pin::pin!(shutdown);
     tokio::select! {
         () = from_archive::before_start(&config) => {}
         () = &mut shutdown => return Ok(()),
     }
+    run(config, identity, faults, shutdown).await
+}
+
+async fn run(
+    config: Arc<NodeConfig>,
+    identity: Identity,
+    faults: Faults,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let findings = Findings::open(&config.folder, &config.name);
     let blobs = blobs::Store::open(&config.folder)?;
     let certificate = config.http.tls.as_ref().map(http::Certificate::load);
     let certificate = certificate.transpose()?;
@@ -182,8 +191,9 @@ pub async fn serve(
         .map(|it| it.server_config())
         .transpose()?;
     let address = config.http.address;
-    let listen = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })?;
 
     let metrics = Metrics::new();
     let (inlet, outlet) = replica_thread::channel(metrics.replica());
@@ -207,11 +217,7 @@ pub async fn serve(
     info!(node = %config.name, %address, height = %tip, "serving");
 
     let goodbye = farewell::said(running.handle.clone(), removed);
-    let gone = removed.map(|height| ServeError::Removed {
-        name: config.name.clone(),
-        height,
-        folder: config.folder.clone(),
-    });
+    let gone = removed.map(|height| gone(&config, height));
     let links = peers.clone();
     let reader = running.handle.reader().clone();
     let archive = start_archiver(&config, &identity, reader, &closing)?;
@@ -251,7 +257,7 @@ pub async fn serve(
     };
     let checks = Checks::new(&app, http::Holdings::new(&app), closing.clone());
     let scrubber = Scrubber::start(checks, &app.config.scrub, scrub).map_err(ServeError::System)?;
-    let server = http::serve(app, listener, tls, closing.clone());
+    let server = serve_from(tip, app, listener, tls, closing.clone());
     let drain = || {
         running.give_turn_away();
         closing.cancel();
@@ -268,6 +274,14 @@ pub async fn serve(
     links.shutdown().await;
     info!("stopped");
     gone.map_or(Ok(()), Err)
+}
+
+fn gone(config: &NodeConfig, height: Height) -> ServeError {
+    ServeError::Removed {
+        name: config.name.clone(),
+        height,
+        folder: config.folder.clone(),
+    }
 }
 
 async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
@@ -296,8 +310,9 @@ fn start_state(
     peers: &Peers,
     config: &NodeConfig,
 ) -> std::io::Result<(catalogue_thread::Running, replica_thread::Running)> {
-    let tip = replica.tip();
-    let catalogue = catalogue_thread::start(feeder, &config.catalogue_path(), tip)?;
+    let applied = feeder.reached(replica.tip());
+    let path = config.catalogue_path();
+    let catalogue = catalogue_thread::start(feeder, &path, applied, replica.reader())?;
     let feed = catalogue.feed();
     let running = replica_thread::start(replica, opening, ends, peers.clone(), feed)?;
     Ok((catalogue, running))
@@ -349,6 +364,21 @@ fn refuse_changed(config: &NodeConfig, findings: &Findings) -> Result<Left, Serv
         findings.repaired(id, "the ledger");
     }
     Ok(left)
+}
+
+/// Serves people once this height is applied: what is not must not be answered as if it did not exist.
+async fn serve_from(
+    tip: Height,
+    app: App,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    stop: CancellationToken,
+) {
+    let catalogue = app.catalogue.clone();
+    let reached = stop.run_until_cancelled(catalogue.reached(tip)).await;
+    if reached.is_some() {
+        http::serve(app, listener, tls, stop).await;
+    }
 }
 
 /// Serves until it is time to stop, and then what is under way.
@@ -523,9 +553,10 @@ fn open_replica(
             dead_after: settings.dead_after,
         },
     };
+    let begun = std::time::Instant::now();
     let replayed = |block: &Arc<AppliedBlock>| {
         if failed.is_none() {
-            failed = feeder.push(block).err();
+            failed = feeder.follow(block, begun).err();
         }
     };
     let replica = Replica::open_replaying(disk, config, opening.now(), wanted, replayed)?;

@@ -9,6 +9,7 @@
 //! at genesis there is nothing to doubt.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,11 +26,15 @@ struct TooLate {
     wanted: Height,
 }
 
-/// The core state above the tip. Shows every block from `wanted` on, once and in order, with what it made of it.
-pub(crate) fn replay(
+/// Shows every decided block from `wanted` on, once and in order, with what became of its commands, until `show` has
+/// seen enough or the tip of the moment is reached. It works beside the replica, on any thread.
+///
+/// # Errors
+/// If a block that it needs cannot be read.
+pub fn replay(
     reader: &Reader,
     mut wanted: Height,
-    mut show: impl FnMut(&Arc<AppliedBlock>),
+    mut show: impl FnMut(&Arc<AppliedBlock>) -> ControlFlow<()>,
 ) -> Result<CoreState, ReadError> {
     let mut back = limits::KEYED_WINDOW;
     loop {
@@ -82,7 +87,7 @@ impl Beginning {
         &self,
         blocks: impl Iterator<Item = Result<Decided, ReadError>>,
         wanted: Height,
-        show: &mut impl FnMut(&Arc<AppliedBlock>),
+        show: &mut impl FnMut(&Arc<AppliedBlock>) -> ControlFlow<()>,
     ) -> Result<Result<CoreState, TooLate>, ReadError> {
         let mut core = CoreState::default();
         let mut doubts = self.since.map(Doubts::since);
@@ -101,7 +106,9 @@ impl Beginning {
                 None => apply(&mut core, decided),
             };
             if height >= next {
-                show(&Arc::new(applied));
+                if show(&Arc::new(applied)).is_break() {
+                    break;
+                }
                 next = height.next();
             }
         }

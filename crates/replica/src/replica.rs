@@ -1,6 +1,7 @@
 //! One step at a time.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use consensus::{
@@ -126,10 +127,13 @@ impl<D: Disk> Replica<D> {
         config: Config,
         now: Now,
         wanted: Height,
-        replayed: impl FnMut(&Arc<AppliedBlock>),
+        mut replayed: impl FnMut(&Arc<AppliedBlock>),
     ) -> Result<Self, OpenError> {
         let (ledger, recovered) = Ledger::open(disk, &*config.signatures)?;
-        let core = opening::replay(&ledger.reader(), wanted, replayed)?;
+        let core = opening::replay(&ledger.reader(), wanted, |block| {
+            replayed(block);
+            ControlFlow::Continue(())
+        })?;
         let time = recovered.tip.block.header().time;
         let signatures = config.signatures.clone();
         let engine = Engine::new(

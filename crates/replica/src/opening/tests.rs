@@ -93,6 +93,7 @@ fn replayed(blocks: &[Decided], begin: &Beginning, wanted: Height) -> (Shown, Op
     let from = usize::try_from(begin.from.0).unwrap();
     let mut show = |applied: &Arc<AppliedBlock>| {
         shown.push((applied.block.height(), applied.dispositions.clone()));
+        ControlFlow::Continue(())
     };
     let blocks = blocks[from..].iter().cloned().map(Ok);
     let core = begin.over(blocks, wanted, &mut show).unwrap().ok();

@@ -1,0 +1,318 @@
+//! A catalogue that is far behind reads what it lacks from the ledger.
+//!
+//! Decided blocks come through a queue as long as the catalogue keeps up. Where it does not, the gate is closed: blocks
+//! that are decided then are not kept in memory, the ledger has them. The catalogue's thread reads them back from there,
+//! which takes as long as it takes while the node votes, and opens the gate when it is nearly at the tip. Whatever is
+//! decided after that comes through the queue, what it sees twice it passes over.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use model::Height;
+use replica::AppliedBlock;
+use tracing::{error, info};
+
+use super::Worker;
+use crate::peer::chain_of_causes;
+
+/// As much may wait in the queue: blocks, and commands in them.
+const QUEUE_MAX: usize = 50_000;
+/// The gate is opened so many heights below the tip.
+const NEAR: u64 = 64;
+/// Between two lines that say how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// Between two attempts to read what cannot be read.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The gate before the queue.
+#[derive(Debug)]
+pub(super) struct Flow {
+    open: AtomicBool,
+    queued: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+impl Flow {
+    pub(super) fn new(open: bool) -> Self {
+        Self {
+            open: AtomicBool::new(open),
+            queued: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a decided block is to be queued. Only the replica's thread asks, so blocks are left out from some height
+    /// on, and none between.
+    pub(super) fn enter(&self, block: &AppliedBlock) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        let before = self.queued.fetch_add(size(block), Ordering::SeqCst);
+        if before + size(block) <= QUEUE_MAX {
+            return true;
+        }
+        self.leave(block);
+        self.open.store(false, Ordering::SeqCst);
+        false
+    }
+
+    /// A block was taken out of the queue.
+    pub(super) fn leave(&self, block: &AppliedBlock) {
+        self.queued.fetch_sub(size(block), Ordering::SeqCst);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+fn size(block: &AppliedBlock) -> usize {
+    1 + block.dispositions.len()
+}
+
+impl Worker {
+    /// Reads blocks from the ledger until everything above them comes through the queue; false if the thread is to end.
+    pub(super) fn catch_up(&mut self) -> bool {
+        if !self.persist(Worker::flush) {
+            return false;
+        }
+        let begun = Instant::now();
+        let from = self.wanted();
+        info!(%from, tip = %self.ledger.tip().0, "the catalogue reads the ledger");
+        loop {
+            let read = self.read_on();
+            if self.flow.is_stopping() || !self.persist(Worker::flush) {
+                return false;
+            }
+            match read {
+                // It was opened before the last block was read, and only this thread opens it: nothing is between.
+                Ok(()) if self.flow.is_open() => break,
+                Ok(()) => self.flow.open.store(true, Ordering::SeqCst),
+                Err(error) => {
+                    let error = chain_of_causes(&error);
+                    error!(
+                        error,
+                        "the catalogue cannot read the ledger; it is tried again"
+                    );
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+        let (to, took) = (self.wanted(), begun.elapsed());
+        info!(%from, %to, ?took, "the catalogue has caught up with the ledger");
+        true
+    }
+
+    /// The height that is applied next.
+    fn wanted(&self) -> Height {
+        self.feeder.height().map_or(Height::GENESIS, Height::next)
+    }
+
+    /// Applies what the ledger has above the catalogue.
+    fn read_on(&mut self) -> Result<(), ledger::ReadError> {
+        let (ledger, wanted) = (self.ledger.clone(), self.wanted());
+        let mut told = Instant::now();
+        let read = replica::replay(&ledger, wanted, |block| {
+            if self.flow.is_stopping() || !self.persist(|worker| worker.push(block)) {
+                self.flow.stop();
+                return ControlFlow::Break(());
+            }
+            let height = block.block.height();
+            let (tip, _) = ledger.tip();
+            if told.elapsed() >= PROGRESS_EVERY {
+                info!(%height, %tip, "the catalogue reads the ledger");
+                told = Instant::now();
+            }
+            if tip.0 - height.0 <= NEAR {
+                self.flow.open.store(true, Ordering::SeqCst);
+            }
+            ControlFlow::Continue(())
+        });
+        read.map(|_| ())
+    }
+
+    fn push(&mut self, block: &AppliedBlock) -> Result<(), catalogue::ApplyError> {
+        let outcomes = self.feeder.push(block)?;
+        self.keep(outcomes);
+        if let Some(height) = self.feeder.height() {
+            self.reach(height);
+        }
+        Ok(())
+    }
+
+    /// Does something, and again what is left of it, until it is written; false if the thread is to end.
+    fn persist(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<(), catalogue::ApplyError>,
+    ) -> bool {
+        let mut done = step(self);
+        while done.is_err() {
+            if !self.goes_on(done) || self.flow.is_stopping() {
+                return false;
+            }
+            done = self.flush();
+        }
+        self.goes_on(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use catalogue::Catalogue;
+    use ledger::{Flush, Ledger};
+    use model::{
+        Ballot, Block, Boot, Certificate, ChainId, Command, Digest, Draft, Ed25519, LibraryId,
+        LogSeq, Mark, Member, Membership, NodeId, Nonce, Payload, Record, SealedCommand, Timestamp,
+        TokenId, Turn,
+    };
+    use replica::Disposition;
+
+    use super::super::{Feeder, start};
+    use super::*;
+    use crate::Faults;
+    use crate::disk::FileDisk;
+    use crate::metrics::Metrics;
+
+    /// The chain of a lone voter.
+    struct Chain {
+        ledger: Ledger<FileDisk>,
+        last: Arc<Block>,
+        seq: LogSeq,
+    }
+
+    fn command(payload: Payload) -> SealedCommand {
+        let command = Command {
+            library: LibraryId::home(),
+            actor: TokenId([1; 8]),
+            key: None,
+            valid_until: Timestamp(u64::MAX),
+            payload,
+        };
+        command.seal([7; 16])
+    }
+
+    impl Chain {
+        fn new(folder: &Path) -> Self {
+            let key = Ed25519::new(&[3; 32]);
+            let me = key.node();
+            let name = "n1".to_owned();
+            let voters = Membership::new(vec![Member { id: me, name }]).unwrap();
+            let founding = command(Payload::Genesis {
+                voters: voters.voters().to_vec(),
+                admin: TokenId([1; 8]),
+                admin_secret: Digest([0; 32]),
+                library: LibraryId::home(),
+            });
+            let genesis = Block::genesis(ChainId([7; 16]), &voters, Timestamp(1), founding);
+            ledger::create_in(folder, &genesis).unwrap();
+            let metrics = Metrics::new();
+            let faults = Faults::from_environment().unwrap();
+            let disk = FileDisk::open(folder, faults, metrics.disk(), |_| ()).unwrap();
+            let (mut ledger, _) = Ledger::open(disk, &key).unwrap();
+            let start = Record::Start {
+                boot: Boot(1),
+                nonce: Nonce([1; 16]),
+                tip: Mark {
+                    height: genesis.height(),
+                    hash: genesis.hash(),
+                },
+                vote: None,
+            };
+            ledger.append(LogSeq(1), &start, Flush::Now);
+            let last = Arc::new(genesis);
+            let seq = LogSeq(1);
+            Self { ledger, last, seq }
+        }
+
+        /// Decides one more block, of one record.
+        fn grow(&mut self) -> Arc<AppliedBlock> {
+            let header = self.last.header();
+            let me = Turn {
+                node: NodeId([1; 32]),
+                boot: Boot(1),
+            };
+            let block = Arc::new(Block::new(Draft {
+                chain: header.chain,
+                height: header.height.next(),
+                parent: Some(self.last.hash()),
+                membership: header.membership,
+                proposer: me,
+                time: Timestamp(header.time.0 + 1),
+                hint: Some(me),
+                commands: vec![command(Payload::Record(b"x".to_vec()))],
+            }));
+            let certificate = Certificate {
+                height: block.height(),
+                ballot: Ballot {
+                    k: 1,
+                    node: me.node,
+                    boot: Boot(1),
+                },
+                hash: block.hash(),
+                voters: 1,
+                signatures: Vec::new(),
+            };
+            self.seq = self.seq.next();
+            let decided = Record::Decided {
+                block: block.clone(),
+                certificate,
+                body: true,
+            };
+            self.ledger.append(self.seq, &decided, Flush::Lazy);
+            self.last = block.clone();
+            Arc::new(AppliedBlock {
+                block,
+                certificate: None,
+                dispositions: vec![Disposition::Expired],
+                roster: None,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_catalogue_reads_what_it_was_not_told_and_listens_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("ledger");
+        let mut chain = Chain::new(&ledger);
+        for _ in 0..1000 {
+            chain.grow();
+        }
+        let path = folder.path().join("catalogue.sqlite");
+        let catalogue = Catalogue::open(&path).unwrap();
+        let feeder = Feeder::new(catalogue, Metrics::new().catalogue().clone());
+        let reader = chain.ledger.reader();
+        let running = start(feeder, &path, Height::GENESIS, reader).unwrap();
+        let mut feed = running.feed();
+        running.handle.reached(Height(1000)).await;
+        for _ in 0..100 {
+            feed(chain.grow());
+        }
+        running.handle.reached(Height(1100)).await;
+        // More comes at once than may wait: it is not kept, and read from the ledger.
+        let dispositions = vec![Disposition::Expired; QUEUE_MAX];
+        feed(Arc::new(AppliedBlock {
+            dispositions,
+            ..AppliedBlock::clone(&chain.grow())
+        }));
+        feed(chain.grow());
+        running.handle.reached(Height(1102)).await;
+        for _ in 0..100 {
+            feed(chain.grow());
+        }
+        running.handle.reached(Height(1202)).await;
+        drop(feed);
+        running.stop();
+    }
+}
