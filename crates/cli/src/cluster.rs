@@ -6,6 +6,7 @@ mod invite;
 mod join;
 mod recover;
 mod remove;
+mod restore;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ pub(crate) enum Cluster {
     Invite(invite::Invite),
     /// Make a node's folder with an invite and have the cluster take the node
     Join(Box<join::Join>),
+    /// Make a cluster that goes on with what an archive or an export kept, when no node is left
+    Restore(Box<restore::Restore>),
     /// Show the nodes and whether they agree
     Status(Status),
     /// Take a node out of the cluster
@@ -37,6 +40,16 @@ pub(crate) enum Cluster {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
+    #[command(flatten)]
+    wanted: Wanted,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Which folders are to be made.
+#[derive(Debug, clap::Args)]
+struct Wanted {
     /// The folder to make; nothing that exists is overwritten
     #[arg(long, env = "STARLING_CLUSTER_OUT", value_name = "DIR")]
     out: PathBuf,
@@ -56,9 +69,19 @@ pub(crate) struct Init {
     /// How people's connections are protected
     #[arg(long, env = "STARLING_CLUSTER_HTTP", default_value = "tls")]
     http: Http,
+}
 
-    #[command(flatten)]
-    format: Format,
+impl Wanted {
+    fn plan(self) -> ClusterPlan {
+        ClusterPlan {
+            folder: self.out,
+            nodes: self.nodes,
+            http: match self.http {
+                Http::Tls => HttpSecurity::ClusterTls,
+                Http::Plain => HttpSecurity::Plain,
+            },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -75,6 +98,7 @@ impl Cluster {
             Self::Init(init) => init.run(),
             Self::Invite(invite) => invite.run().await,
             Self::Join(join) => join.run().await,
+            Self::Restore(restore) => restore.run().await,
             Self::Status(status) => status.run().await,
             Self::Remove(remove) => remove.run().await,
             Self::Certificate(certificate) => certificate.run(),
@@ -85,22 +109,18 @@ impl Cluster {
 
 impl Init {
     fn run(self) -> Result<(), Failure> {
-        let created = create_cluster(&ClusterPlan {
-            folder: self.out,
-            nodes: self.nodes,
-            http: match self.http {
-                Http::Tls => HttpSecurity::ClusterTls,
-                Http::Plain => HttpSecurity::Plain,
-            },
-        });
-        let created = created.map_err(|error| match error {
-            InitError::Plan { .. } | InitError::Membership => Failure::Usage(error.to_string()),
-            other => Failure::Other(other.into()),
-        })?;
+        let created = create_cluster(&self.wanted.plan()).map_err(failure)?;
         if self.format.json {
             return Ok(output::object(&to_json(&created))?);
         }
         Ok(explain(&created)?)
+    }
+}
+
+fn failure(error: InitError) -> Failure {
+    match error {
+        InitError::Plan { .. } | InitError::Membership => Failure::Usage(error.to_string()),
+        other => Failure::Other(other.into()),
     }
 }
 

@@ -2,9 +2,9 @@
 //! for those who hold none of it.
 
 mod export;
-mod import;
+pub(crate) mod import;
 mod offline;
-mod place;
+pub(crate) mod place;
 mod proof;
 
 use std::path::{Path, PathBuf};

@@ -30,6 +30,7 @@ use crate::config::{
     self, HttpConfig, MemberConfig, NodeConfig, PeerConfig, TlsConfig, check_name,
 };
 use crate::identity::{Ca, Identity, IssueError, LoadError, NodeKey, SaveError, create_ca};
+use crate::restore::lay_down;
 
 /// Name of the file with the administrator's token.
 pub const TOKEN_FILE: &str = "token";
@@ -187,9 +188,18 @@ impl NewToken {
 /// # Errors
 /// An [`InitError`]; the target is then as it was.
 pub fn create_cluster(plan: &ClusterPlan) -> Result<CreatedCluster, InitError> {
+    create_with(plan, genesis, None)
+}
+
+/// The same with another first block; a successor's goes on above what is kept in the folder `before`.
+pub(crate) fn create_with(
+    plan: &ClusterPlan,
+    first: impl FnOnce(ChainId, &[MemberConfig], &NewToken) -> Result<Block, InitError>,
+    before: Option<&Path>,
+) -> Result<CreatedCluster, InitError> {
     let target = &plan.folder;
     refuse_existing(target)?;
-    let founded = Founding::new(plan)?;
+    let founded = Founding::new(plan, first, before)?;
     let staging = staging_folder(target)?;
     let made = founded.write(&staging).and_then(|()| {
         fs::rename(&staging, target).map_err(|source| InitError::Write {
@@ -212,6 +222,8 @@ struct Founding {
     genesis: Block,
     token: NewToken,
     nodes: Vec<Founder>,
+    /// What the chain goes on from.
+    before: Option<PathBuf>,
 }
 
 struct Founder {
@@ -220,7 +232,11 @@ struct Founder {
 }
 
 impl Founding {
-    fn new(plan: &ClusterPlan) -> Result<Self, InitError> {
+    fn new(
+        plan: &ClusterPlan,
+        first: impl FnOnce(ChainId, &[MemberConfig], &NewToken) -> Result<Block, InitError>,
+        before: Option<&Path>,
+    ) -> Result<Self, InitError> {
         let chain = ChainId(random()?);
         let authority = create_ca(chain)?;
         let mut identities = Vec::new();
@@ -245,7 +261,7 @@ impl Founding {
             })
             .collect();
         let token = NewToken::draw()?;
-        let genesis = genesis(chain, &book, &token)?;
+        let genesis = first(chain, &book, &token)?;
         let nodes = identities
             .into_iter()
             .zip(addresses)
@@ -260,6 +276,7 @@ impl Founding {
             genesis,
             token,
             nodes,
+            before: before.map(Path::to_owned),
         })
     }
 
@@ -290,7 +307,9 @@ impl Founding {
         if node.config.http.tls.is_some() {
             write_https(&self.authority, &node.config, &identity)?;
         }
-        write_rest(&node.config, &self.genesis, folder)
+        write_rest(&node.config, &self.genesis, folder)?;
+        let before = self.before.as_ref();
+        before.map_or(Ok(()), |kept| lay_down(kept, &folder.join("ledger")))
     }
 
     fn created(self, folder: &Path) -> CreatedCluster {
@@ -648,7 +667,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     Ok(bytes)
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Timestamp::default().plus(since.unwrap_or_default())
 }

@@ -34,6 +34,7 @@ pub mod recover;
 pub mod replica_thread;
 pub mod replicator;
 pub mod scrubber;
+pub mod restore;
 mod sealer;
 mod serve;
 pub mod stock;

@@ -3,7 +3,7 @@
 //!
 //! Nothing is believed but the genesis block, and that only if nobody says which one it should be.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub(crate) struct Origin {
 
     /// The chain, if there are several
     #[arg(long, env = "STARLING_LEDGER_CHAIN", value_name = "ID")]
-    chain: Option<ChainId>,
+    pub(crate) chain: Option<ChainId>,
 }
 
 impl Origin {
@@ -57,7 +57,7 @@ impl Origin {
     }
 
     /// The genesis block of an archive, if it is the one that is trusted.
-    async fn genesis(&self, archive: &Archive) -> Result<Block, Failure> {
+    pub(crate) async fn genesis(&self, archive: &Archive) -> Result<Block, Failure> {
         let found = archive.genesis().await.map_err(failure)?;
         let Some(path) = &self.trust else {
             return Ok(found);
@@ -84,17 +84,9 @@ fn read_genesis(path: &Path) -> anyhow::Result<Block> {
 impl Import {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         self.check_folder()?;
-        let segments = self.into.join(segment::FOLDER);
-        fs::create_dir_all(&segments).with_context(|| format!("making {}", segments.display()))?;
         let source = Source::open(&self.from, self.origin.chain, &self.into).await?;
         let genesis = self.origin.genesis(&source.archive).await?;
-        let mut taken = self.fetch(&source.archive, &genesis, &segments).await?;
-        if let Some(error) = taken.stopped.take() {
-            return Err(failure(error));
-        }
-        // Last: a folder without it is no ledger, and the same import goes on where it was.
-        flush(&segments)?;
-        ledger::create_in(&self.into, &genesis).context("making the ledger")?;
+        let taken = bring(&source.archive, &genesis, &self.into).await?;
         self.report(&taken, &genesis)
     }
 
@@ -104,20 +96,6 @@ impl Import {
             return Err(anyhow::Error::new(CreateError::Exists { folder }).into());
         }
         Ok(())
-    }
-
-    async fn fetch(
-        &self,
-        archive: &Archive,
-        genesis: &Block,
-        segments: &Path,
-    ) -> Result<Taken, Failure> {
-        let below = below(genesis)?;
-        let bar = output::progress();
-        let fetched = archive.fetch(below, segments, signatures(), progress(&bar));
-        let taken = fetched.await.map_err(failure)?;
-        bar.finish_and_clear();
-        Ok(taken)
     }
 
     fn report(&self, taken: &Taken, genesis: &Block) -> Result<(), Failure> {
@@ -152,6 +130,31 @@ impl Import {
             Err(Failure::SomeFiles)
         }
     }
+}
+
+/// Makes a ledger of what an archive can prove of the chain that begins with this block. Interrupted, the same goes on
+/// where it was.
+pub(crate) async fn bring(
+    archive: &Archive,
+    genesis: &Block,
+    into: &Path,
+) -> Result<Taken, Failure> {
+    let segments = into.join(segment::FOLDER);
+    fs::create_dir_all(&segments).with_context(|| format!("making {}", segments.display()))?;
+    let bar = output::progress();
+    let fetched = archive.fetch(below(genesis)?, &segments, signatures(), progress(&bar));
+    let mut taken = fetched.await.map_err(failure)?;
+    bar.finish_and_clear();
+    if let Some(error) = taken.stopped.take() {
+        return Err(failure(error));
+    }
+    ledger::flush_segments(into).with_context(|| format!("flushing {}", into.display()))?;
+    // Last: a folder without it is no ledger.
+    match ledger::read_genesis(&Folder::new(into)) {
+        Ok(found) if *found == *genesis => {}
+        _ => ledger::create_in(into, genesis).context("making the ledger")?,
+    }
+    Ok(taken)
 }
 
 /// Checks an export or an archive, every copy in it, and says the same as the check of a folder.
@@ -210,9 +213,4 @@ fn signatures() -> Arc<model::Ed25519> {
 
 fn progress(bar: &ProgressBar) -> impl Fn(archive::Progress) {
     move |progress| advance(bar, progress.bytes, progress.height, progress.goal)
-}
-
-fn flush(folder: &Path) -> anyhow::Result<()> {
-    let flushed = File::open(folder).and_then(|folder| folder.sync_all());
-    flushed.with_context(|| format!("flushing {}", folder.display()))
 }

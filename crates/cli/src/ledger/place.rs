@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 /// As it is named on the command line.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// A URL, or a folder as one.
     Store(String),
     /// A file, to be written or read as a whole.
@@ -22,7 +22,7 @@ pub(super) enum Place {
 
 impl Place {
     /// A URL has a scheme, a folder exists or ends with a slash, anything else is a file.
-    pub(super) fn of(text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn of(text: &str) -> anyhow::Result<Self> {
         if text.contains("://") {
             return Ok(Self::Store(text.to_owned()));
         }
@@ -42,14 +42,14 @@ fn url_of(path: &Path) -> anyhow::Result<String> {
 }
 
 /// An export that can be read. A file is unpacked first, into a folder that goes away with this.
-pub(super) struct Source {
-    pub(super) archive: Archive,
+pub(crate) struct Source {
+    pub(crate) archive: Archive,
     _unpacked: Option<Scratch>,
 }
 
 impl Source {
     /// Opens an export, or the part of an archive that belongs to one chain. `scratch` is where a file is unpacked.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         text: &str,
         chain: Option<ChainId>,
         scratch: &Path,
@@ -91,6 +91,7 @@ fn unpack(path: &Path, into: &Path) -> Result<(), Failure> {
 
 async fn only_chain(store: &Store) -> Result<ChainId, Failure> {
     let chains = Archive::chains(store).await.map_err(failure)?;
+    let chains = without_predecessors(store, chains).await;
     match chains[..] {
         [chain] => Ok(chain),
         [] => {
@@ -109,8 +110,22 @@ async fn only_chain(store: &Store) -> Result<ChainId, Failure> {
     }
 }
 
+/// Those of several chains that no other one goes on from.
+async fn without_predecessors(store: &Store, mut chains: Vec<ChainId>) -> Vec<ChainId> {
+    if chains.len() < 2 {
+        return chains;
+    }
+    for chain in chains.clone() {
+        let first = Archive::new(store.clone(), chain).genesis().await;
+        if let Some(before) = first.ok().and_then(|first| first.predecessor()) {
+            chains.retain(|chain| *chain != before.chain);
+        }
+    }
+    chains
+}
+
 /// What a script has to know of a store's error: whether to try again.
-pub(super) fn failure(error: impl Into<ArchiveError>) -> Failure {
+pub(crate) fn failure(error: impl Into<ArchiveError>) -> Failure {
     match error.into() {
         error @ ArchiveError::Store(StoreError::Unavailable { .. }) => {
             Failure::Temporary(error.into())
@@ -121,10 +136,10 @@ pub(super) fn failure(error: impl Into<ArchiveError>) -> Failure {
 }
 
 /// A folder that goes away with this.
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn new(parent: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(parent: &Path) -> anyhow::Result<Self> {
         let mut name = [0; 8];
         getrandom::fill(&mut name).context("the system gives no random bytes")?;
         let path = parent.join(format!("starling-{:016x}", u64::from_be_bytes(name)));
@@ -132,7 +147,7 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -8,16 +8,16 @@ use serde_json::Value;
 use crate::harness::{Cluster, Setup, json, json_lines, run, starling, stderr, succeed, until};
 
 /// One node with an archive in a folder, whose ledger is in two segments there, and more blocks above them.
-struct Archived {
-    cluster: Cluster,
+pub(crate) struct Archived {
+    pub(crate) cluster: Cluster,
     place: PathBuf,
-    url: String,
+    pub(crate) url: String,
     /// The last heights of the two segments.
     ends: [u64; 2],
 }
 
 impl Archived {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let cluster = Cluster::create(1);
         let place = cluster.scratch().join("store");
         std::fs::create_dir(&place).expect("a folder");
@@ -53,7 +53,7 @@ impl Archived {
     }
 
     /// Makes a segment of what the stopped node has above the last one, for the archive and for the node.
-    fn seal(&self) -> u64 {
+    pub(crate) fn seal(&self) -> u64 {
         let ledger = self.cluster.node(0).ledger();
         let mut export = starling(["ledger", "export", "--json", "--to", &self.url, "--folder"]);
         export.arg(&ledger);

@@ -30,6 +30,7 @@ mod operations;
 mod receipts;
 mod recovery;
 mod replication;
+mod restore;
 mod rolling_restart;
 mod tamper;
 mod torture;
