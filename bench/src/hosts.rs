@@ -49,6 +49,14 @@ impl Hosts {
         }
     }
 
+    /// A seat for one more on loopback.
+    pub(crate) fn another(&self) -> Result<Seat> {
+        match self {
+            Self::Loopback => Ok(Seat::on_loopback(free_ports(2)?)),
+            Self::Namespaces(_) => bail!("every namespace has its member"),
+        }
+    }
+
     /// The wires.
     pub(crate) fn network(&mut self) -> Result<&mut Network> {
         match self {

@@ -19,7 +19,9 @@ mod host;
 mod hosts;
 mod http;
 mod idle;
+mod join;
 mod latency;
+mod limited;
 mod load;
 mod losing;
 mod pairs;
@@ -68,6 +70,8 @@ enum What {
     Losing,
     /// A slow disk, a link that loses packets: what clients of others feel, for docs/experiments.md (root).
     Slow,
+    /// A node joins a cluster with a long ledger.
+    Join(join::What),
 }
 
 impl What {
@@ -188,5 +192,6 @@ async fn measure(what: What, setup: &mut Setup, options: &Options) -> Result<Rep
         What::Idle => idle::run(setup).await,
         What::Losing => losing::run(setup, options).await,
         What::Slow => slow::run(setup, options).await,
+        What::Join(what) => join::run(setup, options, what).await,
     }
 }

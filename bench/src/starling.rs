@@ -65,6 +65,24 @@ struct Page<T> {
     next_cursor: Option<String>,
 }
 
+/// An answer to a wish for an invite.
+#[derive(Debug, Deserialize)]
+struct Invite {
+    invite: String,
+}
+
+/// Who belongs to the cluster.
+#[derive(Debug, Deserialize)]
+struct Roster {
+    nodes: Vec<Listed>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listed {
+    name: String,
+    role: String,
+}
+
 #[derive(Debug, Deserialize)]
 struct Record {
     body: String,
@@ -223,16 +241,7 @@ impl Cluster for Starling {
     /// As the node lists them, which is what it has applied: a command that came twice stands in two blocks and counts
     /// once.
     async fn stored(&self) -> Result<BTreeMap<WriteId, u64>> {
-        let address = self.node(0).seat.client;
-        let head = self.head(address).await?;
-        self.check_agreement(&head).await?;
-        let mut stored = BTreeMap::new();
-        for record in self.list::<Record>("/api/v1/records?from=0").await? {
-            let body = STANDARD.decode(record.body).context("decoding a record")?;
-            let id = WriteId::of_body(&body).context("a record that no client wrote")?;
-            *stored.entry(id).or_insert(0) += 1;
-        }
-        Ok(stored)
+        self.stored_above(0).await
     }
 
     async fn stop(mut self) -> Result<()> {
@@ -249,9 +258,19 @@ impl Cluster for Starling {
 impl Starling {
     /// A new cluster, one member of which may have a slow disk. Returns when every member takes writes.
     pub(crate) async fn start_with(setup: &Setup, slow: Option<SlowDisk>) -> Result<Self> {
+        Self::start_prepared(setup, slow, |_| Ok(())).await
+    }
+
+    /// The same with folders that something is done to before the nodes are started.
+    pub(crate) async fn start_prepared(
+        setup: &Setup,
+        slow: Option<SlowDisk>,
+        prepare: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let folder = setup.new_folder("starling-")?;
         let seats = setup.hosts.seats()?;
         let created = create(&setup.starling, folder.path(), &seats)?;
+        prepare(&folder.path().join("cluster"))?;
         let mut nodes = Vec::new();
         for (member, (made, seat)) in created.nodes.into_iter().zip(seats).enumerate() {
             let delay = slow.filter(|slow| slow.member == member);
@@ -273,6 +292,57 @@ impl Starling {
         };
         cluster.wait_for_writes().await?;
         Ok(cluster)
+    }
+
+    /// Where everything of it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new invite.
+    pub(crate) async fn invite(&self) -> Result<String> {
+        let headers = format!("{}Content-Type: application/json\r\n", self.authorization);
+        let request = http::request("POST", "/api/v1/cluster/invites", &headers, b"{}");
+        let mut connection = Connection::open(self.node(0).seat.client).await?;
+        let response = connection.exchange(&request).await?;
+        let made: Invite = serde_json::from_slice(&response.body).with_context(|| {
+            let text = String::from_utf8_lossy(&response.body);
+            format!("making an invite: {} {text}", response.status)
+        })?;
+        Ok(made.invite)
+    }
+
+    /// Whether the first node knows a node of this name as a voter.
+    pub(crate) async fn is_voter(&self, name: &str) -> bool {
+        let address = self.node(0).seat.client;
+        let answer = http::get(address, "/api/v1/cluster", &self.authorization).await;
+        let cluster = answer.map(|answer| serde_json::from_slice::<Roster>(&answer.body));
+        let Ok(Ok(cluster)) = cluster else {
+            return false;
+        };
+        let mut nodes = cluster.nodes.iter();
+        nodes.any(|node| node.name == name && node.role == "voter")
+    }
+
+    /// Whether a node serves reads.
+    pub(crate) async fn is_ready(address: SocketAddr) -> bool {
+        let answer = http::get(address, "/readyz", "").await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// How often each write above a height is stored.
+    pub(crate) async fn stored_above(&self, height: u64) -> Result<BTreeMap<WriteId, u64>> {
+        let address = self.node(0).seat.client;
+        let head = self.head(address).await?;
+        self.check_agreement(&head).await?;
+        let mut stored = BTreeMap::new();
+        let path = format!("/api/v1/records?from={}", height + 1);
+        for record in self.list::<Record>(&path).await? {
+            let body = STANDARD.decode(record.body).context("decoding a record")?;
+            let id = WriteId::of_body(&body).context("a record that no client wrote")?;
+            *stored.entry(id).or_insert(0) += 1;
+        }
+        Ok(stored)
     }
 
     /// How high the chain is.
