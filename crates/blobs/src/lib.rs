@@ -27,8 +27,8 @@ mod derived;
 mod discard;
 mod erase;
 mod folder;
-mod placement;
 mod list;
+mod placement;
 mod read;
 mod write;
 
@@ -46,8 +46,8 @@ use crate::folder::Folder;
 
 pub use derived::DerivedError;
 pub use discard::{DiscardError, Stored};
-pub use placement::{Placement, Seats};
 pub use erase::EraseError;
+pub use placement::{Placement, Seats};
 pub use read::{BlobReader, ReadError, Verdict};
 pub use write::{BlobWriter, CommitError, Staged, WriteError};
 

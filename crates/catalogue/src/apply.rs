@@ -7,8 +7,8 @@
 
 mod access;
 mod files;
-mod uploads;
 mod purge;
+mod uploads;
 
 use std::path::{Path, PathBuf};
 

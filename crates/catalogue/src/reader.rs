@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use model::file::State;
-use model::{BlobId, Digest, Erasure, Height, LibraryId, NodeId, Position, Timestamp, TokenId, UploadId};
+use model::{
+    BlobId, Digest, Erasure, Height, LibraryId, NodeId, Position, Timestamp, TokenId, UploadId,
+};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;

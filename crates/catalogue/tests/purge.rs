@@ -256,6 +256,59 @@ fn without(blocks: &[BlockInput], erased: impl Fn(Position) -> bool) -> Vec<Bloc
     blocks
 }
 
+/// A block of all kinds of commands about four files, purges among them, some of which were planned earlier.
+fn any_block(
+    fixture: &Fixture,
+    planned: &mut Vec<(String, Vec<Erasure>)>,
+    height: u64,
+    below: &mut impl FnMut(u64) -> u64,
+) -> BlockInput {
+    let mut commands: Vec<Command> = Vec::new();
+    for n in 0..1 + below(4) {
+        let file = format!("f{}", below(4));
+        let payload = match below(9) {
+            0 | 1 => new(&file)
+                .tags(&["t"])
+                .taken("2020-01-01T10:00:00")
+                .add(&file),
+            2 => set_state(&file, State::Trashed),
+            3 => set_state(&file, State::Live),
+            4 => Payload::PutBlob {
+                blob: id(&file),
+                size: 2,
+            },
+            5 => edit(&file, None, vec![Change::Rating(Some(3))]),
+            6 => {
+                let due = naming(fixture, &file);
+                planned.push((file, due.clone()));
+                Payload::Purge(due)
+            }
+            // One that was planned some time ago.
+            7 => Payload::Purge(
+                planned
+                    .last()
+                    .map(|(_, due)| due.clone())
+                    .unwrap_or_default(),
+            ),
+            _ => edit(
+                &file,
+                Some(1 + below(3)),
+                vec![Change::Title(Some(file.clone()))],
+            ),
+        };
+        commands.push(match below(3) {
+            0 => keyed(&format!("{height} {n}"), payload),
+            _ => command(payload),
+        });
+    }
+    let mut block = block(height, commands);
+    if below(4) == 0 {
+        let repeat = command(set_state(&format!("f{}", below(4)), State::Live));
+        block.mentions.extend(Mention::of(9, &repeat, false));
+    }
+    block
+}
+
 #[test]
 fn a_chain_that_is_erased_in_part_or_whole_gives_the_same_catalogue() {
     let mut random = 7_u64;
@@ -270,49 +323,7 @@ fn a_chain_that_is_erased_in_part_or_whole_gives_the_same_catalogue() {
         let mut blocks = vec![genesis()];
         let mut planned: Vec<(String, Vec<Erasure>)> = Vec::new();
         for height in 1..40 {
-            let mut commands: Vec<Command> = Vec::new();
-            for n in 0..1 + below(4) {
-                let file = format!("f{}", below(4));
-                let payload = match below(9) {
-                    0 | 1 => new(&file)
-                        .tags(&["t"])
-                        .taken("2020-01-01T10:00:00")
-                        .add(&file),
-                    2 => set_state(&file, State::Trashed),
-                    3 => set_state(&file, State::Live),
-                    4 => Payload::PutBlob {
-                        blob: id(&file),
-                        size: 2,
-                    },
-                    5 => edit(&file, None, vec![Change::Rating(Some(3))]),
-                    6 => {
-                        let due = naming(&fixture, &file);
-                        planned.push((file, due.clone()));
-                        Payload::Purge(due)
-                    }
-                    // One that was planned some time ago.
-                    7 => Payload::Purge(
-                        planned
-                            .last()
-                            .map(|(_, due)| due.clone())
-                            .unwrap_or_default(),
-                    ),
-                    _ => edit(
-                        &file,
-                        Some(1 + below(3)),
-                        vec![Change::Title(Some(file.clone()))],
-                    ),
-                };
-                commands.push(match below(3) {
-                    0 => keyed(&format!("{height} {n}"), payload),
-                    _ => command(payload),
-                });
-            }
-            let mut block = block(height, commands);
-            if below(4) == 0 {
-                let repeat = command(set_state(&format!("f{}", below(4)), State::Live));
-                block.mentions.extend(Mention::of(9, &repeat, false));
-            }
+            let block = any_block(&fixture, &mut planned, height, &mut below);
             fixture
                 .catalogue
                 .apply(std::slice::from_ref(&block))

@@ -8,7 +8,9 @@ use model::file::{
     Camera, Change, Exposure, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt,
 };
 use model::{
-    Addresses, Ballot, BlobId, Block, Boot, ChainId, Command, Decided, Digest, Domain, Encode, Entry, Height, Member, NodeId, Nonce, Predecessor, Reason, RosterChange, Scope, SeatChange, Signature, Timestamp, TokenId, UploadId, UploadStep,
+    Addresses, Ballot, BlobId, Block, Boot, ChainId, Command, Decided, Digest, Domain, Encode,
+    Entry, Height, Member, NodeId, Nonce, Predecessor, Reason, RosterChange, Scope, SeatChange,
+    Signature, Timestamp, TokenId, UploadId, UploadStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};

@@ -9,8 +9,8 @@ use model::{
 };
 
 use crate::disk::Storage;
-use crate::reader::{ReadError, Reader};
 use crate::erase::Erasing;
+use crate::reader::{ReadError, Reader};
 use crate::sealed::{Sealed, Segment};
 use crate::segment::{Below, SegmentName};
 

@@ -29,9 +29,9 @@ mod folder;
 mod format;
 mod index;
 mod ledger;
+mod mend;
 pub mod predecessor;
 mod read_only;
-mod mend;
 mod reader;
 mod record;
 mod recovery;
@@ -46,12 +46,14 @@ mod window;
 mod writer;
 
 pub use disk::{Completion, Disk, ENDED, ENDED_BECAUSE, Storage, Write};
-pub use folder::{CreateError, Folder, InstallError, clear_suspicion, create_in, flush_segments, is_suspect};
 pub use erase::{Erased, erase};
+pub use folder::{
+    CreateError, Folder, InstallError, clear_suspicion, create_in, flush_segments, is_suspect,
+};
 pub use ledger::{Flush, Ledger};
+pub use mend::{MendError, Mended, Supply, gaps, mend, repair, without_file};
 pub use predecessor::{KeepError, PredecessorError, keep};
 pub use read_only::read_only;
-pub use mend::{MendError, Mended, Supply, gaps, mend, repair, without_file};
 pub use reader::{Blocks, ReadError, Reader};
 pub use recovery::{Cut, OpenError, Recovered, Repair, Report, read_genesis};
 pub use seal::{Bounds, SealError, retire, seal};

@@ -330,5 +330,6 @@ fn input(applied: &AppliedBlock) -> BlockInput {
         time: applied.block.header().time,
         hash: applied.block.hash(),
         commands: commands.collect(),
+        mentions: Vec::new(),
     }
 }

@@ -1,39 +1,40 @@
 //! Starting a node in the right order, and stopping it in the reverse one.
+//!
+//! `opening` opens what is on the disk, and mends it where it has to; `starting` starts what runs on it.
 
-use std::collections::BTreeSet;
+mod opening;
+mod starting;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use catalogue::Catalogue;
-use ledger::Disk as _;
-use model::{Addresses, Height, Nonce, Reason};
-use replica::{AppliedBlock, Replica};
+use model::{Height, NodeId, Reason};
+use replica::Replica;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::archiver::{self, ArchiverHandle};
-use crate::catalogue_thread::{self, CatalogueHandle, Feeder};
+use self::starting::Base;
+use crate::archiver::ArchiverHandle;
+use crate::catalogue_thread::{self, CatalogueHandle};
 use crate::config::NodeConfig;
 use crate::copies::Copies;
 use crate::disk::FileDisk;
-use crate::eraser::{self, Eraser, Parts};
 use crate::identity::Identity;
-use crate::mending::{self, Mender, MenderHandle};
+use crate::mending::{Mender, MenderHandle};
 use crate::metrics::Metrics;
-use crate::peer::{JoinCall, Peers};
-use crate::replica_thread::{self, Inlet, Opening, Outlet, ReplicaHandle};
-use crate::replicator::{self, Replicator};
+use crate::peer::Peers;
+use crate::replica_thread::{self, Opening, ReplicaHandle};
+use crate::replicator::Replicator;
 use crate::scrubber::checks::Checks;
 use crate::scrubber::{ScrubHandle, Scrubber};
 use crate::sealer::Sealer;
 use crate::stamp::{self, Left};
 use crate::stock::Stock;
-use crate::{Faults, Findings, Place};
-use crate::{acquaintances, admission, disk, farewell, from_archive, garbage, http, identity, peer};
+use crate::{Faults, Findings};
+use crate::{disk, eraser, farewell, from_archive, http, identity};
 
 /// What the HTTP layer works with. Cheap to clone.
 #[derive(Clone)]
@@ -173,87 +174,55 @@ pub async fn serve(
         () = from_archive::before_start(&config) => {}
         () = &mut shutdown => return Ok(()),
     }
-    run(config, identity, faults, shutdown).await
+    run(Base::new(config, identity, faults)?, shutdown).await
 }
 
-async fn run(
-    config: Arc<NodeConfig>,
-    identity: Identity,
-    faults: Faults,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
-    let findings = Findings::open(&config.folder, &config.name);
-    let blobs = blobs::Store::open(&config.folder)?;
+async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let config = Arc::clone(&base.config);
     let certificate = config.http.tls.as_ref().map(http::Certificate::load);
     let certificate = certificate.transpose()?;
-    let tls = certificate
-        .as_ref()
-        .map(|it| it.server_config())
-        .transpose()?;
-    let address = config.http.address;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| ServeError::Listen { address, source })?;
+    let tls = certificate.as_ref().map(|it| it.server_config());
+    let tls = tls.transpose()?;
+    let listener = listen(config.http.address).await?;
 
-    let metrics = Metrics::new();
-    let (inlet, outlet) = replica_thread::channel(metrics.replica());
-    let opening = Opening::new(faults.clock_offset_ms);
-    let left = refuse_changed(&config, &findings)?;
-    let noted = (&metrics, &blobs);
-    let open = || open_replica(&config, &identity, faults, &inlet, &opening, noted);
-    let (replica, feeder) = open_mended(open, &config, &identity, &findings).await?;
-    let removed = removed_at(&replica, &identity);
-    eraser::before_serving(&config, identity.node(), &replica.reader(), &blobs)?;
-    let (joining, join_calls) = mpsc::channel(peer::WAITING_MAX);
-    let bytes = (blobs.clone(), Stock::default());
-    let peers = start_peers(&config, &identity, bytes.clone(), &inlet, &replica, joining).await?;
-    let tip = replica.tip();
-    let started = start_state(replica, feeder, opening, (inlet, outlet), &peers, &config);
-    let (catalogue, running) = started.map_err(ServeError::System)?;
-    let closing = CancellationToken::new();
-    let threads = (&running, &catalogue);
-    let sealer = start_sealer(&config, &identity, threads, &blobs, bounds(faults), &closing)?;
-    let mender = start_mender(&config, &identity, &running.handle, &findings)?;
-    info!(node = %config.name, %address, height = %tip, "serving");
+    let (inlet, outlet) = replica_thread::channel(base.metrics.replica());
+    let opening = Opening::new(base.faults.clock_offset_ms);
+    let opened = base.open(&inlet, &opening).await?;
+    let (left, tip) = (opened.left, opened.replica.tip());
+    let removed = removed_at(&opened.replica, base.identity.node());
+    let stock = Stock::default();
+    let (peers, join_calls) = base.start_peers(&stock, &inlet, &opened.replica).await?;
+    let (catalogue, running) = base.start_state(opened, opening, (inlet, outlet), &peers)?;
+    let sealer = base.start_sealer(&running, &catalogue)?;
+    let mender = base.start_mender(&running.handle)?;
+    info!(node = %config.name, address = %config.http.address, height = %tip, "serving");
 
     let goodbye = farewell::said(running.handle.clone(), removed);
-    let gone = removed.map(|height| gone(&config, height));
-    let links = peers.clone();
-    let reader = running.handle.reader().clone();
-    let archive = start_archiver(&config, &identity, reader, &closing)?;
-    let shown = archive.as_ref().map(|archive| archive.url().to_owned());
-    let admitting = admission::answer(running.handle.clone(), join_calls, shown);
-    tokio::spawn(closing.clone().run_until_cancelled_owned(admitting));
-    follow_members(&config, &running.handle, &peers, &closing);
+    let archive = base.start_archiver(running.handle.reader())?;
+    base.follow_members(&running.handle, &peers, join_calls, archive.as_ref());
     if let Some(certificate) = certificate {
-        tokio::spawn(
-            closing
-                .clone()
-                .run_until_cancelled_owned(certificate.follow()),
-        );
+        base.spawn(certificate.follow());
     }
-    let parts = (&running.handle, &catalogue.handle, &peers);
-    let seen = (&metrics, &findings);
-    let (copies, replicator) = look_after_bytes(&config, bytes, parts, seen, &closing);
+    let (copies, replicator) = base.look_after_bytes(stock, &running, &catalogue, &peers);
     let scrub = ScrubHandle::open(&config.folder, &config.scrub);
     if left != Left::Untouched {
         scrub.doubt_catalogue();
     }
-    let leaving = Arc::clone(&config);
+    let (links, closing) = (peers.clone(), base.closing.clone());
     let app = App {
-        config,
+        ca_pem: base.identity.ca_pem().into(),
+        config: base.config,
         replica: running.handle.clone(),
         catalogue: catalogue.handle.clone(),
-        blobs,
+        blobs: base.blobs,
         peers,
         copies,
         replicator,
-        metrics,
-        findings,
+        metrics: base.metrics,
+        findings: base.findings,
         mender: mender.handle.clone(),
         scrub: scrub.clone(),
         archive,
-        ca_pem: identity.ca_pem().into(),
     };
     let checks = Checks::new(&app, http::Holdings::new(&app), closing.clone());
     let scrubber = Scrubber::start(checks, &app.config.scrub, scrub).map_err(ServeError::System)?;
@@ -270,10 +239,21 @@ async fn run(
         running,
         catalogue,
     };
-    threads.end(leaving).await;
+    threads.end(Arc::clone(&config)).await;
     links.shutdown().await;
     info!("stopped");
-    gone.map_or(Ok(()), Err)
+    removed.map_or(Ok(()), |height| Err(gone(&config, height)))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// The block that removed this node, if an administrator did. One that was pruned for its silence comes back by itself.
+fn removed_at(replica: &Replica<FileDisk>, me: NodeId) -> Option<Height> {
+    let left = replica.roster().former().get(&me)?;
+    (left.reason == Reason::Asked).then_some(left.height)
 }
 
 fn gone(config: &NodeConfig, height: Height) -> ServeError {
@@ -289,33 +269,6 @@ async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>
         () = one => {}
         () = other => {}
     }
-}
-
-fn start_mender(
-    config: &Arc<NodeConfig>,
-    identity: &Identity,
-    replica: &ReplicaHandle,
-    findings: &Findings,
-) -> Result<Mender, ServeError> {
-    let (config, identity, replica) = (config.clone(), identity.clone(), replica.clone());
-    Mender::start(config, identity, replica, findings.clone()).map_err(ServeError::System)
-}
-
-/// Starts the threads of the replica and of the catalogue that it feeds.
-fn start_state(
-    replica: Replica<FileDisk>,
-    feeder: Feeder,
-    opening: Opening,
-    ends: (Inlet, Outlet),
-    peers: &Peers,
-    config: &NodeConfig,
-) -> std::io::Result<(catalogue_thread::Running, replica_thread::Running)> {
-    let applied = feeder.reached(replica.tip());
-    let path = config.catalogue_path();
-    let catalogue = catalogue_thread::start(feeder, &path, applied, replica.reader())?;
-    let feed = catalogue.feed();
-    let running = replica_thread::start(replica, opening, ends, peers.clone(), feed)?;
-    Ok((catalogue, running))
 }
 
 /// What runs beside the runtime, in the order in which it ends.
@@ -344,28 +297,6 @@ impl Threads {
     }
 }
 
-/// The usual size of segments, unless a test asks for another.
-fn bounds(faults: Faults) -> ledger::Bounds {
-    let usual = ledger::Bounds::default();
-    ledger::Bounds {
-        bytes: faults.seal_bytes.unwrap_or(usual.bytes),
-        ..usual
-    }
-}
-
-/// Puts a catalogue aside that is not the one this node left behind. It is built anew from the ledger.
-fn refuse_changed(config: &NodeConfig, findings: &Findings) -> Result<Left, ServeError> {
-    let path = config.catalogue_path();
-    let left = stamp::take(&config.folder, &path).map_err(ServeError::System)?;
-    if left == Left::Changed {
-        let what = "it was changed while the node did not run";
-        let aside = Catalogue::put_aside(&path, &config.folder.join("quarantine"))?;
-        let id = findings.report(Place::Catalogue, what, Some(aside));
-        findings.repaired(id, "the ledger");
-    }
-    Ok(left)
-}
-
 /// Serves people once this height is applied: what is not must not be answered as if it did not exist.
 async fn serve_from(
     tip: Height,
@@ -376,8 +307,17 @@ async fn serve_from(
 ) {
     let catalogue = app.catalogue.clone();
     let reached = stop.run_until_cancelled(catalogue.reached(tip)).await;
-    if reached.is_some() {
-        http::serve(app, listener, tls, stop).await;
+    if reached.is_none() {
+        return;
+    }
+    // Purges that were not applied yet when the ledger was opened.
+    let (config, me) = (app.config.clone(), app.config.me().id);
+    let (reader, store) = (app.replica.reader().clone(), app.blobs.clone());
+    let forget = move || eraser::before_serving(&config, me, &reader, &store);
+    match tokio::task::spawn_blocking(forget).await {
+        Ok(Ok(())) => http::serve(app, listener, tls, stop).await,
+        Ok(Err(error)) => warn!(%error, "what is purged cannot be told, so nobody is served"),
+        Err(error) => warn!(%error, "what is purged cannot be told, so nobody is served"),
     }
 }
 
@@ -395,259 +335,4 @@ async fn serve_until(
     info!("stopping");
     drain();
     server.await;
-}
-
-/// Does what follows from who belongs to the cluster: whom to call, what to report.
-fn follow_members(
-    config: &Arc<NodeConfig>,
-    replica: &ReplicaHandle,
-    peers: &Peers,
-    closing: &CancellationToken,
-) {
-    let calling = acquaintances::follow(Arc::clone(config), replica.clone(), peers.clone());
-    tokio::spawn(closing.clone().run_until_cancelled_owned(calling));
-    let watching = admission::report_progress(replica.clone());
-    tokio::spawn(closing.clone().run_until_cancelled_owned(watching));
-}
-
-/// Keeps the copies that belong here, and no bytes that nobody names.
-fn look_after_bytes(
-    config: &NodeConfig,
-    (store, stock): (blobs::Store, Stock),
-    (replica, catalogue, peers): (&ReplicaHandle, &CatalogueHandle, &Peers),
-    (metrics, findings): (&Metrics, &Findings),
-    closing: &CancellationToken,
-) -> (Copies, Replicator) {
-    let me = config.me().id;
-    let copies = Copies::new(
-        store.clone(),
-        peers.clone(),
-        replica.clone(),
-        me,
-        config.blobs.replicas,
-        metrics.blobs().clone(),
-    );
-    let parts = replicator::Parts {
-        store,
-        stock,
-        copies: copies.clone(),
-        catalogue: catalogue.clone(),
-        peers: peers.clone(),
-        replica: replica.clone(),
-        findings: findings.clone(),
-        me,
-        settings: config.blobs,
-    };
-    let collector = garbage::Collector::new(&parts);
-    tokio::spawn(closing.clone().run_until_cancelled_owned(collector.run()));
-    (copies, replicator::start(parts, closing))
-}
-
-/// Opens ledger and catalogue; a ledger that is damaged is mended and opened again.
-async fn open_mended<T>(
-    open: impl Fn() -> Result<T, ServeError>,
-    config: &Arc<NodeConfig>,
-    identity: &Identity,
-    findings: &Findings,
-) -> Result<T, ServeError> {
-    let mut mended = BTreeSet::new();
-    loop {
-        let error = match open() {
-            Ok(opened) => return Ok(opened),
-            Err(error) => error,
-        };
-        let ServeError::Replica(source) = &error else {
-            return Err(error);
-        };
-        let Some(damage) = damage_in(source) else {
-            return Err(error);
-        };
-        // The same again: mending did not help.
-        if !mended.insert(damage) {
-            return Err(error);
-        }
-        warn!(
-            error = peer::chain_of_causes(source),
-            "the ledger does not open"
-        );
-        let (config, identity, findings) = (config.clone(), identity.clone(), findings.clone());
-        let runtime = tokio::runtime::Handle::current();
-        let mend = tokio::task::spawn_blocking(move || {
-            mending::at_start(&config, &identity, &findings, damage, runtime)
-        });
-        let ended = mend.await.map_err(std::io::Error::other);
-        ended.map_err(ServeError::System)??;
-    }
-}
-
-/// Whether a ledger did not open for damage that others may make good, and the height that could not be read.
-fn damage_in(error: &replica::OpenError) -> Option<Option<Height>> {
-    match error {
-        replica::OpenError::Read(error)
-        | replica::OpenError::Ledger(ledger::OpenError::Read(error)) => Some(Some(error.height())),
-        replica::OpenError::Ledger(
-            ledger::OpenError::DamagedVotes { .. }
-            | ledger::OpenError::DamagedBlock { .. }
-            | ledger::OpenError::Sealed { .. },
-        ) => Some(None),
-        replica::OpenError::Ledger(_) => None,
-    }
-}
-
-/// Opens ledger and catalogue in one pass over the chain.
-fn open_replica(
-    settings: &NodeConfig,
-    identity: &Identity,
-    faults: Faults,
-    inlet: &Inlet,
-    opening: &Opening,
-    (metrics, blobs): (&Metrics, &blobs::Store),
-) -> Result<(Replica<FileDisk>, Feeder), ServeError> {
-    let ledger_folder = settings.ledger_folder();
-    let completions = inlet.clone();
-    let disk = FileDisk::open(&ledger_folder, faults, metrics.disk(), move |done| {
-        completions.disk(done);
-    })?;
-    // Before anything is written to it.
-    let genesis = ledger::read_genesis(&*disk.storage()).map_err(|error| match error {
-        ledger::OpenError::NoLedger => ServeError::NoLedger {
-            folder: ledger_folder.clone(),
-            node: settings.folder.clone(),
-            name: settings.name.clone(),
-        },
-        other => ServeError::Replica(other.into()),
-    })?;
-    let chain = genesis.header().chain;
-    if chain != identity.chain() {
-        return Err(ServeError::ForeignLedger {
-            folder: ledger_folder,
-            ledger: chain,
-            identity: identity.chain(),
-        });
-    }
-    let mut catalogue = Catalogue::open(&settings.catalogue_path())?;
-    catalogue.belongs_to(identity.node());
-    if let Some(aside) = catalogue.set_aside() {
-        warn!(
-            ?aside,
-            "the catalogue could not be used and is rebuilt from the ledger"
-        );
-    }
-    let wanted = catalogue.height().map_or(Height::GENESIS, Height::next);
-    let mut feeder = Feeder::new(catalogue, blobs.clone(), metrics.catalogue().clone());
-    let mut failed = None;
-    let (mut nonce, mut seed) = ([0; 16], [0; 8]);
-    fill(&mut nonce)?;
-    fill(&mut seed)?;
-    let config = replica::Config {
-        me: identity.node(),
-        signatures: Arc::new(identity.key().signatures()),
-        nonce: Nonce(nonce),
-        seed: u64::from_be_bytes(seed),
-        contacts: settings.members.iter().map(|member| member.id).collect(),
-        care: replica::Care {
-            addresses: Some(Addresses {
-                peer: settings.me().peer_address.clone(),
-                url: settings.http.public_url.clone(),
-            }),
-            dead_after: settings.dead_after,
-        },
-    };
-    let begun = std::time::Instant::now();
-    let replayed = |block: &Arc<AppliedBlock>| {
-        if failed.is_none() {
-            failed = feeder.follow(block, begun).err();
-        }
-    };
-    let replica = Replica::open_replaying(disk, config, opening.now(), wanted, replayed)?;
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    feeder.flush()?;
-    for repair in &replica.found().repaired {
-        warn!(
-            ?repair,
-            "a damaged vote was made good from its second copy: look at this disk"
-        );
-    }
-    for cut in &replica.found().cut {
-        info!(?cut, "cut off an end of the ledger that was never finished");
-    }
-    Ok((replica, feeder))
-}
-
-fn start_sealer(
-    config: &NodeConfig,
-    identity: &Identity,
-    (replica, catalogue): (&replica_thread::Running, &catalogue_thread::Running),
-    store: &blobs::Store,
-    bounds: ledger::Bounds,
-    closing: &CancellationToken,
-) -> Result<Sealer, ServeError> {
-    let eraser = Eraser::new(Parts {
-        config,
-        identity,
-        replica: &replica.handle,
-        catalogue: &catalogue.handle,
-        store,
-        closing,
-    })?;
-    let reader = replica.handle.reader().clone();
-    Sealer::start(reader, bounds, eraser).map_err(ServeError::System)
-}
-
-fn start_archiver(
-    config: &NodeConfig,
-    identity: &Identity,
-    reader: ledger::Reader,
-    closing: &CancellationToken,
-) -> Result<Option<ArchiverHandle>, archive::OpenError> {
-    let Some(url) = &config.archive_url else {
-        return Ok(None);
-    };
-    let start = |reader, folder| archiver::start(url, identity, folder, reader, closing.clone());
-    let folder = config.ledger_folder();
-    let own = start(reader.clone(), folder.clone())?;
-    // What the chain goes on from was perhaps never archived, or not all of it.
-    let (mut before, mut folder) = (reader.predecessor(), folder);
-    while let Some(reader) = before {
-        folder.push(ledger::predecessor::FOLDER);
-        start(reader.clone(), folder.clone())?;
-        before = reader.predecessor();
-    }
-    Ok(Some(own))
-}
-
-/// The block that removed this node, if an administrator did. One that was pruned for its silence comes back by itself.
-fn removed_at(replica: &Replica<FileDisk>, identity: &Identity) -> Option<Height> {
-    let left = replica.roster().former().get(&identity.node())?;
-    (left.reason == Reason::Asked).then_some(left.height)
-}
-
-fn fill(bytes: &mut [u8]) -> Result<(), ServeError> {
-    getrandom::fill(bytes).map_err(|error| ServeError::System(std::io::Error::other(error)))
-}
-
-async fn start_peers(
-    config: &NodeConfig,
-    identity: &Identity,
-    (blobs, stock): (blobs::Store, Stock),
-    inlet: &Inlet,
-    replica: &Replica<FileDisk>,
-    joining: mpsc::Sender<JoinCall>,
-) -> Result<Peers, ServeError> {
-    let inlet = inlet.clone();
-    let settings = peer::Config {
-        identity: identity.clone(),
-        listen: config.peer.address,
-        address: config.me().peer_address.clone(),
-        peers: acquaintances::of(replica.roster(), &config.members),
-        joining,
-        predecessor: config.ledger_folder().join(ledger::predecessor::FOLDER),
-        blobs,
-        stock,
-        ledger: Some(replica.reader()),
-    };
-    let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;
-    Ok(peers)
 }

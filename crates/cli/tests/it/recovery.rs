@@ -62,6 +62,10 @@ fn verify(folder: &Path) -> Value {
     json(&succeed(command))
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "one story, in which each step rests on those before"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn one_survivor_of_three_goes_on_with_everything_and_takes_new_nodes() {
     let mut cluster = Cluster::start(3).await;

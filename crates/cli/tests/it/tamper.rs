@@ -265,7 +265,7 @@ async fn what_is_tampered_with_is_found_and_never_served() {
     let mut failures = Vec::new();
     let (mut injected, mut rounds) = (0, 0);
     while injected < wanted {
-        let most = (wanted - injected).min(28).max(1);
+        let most = (wanted - injected).clamp(1, 28);
         let most = if wanted <= 40 {
             most.min(wanted.div_ceil(2))
         } else {

@@ -48,7 +48,9 @@ fn every_bad_bit_of_a_ledger_in_use_is_found_where_it_is() {
     let read = files.iter().filter(|name| {
         let log = files.iter().filter(|name| !name.contains('/'));
         // Of the log, the beginning and what is not sealed: the rest is about to go.
-        name.contains('/') || Some(*name) == log.clone().next() || Some(*name) == log.last()
+        name.contains('/')
+            || Some(*name) == log.clone().next()
+            || Some(*name) == log.clone().next_back()
     });
     let mut flips = 0;
     for name in read {

@@ -291,7 +291,8 @@ mod tests {
         }
         let path = folder.path().join("catalogue.sqlite");
         let catalogue = Catalogue::open(&path).unwrap();
-        let feeder = Feeder::new(catalogue, Metrics::new().catalogue().clone());
+        let blobs = blobs::Store::open(folder.path()).unwrap();
+        let feeder = Feeder::new(catalogue, blobs, Metrics::new().catalogue().clone());
         let reader = chain.ledger.reader();
         let running = start(feeder, &path, Height::GENESIS, reader).unwrap();
         let mut feed = running.feed();

@@ -253,8 +253,7 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
             | Refusal::LastAdmin
             | Refusal::MisplacedGenesis
             | Refusal::TooManyUploads => Problem::new(Code::Refused, detail),
-            | Refusal::StalePurge
-            | Refusal::InvalidPurge => Problem::new(Code::Refused, detail),
+            Refusal::StalePurge | Refusal::InvalidPurge => Problem::new(Code::Refused, detail),
         },
         other => Problem::internal(
             "matching a command with its outcome",

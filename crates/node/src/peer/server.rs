@@ -25,9 +25,12 @@ use tonic::{Request, Response, Status, Streaming};
 use super::directory::{Directory, Standing};
 use super::generated::joining_server::JoiningServer;
 use super::generated::peer_server::{Peer, PeerServer};
-use super::generated::{Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, BlocksRequest, Frame, InventoryReport, InventoryRequest, PredecessorRequest};
+use super::generated::{
+    Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, BlocksRequest, Frame,
+    InventoryReport, InventoryRequest, PredecessorRequest,
+};
 use super::heritage;
-use super::history::{History, self};
+use super::history::{self, History};
 use super::inbox::{self, Inbound, Interruption};
 use super::joining::{self, JoinCall, Reception};
 use super::refusals::Refusals;

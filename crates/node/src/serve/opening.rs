@@ -1,0 +1,200 @@
+//! Opening what is on the disk: ledger and catalogue, in one pass over the chain.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use catalogue::Catalogue;
+use ledger::Disk as _;
+use model::{Addresses, Height, Nonce};
+use replica::{AppliedBlock, Replica};
+use tracing::{info, warn};
+
+use super::{Base, ServeError};
+use crate::catalogue_thread::Feeder;
+use crate::disk::FileDisk;
+use crate::replica_thread::{Inlet, Opening};
+use crate::stamp::{self, Left};
+use crate::{Place, eraser, mending, peer};
+
+/// What was on the disk.
+pub(super) struct Opened {
+    /// Ledger and engine.
+    pub(super) replica: Replica<FileDisk>,
+    /// The catalogue, which may be behind.
+    pub(super) feeder: Feeder,
+    /// Whether the catalogue is the one that was left.
+    pub(super) left: Left,
+}
+
+impl Base {
+    /// Opens ledger and catalogue; a ledger that is damaged is mended and opened again. What is purged is given to nobody
+    /// from here on.
+    pub(super) async fn open(
+        &self,
+        inlet: &Inlet,
+        opening: &Opening,
+    ) -> Result<Opened, ServeError> {
+        let left = refuse_changed(self)?;
+        let mut mended = BTreeSet::new();
+        let (replica, feeder) = loop {
+            let error = match open_once(self, inlet, opening) {
+                Ok(opened) => break opened,
+                Err(error) => error,
+            };
+            match damage_in(&error) {
+                // The second time, mending did not help.
+                Some(damage) if mended.insert(damage) => self.mend(&error, damage).await?,
+                _ => return Err(error),
+            }
+        };
+        let me = self.identity.node();
+        eraser::before_serving(&self.config, me, &replica.reader(), &self.blobs)?;
+        Ok(Opened {
+            replica,
+            feeder,
+            left,
+        })
+    }
+
+    async fn mend(&self, error: &ServeError, damage: Option<Height>) -> Result<(), ServeError> {
+        warn!(
+            error = peer::chain_of_causes(error),
+            "the ledger does not open"
+        );
+        let (config, identity) = (self.config.clone(), self.identity.clone());
+        let (findings, runtime) = (self.findings.clone(), tokio::runtime::Handle::current());
+        let mend = move || mending::at_start(&config, &identity, &findings, damage, runtime);
+        let ended = tokio::task::spawn_blocking(mend).await;
+        ended.map_err(|error| ServeError::System(std::io::Error::other(error)))??;
+        Ok(())
+    }
+}
+
+/// Whether a ledger did not open for damage that others may make good, and the height that could not be read.
+fn damage_in(error: &ServeError) -> Option<Option<Height>> {
+    let ServeError::Replica(error) = error else {
+        return None;
+    };
+    match error {
+        replica::OpenError::Read(error)
+        | replica::OpenError::Ledger(ledger::OpenError::Read(error)) => Some(Some(error.height())),
+        replica::OpenError::Ledger(
+            ledger::OpenError::DamagedVotes { .. }
+            | ledger::OpenError::DamagedBlock { .. }
+            | ledger::OpenError::Sealed { .. },
+        ) => Some(None),
+        replica::OpenError::Ledger(_) => None,
+    }
+}
+
+/// Puts a catalogue aside that is not the one this node left behind. It is built anew from the ledger.
+fn refuse_changed(base: &Base) -> Result<Left, ServeError> {
+    let (config, findings) = (&base.config, &base.findings);
+    let path = config.catalogue_path();
+    let left = stamp::take(&config.folder, &path).map_err(ServeError::System)?;
+    if left == Left::Changed {
+        let what = "it was changed while the node did not run";
+        let aside = Catalogue::put_aside(&path, &config.folder.join("quarantine"))?;
+        let id = findings.report(Place::Catalogue, what, Some(aside));
+        findings.repaired(id, "the ledger");
+    }
+    Ok(left)
+}
+
+/// Opens ledger and catalogue in one pass over the chain.
+fn open_once(
+    base: &Base,
+    inlet: &Inlet,
+    opening: &Opening,
+) -> Result<(Replica<FileDisk>, Feeder), ServeError> {
+    let Base {
+        config: settings,
+        identity,
+        metrics,
+        ..
+    } = base;
+    let ledger_folder = settings.ledger_folder();
+    let completions = inlet.clone();
+    let disk = FileDisk::open(&ledger_folder, base.faults, metrics.disk(), move |done| {
+        completions.disk(done);
+    })?;
+    // Before anything is written to it.
+    let genesis = ledger::read_genesis(&*disk.storage()).map_err(|error| match error {
+        ledger::OpenError::NoLedger => ServeError::NoLedger {
+            folder: ledger_folder.clone(),
+            node: settings.folder.clone(),
+            name: settings.name.clone(),
+        },
+        other => ServeError::Replica(other.into()),
+    })?;
+    let chain = genesis.header().chain;
+    if chain != identity.chain() {
+        return Err(ServeError::ForeignLedger {
+            folder: ledger_folder,
+            ledger: chain,
+            identity: identity.chain(),
+        });
+    }
+    let mut catalogue = Catalogue::open(&settings.catalogue_path())?;
+    catalogue.belongs_to(identity.node());
+    if let Some(aside) = catalogue.set_aside() {
+        warn!(
+            ?aside,
+            "the catalogue could not be used and is rebuilt from the ledger"
+        );
+    }
+    let wanted = catalogue.height().map_or(Height::GENESIS, Height::next);
+    let mut feeder = Feeder::new(catalogue, base.blobs.clone(), metrics.catalogue().clone());
+    let mut failed = None;
+    let config = replica_config(base)?;
+    let begun = std::time::Instant::now();
+    let replayed = |block: &Arc<AppliedBlock>| {
+        if failed.is_none() {
+            failed = feeder.follow(block, begun).err();
+        }
+    };
+    let replica = Replica::open_replaying(disk, config, opening.now(), wanted, replayed)?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    feeder.flush()?;
+    tell_what_was_found(&replica);
+    Ok((replica, feeder))
+}
+
+fn replica_config(base: &Base) -> Result<replica::Config, ServeError> {
+    let (settings, identity) = (&base.config, &base.identity);
+    let (mut nonce, mut seed) = ([0; 16], [0; 8]);
+    fill(&mut nonce)?;
+    fill(&mut seed)?;
+    Ok(replica::Config {
+        me: identity.node(),
+        signatures: Arc::new(identity.key().signatures()),
+        nonce: Nonce(nonce),
+        seed: u64::from_be_bytes(seed),
+        contacts: settings.members.iter().map(|member| member.id).collect(),
+        care: replica::Care {
+            addresses: Some(Addresses {
+                peer: settings.me().peer_address.clone(),
+                url: settings.http.public_url.clone(),
+            }),
+            dead_after: settings.dead_after,
+        },
+    })
+}
+
+fn tell_what_was_found(replica: &Replica<FileDisk>) {
+    for repair in &replica.found().repaired {
+        warn!(
+            ?repair,
+            "a damaged vote was made good from its second copy: look at this disk"
+        );
+    }
+    for cut in &replica.found().cut {
+        info!(?cut, "cut off an end of the ledger that was never finished");
+    }
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), ServeError> {
+    getrandom::fill(bytes).map_err(|error| ServeError::System(std::io::Error::other(error)))
+}

@@ -1,0 +1,210 @@
+//! Starting what runs on an open ledger.
+
+use std::sync::Arc;
+
+use ledger::Reader;
+use replica::Replica;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::ServeError;
+use super::opening::Opened;
+use crate::archiver::{self, ArchiverHandle};
+use crate::catalogue_thread;
+use crate::config::NodeConfig;
+use crate::copies::Copies;
+use crate::disk::FileDisk;
+use crate::eraser::{Eraser, Parts};
+use crate::identity::Identity;
+use crate::mending::Mender;
+use crate::metrics::Metrics;
+use crate::peer::{self, JoinCall, Peers};
+use crate::replica_thread::{self, Inlet, Opening, Outlet, ReplicaHandle};
+use crate::replicator::{self, Replicator};
+use crate::sealer::Sealer;
+use crate::stock::Stock;
+use crate::{Faults, Findings};
+use crate::{acquaintances, admission, garbage};
+
+/// What everything that is started works with.
+pub(super) struct Base {
+    pub(super) config: Arc<NodeConfig>,
+    pub(super) identity: Identity,
+    pub(super) faults: Faults,
+    pub(super) findings: Findings,
+    pub(super) blobs: blobs::Store,
+    pub(super) metrics: Metrics,
+    /// Cancelled when the node stops.
+    pub(super) closing: CancellationToken,
+}
+
+impl Base {
+    pub(super) fn new(
+        config: Arc<NodeConfig>,
+        identity: Identity,
+        faults: Faults,
+    ) -> Result<Self, ServeError> {
+        Ok(Self {
+            findings: Findings::open(&config.folder, &config.name),
+            blobs: blobs::Store::open(&config.folder)?,
+            metrics: Metrics::new(),
+            closing: CancellationToken::new(),
+            config,
+            identity,
+            faults,
+        })
+    }
+
+    /// Runs something until the node stops.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.closing.clone().run_until_cancelled_owned(task));
+    }
+
+    /// Calls the other members, and listens for them and for who wants to join.
+    pub(super) async fn start_peers(
+        &self,
+        stock: &Stock,
+        inlet: &Inlet,
+        replica: &Replica<FileDisk>,
+    ) -> Result<(Peers, mpsc::Receiver<JoinCall>), ServeError> {
+        let (joining, join_calls) = mpsc::channel(peer::WAITING_MAX);
+        let (config, inlet) = (&self.config, inlet.clone());
+        let settings = peer::Config {
+            identity: self.identity.clone(),
+            listen: config.peer.address,
+            address: config.me().peer_address.clone(),
+            peers: acquaintances::of(replica.roster(), &config.members),
+            joining,
+            predecessor: config.ledger_folder().join(ledger::predecessor::FOLDER),
+            blobs: self.blobs.clone(),
+            stock: stock.clone(),
+            ledger: Some(replica.reader()),
+        };
+        let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;
+        Ok((peers, join_calls))
+    }
+
+    /// Starts the threads of the replica and of the catalogue that it feeds.
+    pub(super) fn start_state(
+        &self,
+        opened: Opened,
+        opening: Opening,
+        ends: (Inlet, Outlet),
+        peers: &Peers,
+    ) -> Result<(catalogue_thread::Running, replica_thread::Running), ServeError> {
+        let Opened {
+            replica, feeder, ..
+        } = opened;
+        let applied = feeder.reached(replica.tip());
+        let path = self.config.catalogue_path();
+        let catalogue = catalogue_thread::start(feeder, &path, applied, replica.reader())
+            .map_err(ServeError::System)?;
+        let feed = catalogue.feed();
+        let running = replica_thread::start(replica, opening, ends, peers.clone(), feed)
+            .map_err(ServeError::System)?;
+        Ok((catalogue, running))
+    }
+
+    /// Starts the thread that seals and erases.
+    pub(super) fn start_sealer(
+        &self,
+        running: &replica_thread::Running,
+        catalogue: &catalogue_thread::Running,
+    ) -> Result<Sealer, ServeError> {
+        let eraser = Eraser::new(Parts {
+            config: &self.config,
+            identity: &self.identity,
+            replica: &running.handle,
+            catalogue: &catalogue.handle,
+            store: &self.blobs,
+            closing: &self.closing,
+        })?;
+        let usual = ledger::Bounds::default();
+        let bounds = ledger::Bounds {
+            bytes: self.faults.seal_bytes.unwrap_or(usual.bytes),
+            ..usual
+        };
+        let reader = running.handle.reader().clone();
+        Sealer::start(reader, bounds, eraser).map_err(ServeError::System)
+    }
+
+    pub(super) fn start_mender(&self, replica: &ReplicaHandle) -> Result<Mender, ServeError> {
+        let (config, identity) = (self.config.clone(), self.identity.clone());
+        Mender::start(config, identity, replica.clone(), self.findings.clone())
+            .map_err(ServeError::System)
+    }
+
+    /// Fills the archive, if there is one.
+    pub(super) fn start_archiver(
+        &self,
+        reader: &Reader,
+    ) -> Result<Option<ArchiverHandle>, archive::OpenError> {
+        let Some(url) = &self.config.archive_url else {
+            return Ok(None);
+        };
+        let start = |reader, folder| {
+            archiver::start(url, &self.identity, folder, reader, self.closing.clone())
+        };
+        let mut folder = self.config.ledger_folder();
+        let own = start(reader.clone(), folder.clone())?;
+        // What the chain goes on from was perhaps never archived, or not all of it.
+        let mut before = reader.predecessor();
+        while let Some(reader) = before {
+            folder.push(ledger::predecessor::FOLDER);
+            start(reader.clone(), folder.clone())?;
+            before = reader.predecessor();
+        }
+        Ok(Some(own))
+    }
+
+    /// Does what follows from who belongs to the cluster: whom to call, whom to let in, what to report.
+    pub(super) fn follow_members(
+        &self,
+        replica: &ReplicaHandle,
+        peers: &Peers,
+        join_calls: mpsc::Receiver<JoinCall>,
+        archive: Option<&ArchiverHandle>,
+    ) {
+        let config = Arc::clone(&self.config);
+        self.spawn(acquaintances::follow(
+            config,
+            replica.clone(),
+            peers.clone(),
+        ));
+        self.spawn(admission::report_progress(replica.clone()));
+        let shown = archive.map(|archive| archive.url().to_owned());
+        self.spawn(admission::answer(replica.clone(), join_calls, shown));
+    }
+
+    /// Keeps the copies that belong here, and no bytes that nobody names.
+    pub(super) fn look_after_bytes(
+        &self,
+        stock: Stock,
+        running: &replica_thread::Running,
+        catalogue: &catalogue_thread::Running,
+        peers: &Peers,
+    ) -> (Copies, Replicator) {
+        let (me, replica) = (self.config.me().id, &running.handle);
+        let copies = Copies::new(
+            self.blobs.clone(),
+            peers.clone(),
+            replica.clone(),
+            me,
+            self.config.blobs.replicas,
+            self.metrics.blobs().clone(),
+        );
+        let parts = replicator::Parts {
+            store: self.blobs.clone(),
+            stock,
+            copies: copies.clone(),
+            catalogue: catalogue.handle.clone(),
+            peers: peers.clone(),
+            replica: replica.clone(),
+            findings: self.findings.clone(),
+            me,
+            settings: self.config.blobs,
+        };
+        self.spawn(garbage::Collector::new(&parts).run());
+        (copies, replicator::start(parts, &self.closing))
+    }
+}
