@@ -620,7 +620,18 @@ fn an_upload_that_is_over_grows_no_more() {
     assert!(gone, "{:?}", outcomes[4]);
     let known = fixture.reader().upload(upload, ADMIN).unwrap().unwrap();
     assert_eq!((known.file, known.arrived), (Some(id("whole")), 10));
-    assert_eq!(fixture.reader().upload_parts(upload).unwrap(), []);
+    assert!(
+        fixture
+            .reader()
+            .is_named(&id("whole"))
+            .is_ok_and(|named| !named)
+    );
+    assert!(
+        fixture
+            .reader()
+            .is_named(&id("part"))
+            .is_ok_and(|named| !named)
+    );
 }
 
 #[test]

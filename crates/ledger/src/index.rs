@@ -273,7 +273,7 @@ impl Index {
         let first = self.sealed.first_missing();
         match self.find(height)? {
             Source::Memory(_) => None,
-            Source::Log(_) if height == Height::GENESIS => None,
+            Source::Log(_) if height == self.sealed.base() => None,
             Source::Log(_) => Some((first.min(height), height, None)),
             Source::Segment(segment) => {
                 let name = segment.name;
@@ -304,13 +304,13 @@ impl Index {
             .sealed
             .find(below)
             .is_some_and(|s| s.name.to() == below);
-        below == Height::GENESIS || ends
+        below == self.sealed.base() || ends
     }
 
     /// The lowest height of each run that is nowhere.
     pub(crate) fn gaps(&self) -> Vec<Height> {
         let mut gaps = Vec::new();
-        let mut next = Height::GENESIS.next();
+        let mut next = self.sealed.base().next();
         let logged = (!self.entries.is_empty()).then_some((self.first, self.tip.0));
         let held = self
             .sealed

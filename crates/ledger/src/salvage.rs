@@ -85,10 +85,11 @@ pub(crate) fn salvage(storage: &dyn Storage) -> Result<Salvage, Unprovable> {
         storage,
         files: &files,
         chain: foundation.chain,
+        base: foundation.genesis.height(),
         scanner,
         state,
         boot: Boot(0),
-        marks: BTreeMap::from([(Height::GENESIS, foundation.genesis.hash())]),
+        marks: BTreeMap::from([(foundation.genesis.height(), foundation.genesis.hash())]),
         entries: BTreeMap::new(),
         bodies: BTreeMap::new(),
         damage: Vec::new(),
@@ -147,8 +148,8 @@ impl State {
     fn founded(foundation: &Foundation) -> Self {
         Self {
             whole: true,
-            tip: Some((Height::GENESIS, foundation.genesis.hash())),
-            floor: Height::GENESIS,
+            tip: Some((foundation.genesis.height(), foundation.genesis.hash())),
+            floor: foundation.genesis.height(),
             vote: None,
             unknown_above: None,
         }
@@ -166,11 +167,11 @@ impl State {
     }
 
     /// Behind damage, in the file with this header.
-    fn behind(header: &FileHeader) -> Self {
+    fn behind(header: &FileHeader, base: Height) -> Self {
         Self {
             whole: false,
             tip: None,
-            floor: header.origin.map_or(Height::GENESIS, |o| o.floor),
+            floor: header.origin.map_or(base, |o| o.floor),
             vote: None,
             unknown_above: header.origin.map(|origin| origin.floor),
         }
@@ -188,6 +189,8 @@ struct Walk<'a> {
     storage: &'a dyn Storage,
     files: &'a [LogFile],
     chain: ChainId,
+    /// The height of the chain's first block.
+    base: Height,
     scanner: Scanner<'a>,
     state: State,
     boot: Boot,
@@ -233,7 +236,7 @@ impl Walk<'_> {
         let name = self.files.get(file).map(|file| file.name.clone());
         self.damage.push((name.unwrap_or_default(), offset));
         // Blocks that are not decided yet are kept: a mark behind the damage may name them.
-        self.state = State::behind(&next.header);
+        self.state = State::behind(&next.header, self.base);
         self.scanner.resume(next)?;
         Ok(true)
     }

@@ -267,7 +267,7 @@ impl Sealed {
     /// What is known below a height, if that is genesis or a segment ends there.
     pub(crate) fn below(&self, foundation: &Foundation, height: Height) -> Option<Below> {
         let below = height.previous()?;
-        if below == Height::GENESIS {
+        if below == self.base {
             return Below::genesis(&foundation.genesis);
         }
         let segment = self.find(below).filter(|s| s.name.to() == below)?;

@@ -9,6 +9,7 @@
 //! ledger, for a node that is reached from here at another address than from elsewhere.
 
 mod blobs;
+mod scrub;
 mod trash;
 
 use std::fmt;
@@ -43,6 +44,7 @@ pub const OVERRIDES: [&str; 14] = [
     "STARLING_SCRUB_PAUSE",
 ];
 
+pub use self::scrub::ScrubConfig;
 pub use self::trash::TRASH_KEEP;
 
 /// How long a voter must be silent before it is pruned, unless the file says otherwise: a laptop may sleep over night.
@@ -76,27 +78,6 @@ pub struct NodeConfig {
     /// How to reach every member, this node among them.
     pub members: Vec<MemberConfig>,
 }
-
-/// The scrubber.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScrubConfig {
-    /// How fast it reads; 0 turns it off. Raised where a disk would not be read whole within a week.
-    pub bytes_per_second: u64,
-    /// How long it rests when it has seen everything.
-    pub pause: Duration,
-}
-
-impl Default for ScrubConfig {
-    fn default() -> Self {
-        Self {
-            bytes_per_second: 8 << 20,
-            pause: Duration::from_secs(3600),
-        }
-    }
-}
-
-/// A pass must be possible every week.
-const SCRUB_PAUSE_MAX: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// The HTTP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -296,13 +277,7 @@ impl NodeConfig {
         }
         text += &self.blobs.to_toml();
         text += &trash::written(self.trash_keep);
-        if self.scrub != ScrubConfig::default() {
-            text += &format!(
-                "\n[scrub]\nbytes_per_second = {}\npause = \"{}s\"\n",
-                self.scrub.bytes_per_second,
-                self.scrub.pause.as_secs()
-            );
-        }
+        text += &self.scrub.to_toml();
         for member in &self.members {
             text += &format!(
                 "\n[[members]]\nname = {}\nid = \"{}\"\npeer_address = {}\nurl = {}\n",
@@ -341,8 +316,10 @@ struct Written {
     cluster: WrittenCluster,
     #[serde(default)]
     blobs: WrittenBlobs,
+    #[serde(default)]
     trash: trash::Written,
-    scrub: WrittenScrub,
+    #[serde(default)]
+    scrub: scrub::Written,
     members: Vec<WrittenMember>,
 }
 
@@ -350,13 +327,6 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenCluster {
     dead_after: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenScrub {
-    bytes_per_second: Option<u64>,
-    pause: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -452,7 +422,7 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
             dead_after: self.dead_after(written.cluster)?,
             blobs: self.blobs(written.blobs)?,
             trash_keep: trash::read(self, written.trash)?,
-            scrub: self.scrub(written.scrub)?,
+            scrub: scrub::read(self, written.scrub)?,
             name,
             folder,
             members,
@@ -479,27 +449,6 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
                 ),
             )),
         }
-    }
-
-    fn scrub(&self, written: WrittenScrub) -> Result<ScrubConfig, ConfigError> {
-        let usual = ScrubConfig::default();
-        let rate = written.bytes_per_second.unwrap_or(usual.bytes_per_second);
-        let rate = self.text("STARLING_SCRUB_BYTES_PER_SECOND", rate.to_string());
-        let bytes_per_second = rate.value.parse().map_err(|_| {
-            let detail = format!("is {:?}, not a number of bytes", rate.value);
-            rate.wrong("scrub.bytes_per_second", detail)
-        })?;
-        let seconds = format!("{}s", usual.pause.as_secs());
-        let pause = self.text("STARLING_SCRUB_PAUSE", written.pause.unwrap_or(seconds));
-        let time = duration(&pause.value).filter(|time| *time <= SCRUB_PAUSE_MAX);
-        let time = time.ok_or_else(|| {
-            let detail = format!("is {:?}, not a time of up to 3d, such as 1h", pause.value);
-            pause.wrong("scrub.pause", detail)
-        })?;
-        Ok(ScrubConfig {
-            bytes_per_second,
-            pause: time,
-        })
     }
 
     fn http(&self, base: &Path, written: WrittenHttp) -> Result<HttpConfig, ConfigError> {

@@ -113,7 +113,7 @@ impl Reader {
         let storage = &**self.storage();
         let files = list(storage)?;
         let named = names(storage)?.iter().map(SegmentName::to).max();
-        let named = named.unwrap_or(Height::GENESIS);
+        let named = named.unwrap_or(self.genesis().height());
         let (files, base) = window::begin(storage, files, named)?;
         let base = base.and_then(|base| base.origin);
         let read = files.iter().map(|file| file.length).sum();
@@ -173,10 +173,11 @@ impl Reader {
 
     /// Genesis and the blocks above the segments that were not found where the log was read, since what is before them is damaged.
     fn unread_blocks(&self, blocks: &BTreeMap<Height, Entry>, damage: &mut Vec<Damage>) {
-        if !blocks.contains_key(&Height::GENESIS) {
+        let first = self.genesis().height();
+        if !blocks.contains_key(&first) {
             damage.push(Damage {
                 site: Site::Log(file_name(0)),
-                height: Height::GENESIS,
+                height: first,
                 what: "the record of the genesis block is damaged".to_owned(),
                 harmless: false,
             });
@@ -222,7 +223,7 @@ impl Reader {
 
     /// Decided blocks that neither a segment nor the log has.
     fn nowhere(&self) -> Vec<Damage> {
-        let mut next = Height::GENESIS.next();
+        let mut next = self.genesis().height().next();
         let mut damage = Vec::new();
         for segment in self.segments() {
             if let Some(to) = segment.from().previous().filter(|to| *to >= next)
@@ -242,7 +243,7 @@ impl Reader {
 
     fn sealed_top(&self) -> Height {
         let last = self.segments().last().map(SegmentName::to);
-        last.unwrap_or(Height::GENESIS)
+        last.unwrap_or(self.genesis().height())
     }
 
     /// A check that goes on at a height, with what is known below it.
