@@ -219,6 +219,8 @@ impl Copies {
                 Ok(()) => {
                     tracing::info!(%peer, blob = %id, "fetched a blob");
                     self.count_fetch("fetched");
+                    // Something names it already: no command is on its way that would.
+                    self.0.store.named(id);
                     return Ok(());
                 }
                 Err(FetchBlobError::Write(WriteError::Full { .. })) => {

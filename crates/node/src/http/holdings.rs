@@ -20,10 +20,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::problem::{Code, Problem};
-use crate::App;
 use crate::copies::{Copies, FetchError};
 use crate::metrics::BlobMetrics;
 use crate::peer::chain_of_causes;
+use crate::{App, Findings, Place};
 
 /// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
 const CHUNK_BYTES: usize = 512 << 10;
@@ -42,6 +42,7 @@ struct Shared {
     examiners: Semaphore,
     sound: Mutex<HashMap<BlobId, Stamp>>,
     metrics: BlobMetrics,
+    findings: Findings,
 }
 
 /// By which a file is known to be untouched since it was checked.
@@ -132,6 +133,7 @@ impl Holdings {
             examiners: Semaphore::new(EXAMINERS),
             sound: Mutex::default(),
             metrics: app.metrics.blobs().clone(),
+            findings: app.findings.clone(),
         }))
     }
 
@@ -207,6 +209,9 @@ impl Holdings {
             FetchError::Unavailable => Problem::new(Code::BytesUnavailable, error.to_string()),
         })?;
         let sound = self.check(id).await?;
+        if sound.is_some() {
+            self.0.findings.whole(&Place::Blob(id), "another node");
+        }
         sound.ok_or_else(|| {
             let detail = "these bytes were fetched and are damaged again; look at the disk";
             Problem::new(Code::BytesUnavailable, detail)
@@ -278,7 +283,8 @@ impl Shared {
             }
             Verdict::Absent => Ok(None),
             Verdict::Damaged { found, quarantine } => {
-                tracing::error!(blob = %id, %found, ?quarantine, "a blob is damaged and was moved aside");
+                let what = format!("its bytes hash to {found}");
+                self.findings.report(Place::Blob(id), what, Some(quarantine));
                 Ok(None)
             }
         }
