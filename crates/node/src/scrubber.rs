@@ -1,8 +1,8 @@
 //! Goes over everything on this node's disk, again and again, and slowly.
 //!
 //! A pass has three parts: the ledger (every segment, then the log), the blobs in the order of their names, and the
-//! catalogue, which is rebuilt beside the one in use and compared ([`checks`]). One thread does it, held to a rate and to a fraction of a
-//! core ([`pace`]), so nobody waits for it; it only reads what others write and never holds a lock over a read. Where
+//! catalogue, which is rebuilt beside the one in use and compared (`checks`). One thread does it, held to a rate and to a fraction of a
+//! core (`pace`), so nobody waits for it; it only reads what others write and never holds a lock over a read. Where
 //! it is, is written down about once a minute, so that a restart does not begin anew: what a disk holds is seen whole
 //! at least weekly, since the rate is raised where the configured one is too low for that.
 //!

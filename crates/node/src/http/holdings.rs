@@ -284,7 +284,8 @@ impl Shared {
             Verdict::Absent => Ok(None),
             Verdict::Damaged { found, quarantine } => {
                 let what = format!("its bytes hash to {found}");
-                self.findings.report(Place::Blob(id), what, Some(quarantine));
+                self.findings
+                    .report(Place::Blob(id), what, Some(quarantine));
                 Ok(None)
             }
         }
