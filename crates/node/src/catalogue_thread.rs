@@ -88,7 +88,9 @@ impl Feeder {
         applied: &AppliedBlock,
         since: Instant,
     ) -> Result<(), ApplyError> {
-        self.behind |= since.elapsed() > START_PATIENCE;
+        // The first block is never left out: below it there is no height to be at.
+        let begun = self.height().is_some() || !self.run.is_empty();
+        self.behind |= begun && since.elapsed() > START_PATIENCE;
         if self.behind {
             return Ok(());
         }
