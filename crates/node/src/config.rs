@@ -9,19 +9,23 @@
 //! ledger, for a node that is reached from here at another address than from elsewhere.
 
 mod blobs;
+mod checker;
 mod scrub;
 mod trash;
+mod written;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::{Addresses, NodeId, limits};
-use serde::Deserialize;
+use model::{Addresses, NodeId};
 
 pub use self::blobs::BlobsConfig;
-use self::blobs::WrittenBlobs;
+use self::checker::Checker;
+pub use self::scrub::ScrubConfig;
+pub use self::trash::TRASH_KEEP;
+use self::written::Written;
 
 /// The name of the file in a node's folder.
 pub const FILE_NAME: &str = "node.toml";
@@ -44,15 +48,8 @@ pub const OVERRIDES: [&str; 14] = [
     "STARLING_SCRUB_PAUSE",
 ];
 
-pub use self::scrub::ScrubConfig;
-pub use self::trash::TRASH_KEEP;
-
 /// How long a voter must be silent before it is pruned, unless the file says otherwise: a laptop may sleep over night.
 pub const DEAD_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// A shorter time would take a slow restart for a death.
-const DEAD_AFTER_MIN: Duration = Duration::from_secs(10);
-/// Entries of the address book.
-const MEMBERS_MAX: usize = limits::VOTERS_MAX + limits::LEARNERS_MAX;
 
 /// One node's settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,283 +300,6 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// The file as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    name: String,
-    folder: Option<PathBuf>,
-    http: WrittenHttp,
-    peer: WrittenPeer,
-    archive: Option<WrittenArchive>,
-    #[serde(default)]
-    cluster: WrittenCluster,
-    #[serde(default)]
-    blobs: WrittenBlobs,
-    #[serde(default)]
-    trash: trash::Written,
-    #[serde(default)]
-    scrub: scrub::Written,
-    members: Vec<WrittenMember>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenCluster {
-    dead_after: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenHttp {
-    address: String,
-    url: Option<String>,
-    #[serde(default)]
-    insecure: bool,
-    tls: Option<WrittenTls>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenTls {
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenPeer {
-    address: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenArchive {
-    url: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenMember {
-    name: String,
-    id: String,
-    peer_address: String,
-    url: String,
-    #[serde(default)]
-    pinned: bool,
-}
-
-/// A value and where it comes from, so that an error can say so.
-struct Sourced<T> {
-    value: T,
-    origin: Origin,
-}
-
-impl<T> Sourced<T> {
-    fn wrong(&self, key: &str, detail: impl fmt::Display) -> ConfigError {
-        ConfigError::Value {
-            origin: self.origin.clone(),
-            key: key.to_owned(),
-            detail: detail.to_string(),
-        }
-    }
-}
-
-/// Turns what is written into what is meant.
-struct Checker<'a, F> {
-    path: &'a Path,
-    overrides: F,
-}
-
-impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
-    fn check(&self, written: Written) -> Result<NodeConfig, ConfigError> {
-        let base = self.path.parent().unwrap_or(Path::new(""));
-        let name = self.text("STARLING_NAME", written.name).value;
-        let folder = self
-            .variable("STARLING_FOLDER")
-            .map(PathBuf::from)
-            .or_else(|| written.folder.map(|folder| base.join(folder)))
-            .unwrap_or_else(|| base.to_owned());
-        let members = written
-            .members
-            .into_iter()
-            .enumerate()
-            .map(|(at, member)| self.member(at, member))
-            .collect::<Result<Vec<_>, _>>()?;
-        self.check_members(&name, &members)?;
-        Ok(NodeConfig {
-            http: self.http(base, written.http)?,
-            peer: PeerConfig {
-                address: address(
-                    "peer.address",
-                    &self.text("STARLING_PEER_ADDRESS", written.peer.address),
-                )?,
-            },
-            archive_url: self
-                .variable("STARLING_ARCHIVE_URL")
-                .or_else(|| written.archive.map(|archive| archive.url))
-                .filter(|url| !url.is_empty()),
-            dead_after: self.dead_after(written.cluster)?,
-            blobs: self.blobs(written.blobs)?,
-            trash_keep: trash::read(self, written.trash)?,
-            scrub: scrub::read(self, written.scrub)?,
-            name,
-            folder,
-            members,
-        })
-    }
-
-    fn dead_after(&self, written: WrittenCluster) -> Result<Option<Duration>, ConfigError> {
-        let in_file = written.dead_after.map(|text| self.in_file(text));
-        let variable = self.variable("STARLING_DEAD_AFTER").map(|value| Sourced {
-            value,
-            origin: Origin::Variable("STARLING_DEAD_AFTER"),
-        });
-        let Some(text) = variable.or(in_file) else {
-            return Ok(Some(DEAD_AFTER));
-        };
-        match duration(&text.value) {
-            Some(Duration::ZERO) => Ok(None),
-            Some(after) if after >= DEAD_AFTER_MIN => Ok(Some(after)),
-            _ => Err(text.wrong(
-                "cluster.dead_after",
-                format_args!(
-                    "is {:?}, neither 0 (never) nor a time of 10s or more, such as 90s, 30m, 24h or 7d",
-                    text.value
-                ),
-            )),
-        }
-    }
-
-    fn http(&self, base: &Path, written: WrittenHttp) -> Result<HttpConfig, ConfigError> {
-        let listen = self.text("STARLING_HTTP_ADDRESS", written.address);
-        let address = address("http.address", &listen)?;
-        let tls = self.tls(base, written.tls)?;
-        let insecure = self.switch("STARLING_HTTP_INSECURE", written.insecure)?;
-        if !address.ip().is_loopback() && tls.is_none() && !insecure {
-            return Err(listen.wrong(
-                "http.address",
-                format_args!(
-                    "is {address}, which others can reach: it needs http.tls, or `--insecure-http` if something \
-                     in front of it encrypts"
-                ),
-            ));
-        }
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let url = written
-            .url
-            .unwrap_or_else(|| format!("{scheme}://{address}"));
-        let url = self.text("STARLING_HTTP_URL", url);
-        Ok(HttpConfig {
-            address,
-            tls,
-            public_url: web_address("http.url", &url)?,
-            insecure,
-        })
-    }
-
-    fn tls(
-        &self,
-        base: &Path,
-        written: Option<WrittenTls>,
-    ) -> Result<Option<TlsConfig>, ConfigError> {
-        let (certificate, key) = written.map_or((None, None), |tls| {
-            (Some(base.join(tls.certificate)), Some(base.join(tls.key)))
-        });
-        let certificate = self
-            .variable("STARLING_HTTP_TLS_CERTIFICATE")
-            .map(PathBuf::from)
-            .or(certificate);
-        let key = self
-            .variable("STARLING_HTTP_TLS_KEY")
-            .map(PathBuf::from)
-            .or(key);
-        match (certificate, key) {
-            (Some(certificate), Some(key)) => Ok(Some(TlsConfig { certificate, key })),
-            (None, None) => Ok(None),
-            (Some(_), None) => Err(self.wrong("http.tls.key", "is missing")),
-            (None, Some(_)) => Err(self.wrong("http.tls.certificate", "is missing")),
-        }
-    }
-
-    fn member(&self, at: usize, written: WrittenMember) -> Result<MemberConfig, ConfigError> {
-        let key = |field: &str| format!("members[{at}].{field}");
-        check_name(&written.name).map_err(|detail| self.wrong(&key("name"), detail))?;
-        let id = written
-            .id
-            .parse()
-            .map_err(|error| self.wrong(&key("id"), format_args!("cannot be read: {error}")))?;
-        if port(&written.peer_address).is_none() {
-            let detail = format!("is {:?}, not host:port", written.peer_address);
-            return Err(self.wrong(&key("peer_address"), detail));
-        }
-        Ok(MemberConfig {
-            name: written.name,
-            id,
-            peer_address: written.peer_address,
-            url: web_address(&key("url"), &self.in_file(written.url))?,
-            pinned: written.pinned,
-        })
-    }
-
-    fn check_members(&self, name: &str, members: &[MemberConfig]) -> Result<(), ConfigError> {
-        if members.len() > MEMBERS_MAX {
-            let detail = format!("are more than {MEMBERS_MAX}");
-            return Err(self.wrong("members", detail));
-        }
-        for (at, one) in members.iter().enumerate() {
-            let mut rest = members.iter().skip(at + 1);
-            if rest.any(|other| other.name == one.name || other.id == one.id) {
-                return Err(self.wrong("members", format_args!("name {} twice", one.name)));
-            }
-        }
-        if members.iter().any(|member| member.name == name) {
-            Ok(())
-        } else {
-            Err(self.wrong(
-                "name",
-                format_args!("is {name:?}, which is not among the members"),
-            ))
-        }
-    }
-
-    fn variable(&self, name: &'static str) -> Option<String> {
-        (self.overrides)(name)
-    }
-
-    fn text(&self, name: &'static str, written: String) -> Sourced<String> {
-        match self.variable(name) {
-            Some(value) => Sourced {
-                value,
-                origin: Origin::Variable(name),
-            },
-            None => self.in_file(written),
-        }
-    }
-
-    fn switch(&self, name: &'static str, written: bool) -> Result<bool, ConfigError> {
-        let Some(value) = self.variable(name) else {
-            return Ok(written);
-        };
-        value.parse().map_err(|_| ConfigError::Value {
-            origin: Origin::Variable(name),
-            key: "http.insecure".to_owned(),
-            detail: format!("is {value:?}, neither true nor false"),
-        })
-    }
-
-    fn in_file<T>(&self, value: T) -> Sourced<T> {
-        Sourced {
-            value,
-            origin: Origin::File(self.path.to_owned()),
-        }
-    }
-
-    fn wrong(&self, key: &str, detail: impl fmt::Display) -> ConfigError {
-        self.in_file(()).wrong(key, detail)
-    }
-}
-
 /// What makes a node's name: it appears in logs, folders and certificates.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     let valid = (1..=63).contains(&name.len())
@@ -621,31 +341,6 @@ pub(crate) fn port(address: &str) -> Option<u16> {
         return None;
     }
     port.parse().ok()
-}
-
-fn address(key: &str, text: &Sourced<String>) -> Result<SocketAddr, ConfigError> {
-    text.value.parse().map_err(|_| {
-        text.wrong(
-            key,
-            format_args!("is {:?}, not an IP address and port", text.value),
-        )
-    })
-}
-
-fn web_address(key: &str, text: &Sourced<String>) -> Result<String, ConfigError> {
-    let url = text.value.trim_end_matches('/');
-    let host = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => {
-            Ok(url.to_owned())
-        }
-        _ => Err(text.wrong(
-            key,
-            format_args!("is {:?}, not http:// or https:// and a host", text.value),
-        )),
-    }
 }
 
 #[cfg(test)]

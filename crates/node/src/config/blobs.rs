@@ -5,7 +5,8 @@ use std::time::Duration;
 use model::limits;
 use serde::Deserialize;
 
-use super::{Checker, ConfigError, duration};
+use super::checker::Checker;
+use super::{ConfigError, duration};
 
 /// What copies may take of the network and the disk unless the file says otherwise.
 const COPY_BYTES_PER_SECOND: u64 = 64 << 20;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Checker, ConfigError, duration};
+use super::checker::Checker;
+use super::{ConfigError, duration};
 
 /// A pass must be possible every week.
 const PAUSE_MAX: Duration = Duration::from_secs(3 * 24 * 3600);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Checker, ConfigError, duration};
+use super::checker::Checker;
+use super::{ConfigError, duration};
 
 /// How long a file stays in the trash before it is purged, unless the file says otherwise.
 pub const TRASH_KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
