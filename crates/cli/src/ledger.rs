@@ -1,6 +1,7 @@
 //! `starling ledger`: the chain's head, whether every byte of it is what it was, taking it elsewhere and back, and proofs
 //! for those who hold none of it.
 
+mod evidence;
 mod export;
 pub(crate) mod import;
 mod offline;
@@ -36,6 +37,8 @@ pub(crate) enum Ledger {
     Checkpoint(proof::Fetch),
     /// Check a receipt, without any node
     Check(proof::Check),
+    /// Check the proof that a node has signed two statements that contradict each other
+    Evidence(evidence::Check),
     /// Write all of a ledger into one file, a folder or an object store
     Export(export::Export),
     /// Make a ledger's folder of an export or an archive, after verifying all of it
@@ -111,6 +114,7 @@ impl Ledger {
             Self::Receipt(receipt) => receipt.run().await,
             Self::Checkpoint(fetch) => fetch.run().await,
             Self::Check(check) => check.run(),
+            Self::Evidence(check) => check.run(),
             Self::Export(export) => export.run().await,
             Self::Import(import) => import.run().await,
         }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    Block, Certificate, Height, LeafHash, LogSeq, NodeId, Record, Roster, SealedCommand, Timestamp,
+    Block, Certificate, Evidence, Height, LeafHash, LogSeq, NodeId, Record, Roster, SealedCommand,
+    Timestamp,
 };
 
 use crate::message::Message;
@@ -106,14 +107,7 @@ pub enum Effect {
     /// The node stops voting for good in this incarnation.
     Stopped(StopReason),
     /// Two signed statements that contradict each other, to be kept.
-    Evidence {
-        /// Who signed both.
-        node: NodeId,
-        /// The height.
-        height: Height,
-        /// What was accepted first, and what came then.
-        messages: Box<(Message, Message)>,
-    },
+    Evidence(Box<Evidence>),
     /// A peer sent something unjustified; it was dropped.
     Refused {
         /// Who.

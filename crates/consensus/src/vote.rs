@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use model::{Ballot, BlockHash, Domain, Height, LogSeq, NodeId, Record, Signature};
+use model::evidence::Signed;
+use model::{
+    Ballot, BlockHash, Domain, Evidence, Height, LogSeq, NodeId, Record, Signature, Statement,
+};
 
 use crate::acceptor::Verdict;
 use crate::effect::{Effect, Urgency};
@@ -162,20 +165,16 @@ impl Engine {
             return;
         };
         if let Some(signature) = last.signature {
-            let block = Arc::clone(&last.block);
-            let first = Accept {
-                block,
-                signature,
-                parent: None,
-                ..accept.clone()
-            };
-            let messages = Box::new((Message::Accept(first), Message::Accept(accept.clone())));
-            self.effects.push_back(Effect::Evidence {
-                node: from,
-                height,
-                messages,
-            });
+            let first = (last.block.hash(), signature);
+            let second = (accept.block.hash(), accept.signature);
+            let statement = self.statement(Domain::Propose, height, (accept.ballot, first.0));
+            self.accuse(from, &statement, first, second);
         }
+    }
+
+    fn accuse(&mut self, node: NodeId, statement: &Statement, first: Signed, second: Signed) {
+        let evidence = Box::new(Evidence::new(node, statement, first, second));
+        self.effects.push_back(Effect::Evidence(evidence));
     }
 
     pub(crate) fn on_accepted(
@@ -209,18 +208,7 @@ impl Engine {
         match self.learner.count((ballot, hash), from, signature) {
             Counted::Votes(_) => self.decide_if_chosen(),
             Counted::Contradicts(other, first) => {
-                let earlier = Message::Accepted {
-                    height,
-                    ballot,
-                    hash: other,
-                    signature: first,
-                };
-                let messages = Box::new((earlier, message()));
-                self.effects.push_back(Effect::Evidence {
-                    node: from,
-                    height,
-                    messages,
-                });
+                self.accuse(from, &statement, (other, first), (hash, signature));
             }
         }
     }

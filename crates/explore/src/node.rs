@@ -317,8 +317,8 @@ impl Step {
                     self.decide(Decided { block, certificate });
                 }
                 Effect::ReadReady { height, .. } => self.answered.push(height),
-                Effect::Evidence { node, height, .. } => {
-                    let what = format!("evidence against {node:?} at height {height}");
+                Effect::Evidence(evidence) => {
+                    let what = format!("a node is accused: {evidence:?}");
                     self.check(Err(Violation::new("check_one_value_per_ballot", what)));
                 }
                 // Checked where it is decided.

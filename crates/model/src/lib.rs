@@ -12,6 +12,7 @@ pub mod block;
 pub mod certificate;
 pub mod codec;
 pub mod command;
+pub mod evidence;
 pub mod file;
 pub mod id;
 pub mod limits;
@@ -31,6 +32,7 @@ pub use block::{Block, BlockError, Decided, Draft, Entry, Header};
 pub use certificate::{Certificate, CertificateError};
 pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use command::{Command, Payload, RequestKey, Scope, SealedCommand};
+pub use evidence::{Evidence, EvidenceError};
 pub use id::{
     BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq, MembershipHash,
     MerkleRoot, NodeId, Nonce, Position, TokenId, UploadId,

@@ -178,7 +178,7 @@ fn read<T: Decode>(bytes: &[u8], label: &[u8], what: &'static str) -> Result<T, 
     T::from_bytes(bytes).map_err(|source| ReceiptError::Malformed { what, source })
 }
 
-fn expect_label(
+pub(crate) fn expect_label(
     input: &mut Reader<'_>,
     label: &[u8],
     what: &'static str,

@@ -8,6 +8,7 @@
 //! [`init`] does, for a new cluster, [`join`], for a node that an [`invitation`] lets in, and [`recover`], for what survives
 //! of a cluster.
 
+pub mod accusations;
 mod acquaintances;
 mod admission;
 pub mod archiver;

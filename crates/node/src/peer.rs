@@ -250,6 +250,11 @@ impl Peers {
         peers.map(status).collect()
     }
 
+    /// The version of a node's program, if it has called us and said so.
+    pub fn version(&self, node: NodeId) -> Option<String> {
+        self.shared.directory.version(node)
+    }
+
     /// The peers to which our stream is open, in the order of their keys.
     pub fn connected(&self) -> Vec<NodeId> {
         let peers = self.shared.directory.peers().into_iter();
@@ -273,6 +278,8 @@ impl Peers {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod intruder;
 #[cfg(test)]
 mod mutated;
 #[cfg(test)]

@@ -21,6 +21,7 @@ use replica::{AppliedBlock, Disposition, Input, Output, Replica, Status};
 use tokio::sync::{oneshot, watch};
 use tracing::{Instrument as _, debug_span, error, info, warn};
 
+use crate::accusations::Accusations;
 use crate::disk::FileDisk;
 use crate::metrics::{ReplicaMetrics, seconds};
 use crate::peer::Peers;
@@ -295,6 +296,7 @@ pub(crate) fn start(
     opening: Opening,
     (inlet, outlet): (Inlet, Outlet),
     peers: Peers,
+    accusations: Accusations,
     decided: impl FnMut(Arc<AppliedBlock>) + Send + 'static,
 ) -> std::io::Result<Running> {
     let clock = opening.clock;
@@ -322,6 +324,7 @@ pub(crate) fn start(
         replica,
         shared,
         peers,
+        accusations,
         decided: Box::new(decided),
         writes: HashMap::new(),
         reads: HashMap::new(),
@@ -477,6 +480,7 @@ struct Worker {
     replica: Replica<FileDisk>,
     shared: Arc<Shared>,
     peers: Peers,
+    accusations: Accusations,
     decided: Box<dyn FnMut(Arc<AppliedBlock>) + Send>,
     writes: HashMap<LeafHash, Write>,
     reads: HashMap<ReadId, oneshot::Sender<Height>>,
@@ -622,9 +626,7 @@ impl Worker {
                 Output::Voting => info!(role = ?self.replica.role(), "this node takes part"),
                 Output::Stopped(reason) => error!(%reason, "this node has stopped voting"),
                 Output::Refused { from, why } => self.refusals.note(from, why),
-                Output::Evidence { node, height, .. } => {
-                    error!(%node, %height, "a node has signed two contradicting statements");
-                }
+                Output::Evidence(evidence) => self.accusations.keep(*evidence),
             }
         }
     }

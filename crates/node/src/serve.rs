@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::starting::Base;
+use crate::accusations::Accusations;
 use crate::archiver::ArchiverHandle;
 use crate::catalogue_thread::{self, CatalogueHandle};
 use crate::config::NodeConfig;
@@ -57,6 +58,8 @@ pub struct App {
     pub metrics: Metrics,
     /// What was found damaged on this node's disk.
     pub findings: Findings,
+    /// What is known against members that signed contradictions.
+    pub accusations: Accusations,
     /// Repairs the ledger.
     pub mender: MenderHandle,
     /// How far the search for damage is.
@@ -220,6 +223,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
         replicator,
         metrics: base.metrics,
         findings: base.findings,
+        accusations: base.accusations,
         mender: mender.handle.clone(),
         scrub: scrub.clone(),
         archive,

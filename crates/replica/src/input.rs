@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use consensus::{Message, ReadId, StopReason};
 use ledger::Completion;
-use model::{Block, Certificate, Height, LeafHash, NodeId, Roster, SealedCommand};
+use model::{Block, Certificate, Evidence, Height, LeafHash, NodeId, Roster, SealedCommand};
 
 use crate::core_state::Disposition;
 
@@ -68,14 +68,7 @@ pub enum Output {
         why: &'static str,
     },
     /// Two signed statements that contradict each other.
-    Evidence {
-        /// Who signed both.
-        node: NodeId,
-        /// At which height.
-        height: Height,
-        /// The statements.
-        messages: Box<(Message, Message)>,
-    },
+    Evidence(Box<Evidence>),
 }
 
 /// A decided block with what the core state made of each command.

@@ -365,16 +365,8 @@ impl<D: Disk> Replica<D> {
                 }
                 Effect::Voting => self.outputs.push_back(Output::Voting),
                 Effect::Stopped(reason) => self.stopped(reason),
-                Effect::Evidence {
-                    node,
-                    height,
-                    messages,
-                } => {
-                    self.outputs.push_back(Output::Evidence {
-                        node,
-                        height,
-                        messages,
-                    });
+                Effect::Evidence(evidence) => {
+                    self.outputs.push_back(Output::Evidence(evidence));
                 }
                 Effect::Refused { from, why } => {
                     self.outputs.push_back(Output::Refused { from, why });

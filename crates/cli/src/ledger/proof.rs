@@ -207,7 +207,7 @@ fn trusted(path: &Path) -> Result<Checkpoint, Failure> {
     Ok(found.with_context(what)?)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|source| {
         let missing = source.kind() == io::ErrorKind::NotFound;
         let error = anyhow::Error::new(source).context(format!("reading {}", path.display()));

@@ -20,6 +20,7 @@ mod bad_input;
 mod command_line;
 mod demo;
 mod durability;
+mod evidence;
 mod faults;
 mod files;
 mod from_archive;

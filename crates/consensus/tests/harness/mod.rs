@@ -303,8 +303,14 @@ impl Cluster {
                 format!("answers read {} at height {height}", read.0)
             }
             Effect::Stopped(reason) => format!("stops: {reason}"),
-            Effect::Evidence { node, height, .. } => {
-                format!("has evidence against {} at {height}", name(node))
+            Effect::Evidence(evidence) => {
+                let proof = evidence.verify(&StandIn(id));
+                assert_eq!(proof, Ok(()), "evidence that proves nothing");
+                format!(
+                    "has evidence against {} at {}",
+                    name(evidence.node),
+                    evidence.height
+                )
             }
             Effect::Refused { from, why } => format!("refuses {}: {why}", name(from)),
             Effect::Dropped(leaves) => format!("drops {} commands", leaves.len()),

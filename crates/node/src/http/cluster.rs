@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use catalogue::time::format_timestamp;
 use consensus::{PeerStatus, Phase, StopReason};
-use model::{Height, NodeId, Roster, Timestamp};
+use model::{Evidence, Height, NodeId, Roster, Timestamp};
 use replica::Status;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,6 +19,7 @@ use super::call::MayRead;
 use super::events::Damage;
 use super::problem::{Problem, ReadProblems};
 use super::{Api, reply};
+use crate::accusations;
 use crate::archiver::ArchiverHandle;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
@@ -56,6 +57,9 @@ struct Cluster {
     open_damage: usize,
     /// How far this node is with looking at everything it holds; null if it does not.
     scrub: Option<Scrub>,
+    /// Nodes that signed two statements that contradict each other, lowest height first. The proof of each is a file on
+    /// this node.
+    evidence: Vec<Contradiction>,
     /// All voters in ring order, then learners, then who has left.
     nodes: Vec<Node>,
 }
@@ -91,6 +95,24 @@ impl Recovery {
             note: before.note,
         })
     }
+}
+
+/// A node signed two blocks at one height and ballot.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Contradiction {
+    /// Its name; null if it never belonged to the cluster.
+    node: Option<String>,
+    /// Its identity.
+    id: String,
+    /// At which height.
+    height: u64,
+    /// Whether it `proposed` both or `accepted` both.
+    statement: &'static str,
+    /// The blocks' hashes.
+    blocks: [String; 2],
+    /// The proof, in `evidence/` in this node's folder: `starling ledger evidence` checks it.
+    file: String,
 }
 
 /// The ledger's archive, as this node sees it.
@@ -194,7 +216,7 @@ struct Node {
     /// How long ago the first block that it lacks was made; 0 if it lacks none.
     lag_ms: u64,
     /// Its program's version, if known.
-    version: Option<&'static str>,
+    version: Option<String>,
 }
 
 /// What a node is to the cluster.
@@ -310,6 +332,7 @@ impl<'a> View<'a> {
             damage: self.damage(),
             open_damage: self.api.app.findings.open_count(),
             scrub: self.scrub(),
+            evidence: self.evidence(),
             nodes: self.nodes(),
         }
     }
@@ -317,6 +340,19 @@ impl<'a> View<'a> {
     fn damage(&self) -> Vec<Damage> {
         let recent = self.api.app.findings.recent();
         recent.iter().take(DAMAGE_SHOWN).map(Damage::from).collect()
+    }
+
+    fn evidence(&self) -> Vec<Contradiction> {
+        let all = self.api.app.accusations.all();
+        let shown = |piece: &Evidence| Contradiction {
+            node: self.roster.name_of(piece.node).map(str::to_owned),
+            id: piece.node.to_string(),
+            height: piece.height.0,
+            statement: accusations::kind(piece.domain),
+            blocks: piece.signed.map(|(hash, _)| hash.to_string()),
+            file: accusations::file_name(piece),
+        };
+        all.iter().map(shown).collect()
     }
 
     fn scrub(&self) -> Option<Scrub> {
@@ -404,7 +440,11 @@ impl<'a> View<'a> {
             height: height.0,
             hash: hash.map(|hash| hash.to_string()),
             lag_ms: self.lag_ms(height),
-            version: mine.then_some(env!("CARGO_PKG_VERSION")),
+            version: if mine {
+                Some(env!("CARGO_PKG_VERSION").to_owned())
+            } else {
+                self.api.app.peers.version(id)
+            },
         }
     }
 

@@ -4,6 +4,7 @@ mod access;
 mod copies;
 mod document;
 mod events;
+mod evidence;
 mod files;
 mod metrics;
 mod proof;
@@ -86,6 +87,11 @@ impl Node {
             stop,
             serving: tokio::spawn(async move { crate::serve(config, stopped).await.unwrap() }),
         }
+    }
+
+    fn config(&self) -> NodeConfig {
+        let folder = self.home.path().join("cluster").join(&self.name);
+        NodeConfig::load(&folder.join(crate::config::FILE_NAME)).unwrap()
     }
 
     /// Stops it as an operator would.

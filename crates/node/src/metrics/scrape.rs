@@ -167,6 +167,11 @@ fn damage(families: &mut Families, app: &App) {
         "Damage that is known and not made good.",
         size(app.findings.open_count()),
     );
+    families.gauge(
+        "starling_evidence",
+        "Pairs of contradicting statements that one node has signed, kept on this node.",
+        size(app.accusations.count()),
+    );
     let Some(progress) = app.scrub.progress() else {
         return;
     };

@@ -99,9 +99,7 @@ impl Node {
 
     /// A client that may say what it likes, with the certificate of `identity`.
     async fn intruder(&self, identity: &Identity) -> PeerClient<tonic::transport::Channel> {
-        let tls = identity.client_config(self.id()).unwrap();
-        let dialer = Dialer::new(&self.peers.address().to_string(), tls);
-        PeerClient::new(dialer.connect().await.unwrap())
+        intruder::connect(identity, self.id(), &self.peers.address().to_string()).await
     }
 
     fn put(&self, bytes: &[u8]) -> BlobId {

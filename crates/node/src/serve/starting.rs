@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
 use super::opening::Opened;
+use crate::accusations::Accusations;
 use crate::archiver::{self, ArchiverHandle};
 use crate::catalogue_thread;
 use crate::config::NodeConfig;
@@ -32,6 +33,7 @@ pub(super) struct Base {
     pub(super) identity: Identity,
     pub(super) faults: Faults,
     pub(super) findings: Findings,
+    pub(super) accusations: Accusations,
     pub(super) blobs: blobs::Store,
     pub(super) metrics: Metrics,
     /// Cancelled when the node stops.
@@ -46,6 +48,7 @@ impl Base {
     ) -> Result<Self, ServeError> {
         Ok(Self {
             findings: Findings::open(&config.folder, &config.name),
+            accusations: Accusations::open(&config.folder),
             blobs: blobs::Store::open(&config.folder)?,
             metrics: Metrics::new(),
             closing: CancellationToken::new(),
@@ -100,7 +103,8 @@ impl Base {
         let catalogue = catalogue_thread::start(feeder, &path, applied, replica.reader())
             .map_err(ServeError::System)?;
         let feed = catalogue.feed();
-        let running = replica_thread::start(replica, opening, ends, peers.clone(), feed)
+        let (peers, accusations) = (peers.clone(), self.accusations.clone());
+        let running = replica_thread::start(replica, opening, ends, peers, accusations, feed)
             .map_err(ServeError::System)?;
         Ok((catalogue, running))
     }

@@ -261,12 +261,8 @@ impl World<'_> {
                 *self.stats.refused.entry(why).or_default() += 1;
                 Ok(())
             }
-            Output::Evidence {
-                node,
-                height,
-                messages,
-            } => ensure(false, "check_nobody_is_accused", || {
-                format!("{seat} accuses {node:?} at {height}: {messages:?}")
+            Output::Evidence(evidence) => ensure(false, "check_nobody_is_accused", || {
+                format!("{seat} accuses a node: {evidence:?}")
             }),
         }
     }
