@@ -54,7 +54,11 @@ fn print(cluster: &Value) -> std::io::Result<()> {
             cell("/recovered/note")
         ))?;
     }
-    output::line(&format!("quorum     {} nodes{writes}", cell("/quorum")))?;
+    let quorum = match at(cluster, "/quorum").as_u64() {
+        Some(1) => "1 node".to_owned(),
+        _ => format!("{} nodes", cell("/quorum")),
+    };
+    output::line(&format!("quorum     {quorum}{writes}"))?;
     output::line(&format!(
         "survives   {} of the ledger, {} of the files' bytes",
         losses(at(cluster, "/survives/ledger")),

@@ -32,6 +32,9 @@ pub enum Standing {
     Former,
 }
 
+/// What a version may be long; a longer one is not shown.
+const VERSION_BYTES_MAX: usize = 64;
+
 /// Another node that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acquaintance {
@@ -61,6 +64,8 @@ struct Known {
     who: Acquaintance,
     /// Where it said that it is.
     stated: Option<String>,
+    /// The version of its program, as it said last.
+    version: Option<String>,
     /// Its streams to us.
     calls: usize,
     peer: Option<Arc<Peer>>,
@@ -120,6 +125,7 @@ impl Directory {
                 Some(entry) if who.address.is_none() => Known {
                     stated: entry.stated.or(entry.who.address),
                     who,
+                    version: entry.version,
                     calls: entry.calls,
                     peer: entry.peer,
                 },
@@ -132,6 +138,7 @@ impl Directory {
                 None => Known {
                     who,
                     stated: None,
+                    version: None,
                     calls: 0,
                     peer: None,
                 },
@@ -207,12 +214,19 @@ impl Directory {
         called.collect()
     }
 
-    /// A node has opened a stream, and says where it can be called. It is called for as long as the result lives, if
-    /// not longer.
-    pub(super) fn called(self: &Arc<Self>, node: NodeId, stated: Option<&str>) -> Calling {
+    /// A node has opened a stream, and says where it can be called and of which version it is. It is called for as long
+    /// as the result lives, if not longer.
+    pub(super) fn called(
+        self: &Arc<Self>,
+        node: NodeId,
+        stated: Option<&str>,
+        version: Option<&str>,
+    ) -> Calling {
         let mut known = self.write();
         if let Some(entry) = known.get_mut(&node) {
             entry.calls += 1;
+            let readable = |version: &&str| version.len() <= VERSION_BYTES_MAX;
+            entry.version = version.filter(readable).map(str::to_owned);
             let usable = |address: &&str| {
                 address.len() <= limits::ADDRESS_BYTES_MAX && config::port(address).is_some()
             };
@@ -229,6 +243,11 @@ impl Directory {
             directory: self.clone(),
             node,
         }
+    }
+
+    /// The version of a node's program, if it ever said so.
+    pub(super) fn version(&self, node: NodeId) -> Option<String> {
+        self.read().get(&node)?.version.clone()
     }
 
     fn hung_up(&self, node: NodeId) {

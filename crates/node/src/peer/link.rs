@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use model::ChainId;
 use tokio::sync::Notify;
 use tonic::Request;
+use tonic::metadata::MetadataValue;
 
 use super::client::Dialer;
 use super::generated::peer_client::PeerClient;
@@ -66,6 +67,8 @@ impl Link {
         if let Ok(address) = self.own_address.parse() {
             request.metadata_mut().insert(wire::ADDRESS, address);
         }
+        let version = MetadataValue::from_static(env!("CARGO_PKG_VERSION"));
+        request.metadata_mut().insert(wire::VERSION, version);
         let mut client = PeerClient::new(channel);
         let ended = client.deliver(request).await;
         ended.map_err(|status| format!("the link broke: {status}"))?;

@@ -347,9 +347,9 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<NodeId, Status> {
 impl Peer for Service {
     async fn deliver(&self, request: Request<Streaming<Frame>>) -> Result<Response<Ack>, Status> {
         let from = caller(&request)?;
-        let stated = request.metadata().get(wire::ADDRESS);
-        let stated = stated.and_then(|address| address.to_str().ok());
-        let _calling = self.directory.called(from, stated);
+        let stated = |key| request.metadata().get(key)?.to_str().ok();
+        let (address, version) = (stated(wire::ADDRESS), stated(wire::VERSION));
+        let _calling = self.directory.called(from, address, version);
         let passed_over = |refusal: &wire::Refusal| self.refusals.add(from, refusal);
         let frames = request.into_inner();
         let receive = inbox::receive(frames, self.chain, from, &*self.inbound, &passed_over);

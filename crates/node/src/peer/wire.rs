@@ -16,6 +16,8 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub(super) const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (64 << 10);
 /// The metadata in which a caller says where it can be called.
 pub(super) const ADDRESS: &str = "starling-address";
+/// The metadata in which a caller says which version of the program it is.
+pub(super) const VERSION: &str = "starling-version";
 /// How much of a blob travels in one chunk.
 pub(super) const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Blobs asked about at once.

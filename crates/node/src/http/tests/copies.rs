@@ -50,6 +50,21 @@ async fn every_node_gives_out_what_one_has_taken() {
 }
 
 #[tokio::test]
+async fn every_node_knows_the_version_of_every_other() {
+    for node in three().await {
+        let versions = loop {
+            let cluster = node.get_json("/api/v1/cluster").await;
+            let nodes = cluster["nodes"].as_array().unwrap();
+            let versions: Vec<Value> = nodes.iter().map(|node| node["version"].clone()).collect();
+            if !versions.contains(&Value::Null) {
+                break versions;
+            }
+        };
+        assert_eq!(versions, [env!("CARGO_PKG_VERSION"); 3]);
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_copy_is_replaced_before_it_is_served() {
     let nodes = three().await;
     let (id, _) = upload(&nodes[0], b"the right bytes", "a.txt").await;
