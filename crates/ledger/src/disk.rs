@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use model::LogSeq;
 
+use crate::format::FILE_BYTES;
+
 /// The name of the file that says that the identity which wrote a log has ended.
 pub const ENDED: &str = "ended";
 
@@ -113,6 +115,11 @@ pub trait Disk {
     /// Queues a write and returns at once. Writes are carried out in the order of submission. A write is complete
     /// when it and every write before it have been flushed (`fdatasync`; for a new file also the folder).
     fn submit(&mut self, write: Write);
+
+    /// A file of the log ends with the record that brings it to so many bytes.
+    fn file_bytes(&self) -> u64 {
+        FILE_BYTES
+    }
 }
 
 /// One queued write.

@@ -84,7 +84,7 @@ impl<D: Disk> Ledger<D> {
                 .verify(shared.foundation.chain, &shared.voters(height)?, signatures)
                 .map_err(|source| OpenError::Certificate { height, source })?;
         }
-        let mut writer = Writer::new(position, file);
+        let mut writer = Writer::new(position, file).with_files_of(disk.file_bytes());
         writer.reach(shared.index().tip(), floor);
         for (file, length) in ends {
             disk.cut(&file, length)

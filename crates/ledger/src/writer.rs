@@ -32,6 +32,8 @@ pub(crate) struct Writer {
     /// End of the file's last record; at first beyond any file, so that one is begun.
     offset: u64,
     zeroed: u64,
+    /// Where files end.
+    file_bytes: u64,
 }
 
 /// A record as bytes.
@@ -53,7 +55,13 @@ impl Writer {
             file,
             offset: u64::MAX,
             zeroed: 0,
+            file_bytes: FILE_BYTES,
         }
+    }
+
+    /// Files end at about this many bytes.
+    pub(crate) fn with_files_of(self, file_bytes: u64) -> Self {
+        Self { file_bytes, ..self }
     }
 
     /// The next record begins a new file, and a new incarnation.
@@ -86,7 +94,7 @@ impl Writer {
             "a block of {} bytes is beyond the limits",
             body.len()
         );
-        let create = self.offset >= FILE_BYTES;
+        let create = self.offset >= self.file_bytes;
         let mut bytes = Vec::new();
         if create {
             self.file.number = self.position.next_file;

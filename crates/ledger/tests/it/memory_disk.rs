@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) seen: Files,
     /// Submitted since the last flush.
     pub(crate) pending: Vec<Write>,
+    /// Where files of the log end; none: where they end in earnest.
+    pub(crate) file_bytes: Option<u64>,
     /// Files cut while opening.
     pub(crate) cuts: Vec<(String, u64)>,
     /// Deleted, and perhaps back after a crash.
@@ -213,6 +215,10 @@ impl Disk for MemoryDisk {
         durable.resize(length_now, 0);
         state.cuts.push((file.to_owned(), length));
         Ok(())
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.state().file_bytes.unwrap_or(64 << 20)
     }
 
     fn submit(&mut self, write: Write) {
