@@ -394,6 +394,9 @@ impl Engine {
             }
             return;
         }
+        if proves && self.has_lost_its_vote(&certificate) {
+            return;
+        }
         if proves && self.extends_tip(&block) {
             let due = self.now.instant.plus(self.fetch_patience());
             self.catch_up.received(from, due);
@@ -415,12 +418,27 @@ impl Engine {
         let Some(block) = self.body(certificate.hash) else {
             return;
         };
-        if certificate
+        let proves = certificate
             .verify(self.chain, self.voters(), &*self.signatures)
-            .is_ok()
-        {
+            .is_ok();
+        if proves && !self.has_lost_its_vote(certificate) {
             self.decide(block, certificate.clone());
         }
+    }
+
+    /// Whether a certificate of the next height, which proves it, holds a vote of this node that its disk knows nothing
+    /// of. Then the disk is older than the node, and nobody else need say so.
+    fn has_lost_its_vote(&mut self, certificate: &Certificate) -> bool {
+        let place = self.voters().index_of(self.me.node);
+        let signed = place.is_some_and(|place| certificate.voters & 1 << place != 0);
+        // Votes at heights that the disk knew to be decided are not kept.
+        let kept = certificate.height > self.start.known();
+        let lost = signed && kept && self.acceptor.promised() < certificate.ballot;
+        // Before the first record of this start is flushed nothing may be said, not even that: the block comes again.
+        if lost && self.phase != Phase::Opening {
+            self.stop(StopReason::RolledBack);
+        }
+        lost
     }
 
     /// Sends decided blocks, and a beacon behind them that ends the batch.

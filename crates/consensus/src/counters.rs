@@ -19,4 +19,6 @@ pub struct Counters {
     pub nacks_sent: u64,
     /// Messages refused because they must not be believed.
     pub refused: u64,
+    /// Commands that others pushed and for which there was no room. They stay with those who pushed them.
+    pub pushes_dropped: u64,
 }

@@ -349,7 +349,16 @@ impl Engine {
 
     fn receive_from_peer(&mut self, from: NodeId, message: Message) {
         let now = self.now.instant;
-        let Some(peer) = self.peers.get_mut(from) else {
+        let proves_itself = matches!(message, Message::Beacon(_) | Message::Decide { .. });
+        let heeds = proves_itself && self.is_lonely();
+        if heeds && self.peers.get(from).is_none() {
+            self.peers.meet(from);
+        }
+        let Some(peer) = self
+            .peers
+            .get_mut(from)
+            .filter(|peer| heeds || !peer.stranger)
+        else {
             self.refuse(from, "not a member");
             return;
         };
@@ -600,16 +609,21 @@ impl Engine {
         }
     }
 
+    /// Whether nobody whom this node knows can tell it how far the chain is: it hears no quorum of the voters, or is the
+    /// only one. Then it listens to whoever calls: those who vote today may all have come since.
+    pub fn is_lonely(&self) -> bool {
+        self.others_in_quorum() == 0 || !self.has_quorum(self.now.instant)
+    }
+
     fn is_outsider(&self, node: NodeId) -> bool {
         self.peers
             .get(node)
-            .is_some_and(|peer| peer.role == Role::Outsider)
+            .is_some_and(|peer| peer.role == Role::Outsider && !peer.stranger)
     }
 
     fn is_outsider_behind(&self, node: NodeId) -> bool {
-        self.peers
-            .get(node)
-            .is_some_and(|peer| peer.role == Role::Outsider && peer.lag.is_some_and(|lag| lag > 0))
+        let lag = self.peers.get(node).and_then(|peer| peer.lag);
+        self.is_outsider(node) && lag.is_some_and(|lag| lag > 0)
     }
 
     fn beacon(&self) -> Beacon {
@@ -738,7 +752,8 @@ impl Engine {
             round_trip: peer.round_trip.high(),
             suspect: peer.missed.is_some(),
         };
-        self.peers.iter().map(status).collect()
+        let known = self.peers.iter().filter(|(_, peer)| !peer.stranger);
+        known.map(status).collect()
     }
 }
 

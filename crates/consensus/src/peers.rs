@@ -11,6 +11,8 @@ use crate::pace::Estimate;
 
 /// A peer heard within this time is taken to be there.
 const ALIVE_FOR: Duration = Duration::from_secs(1);
+/// Strangers that are listened to at a time: as many as there can be voters, and one.
+const STRANGERS_MAX: usize = 16;
 
 /// What a node is to the cluster, as the chain up to the tip says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +30,8 @@ pub enum Role {
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) role: Role,
+    /// Neither the chain nor the configuration names it: what it says proves itself, and it is told nothing.
+    pub(crate) stranger: bool,
     pub(crate) round_trip: Estimate,
     pub(crate) heard: Option<Instant>,
     /// Since when it has been heard without a long silence.
@@ -54,6 +58,7 @@ impl Peer {
     fn new(role: Role) -> Self {
         Self {
             role,
+            stranger: false,
             round_trip: Estimate::new(),
             heard: None,
             talking_since: Instant(0),
@@ -210,7 +215,18 @@ impl Peers {
             if node != me {
                 let peer = self.map.entry(node).or_insert_with(|| Peer::new(role));
                 peer.role = role;
+                peer.stranger = false;
             }
+        }
+    }
+
+    /// Listens to a node that nobody has named, if there are not too many of them.
+    pub(crate) fn meet(&mut self, node: NodeId) {
+        let strangers = self.map.values().filter(|peer| peer.stranger).count();
+        if strangers < STRANGERS_MAX {
+            let mut peer = Peer::new(Role::Outsider);
+            peer.stranger = true;
+            self.map.entry(node).or_insert(peer);
         }
     }
 

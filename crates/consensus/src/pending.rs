@@ -84,11 +84,13 @@ impl Pending {
         self.insert(command, self.me, Life::Own(valid_until));
     }
 
-    /// Takes a command pushed by its origin, if there is room.
-    pub(crate) fn pushed(&mut self, command: SealedCommand, origin: NodeId, now: Instant) {
-        if self.pushed_bytes + command.block_bytes() <= PUSHED_BYTES_MAX {
+    /// Takes a command pushed by its origin, if there is room. Whether there was.
+    pub(crate) fn pushed(&mut self, command: SealedCommand, origin: NodeId, now: Instant) -> bool {
+        let fits = self.pushed_bytes + command.block_bytes() <= PUSHED_BYTES_MAX;
+        if fits {
             self.insert(command, origin, Life::Pushed(now.plus(PUSHED_LIFE)));
         }
+        fits
     }
 
     fn insert(&mut self, command: SealedCommand, origin: NodeId, life: Life) {

@@ -74,6 +74,11 @@ impl StartCheck {
             || (height > disk.tip && ballot > own_vote)
     }
 
+    /// The highest height that the disk knew to be decided when it started.
+    pub(crate) fn known(&self) -> Height {
+        self.disk.tip
+    }
+
     /// Counts an answer that shows nothing wrong.
     pub(crate) fn answered(&mut self, from: NodeId) {
         self.answered.insert(from);

@@ -303,8 +303,9 @@ impl Engine {
             .is_some_and(|peer| peer.role == Role::Outsider);
         let heeded = |command: &SealedCommand| !is_outsider || asks_admission(from, command);
         for command in commands.into_iter().filter(heeded) {
-            if command.bytes().len() <= model::limits::COMMAND_BYTES_MAX {
-                self.pending.pushed(command, from, now);
+            let may_be = command.bytes().len() <= model::limits::COMMAND_BYTES_MAX;
+            if may_be && !self.pending.pushed(command, from, now) {
+                self.counters.pushes_dropped += 1;
             }
         }
     }

@@ -1,12 +1,16 @@
 //! Whom this node knows, from the ledger and from its own configuration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{NodeId, Roster};
 
 use crate::config::{MemberConfig, NodeConfig};
 use crate::peer::{Acquaintance, Peers, Standing};
 use crate::replica_thread::ReplicaHandle;
+
+/// How often it is asked whether this node is lonely.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Everybody in the roster, who has left, and whom the address book names besides.
 pub(crate) fn of(roster: &Roster, book: &[MemberConfig]) -> Vec<Acquaintance> {
@@ -59,14 +63,19 @@ fn know(
     }
 }
 
-/// Keeps the links in step with the ledger.
+/// Keeps the links in step with the ledger, and says whether strangers are heard.
 pub(crate) async fn follow(config: Arc<NodeConfig>, replica: ReplicaHandle, peers: Peers) {
     let mut rosters = replica.rosters();
     loop {
         let roster = Arc::clone(&rosters.borrow_and_update());
         peers.follow(of(&roster, &config.members));
-        if rosters.changed().await.is_err() {
-            return;
+        loop {
+            peers.hear_strangers(replica.status().replica.lonely);
+            match tokio::time::timeout(LOOK_EVERY, rosters.changed()).await {
+                Ok(Ok(())) => break,
+                Ok(Err(_)) => return,
+                Err(_) => {}
+            }
         }
     }
 }

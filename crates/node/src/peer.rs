@@ -9,7 +9,7 @@
 //! Both ends show a certificate, and a peer *is* the key in it (see `identity::tls`): that is the sender of a message,
 //! whatever its bytes claim. What is malformed, too large or meant for another chain is refused: counted, logged once
 //! per minute and peer, and the stream is closed. Who is known, and where, changes with the roster: see `directory`. A
-//! stranger may ask to join and nothing else.
+//! stranger may ask to join and nothing else; a node that hears no quorum listens to it besides.
 //!
 //! Blobs travel over a second connection per peer, so that a large photo never stands before a vote.
 //!
@@ -223,6 +223,11 @@ impl Peers {
     /// Knows these nodes from now on, and nobody else: links are opened, closed and turned accordingly.
     pub fn follow(&self, everybody: Vec<Acquaintance>) {
         self.shared.directory.follow(everybody);
+    }
+
+    /// Whether nodes that nobody has named are heard from now on; they are given nothing.
+    pub fn hear_strangers(&self, heard: bool) {
+        self.shared.directory.set_lonely(heard);
     }
 
     /// Queues a message for a peer. It may be lost. What is meant for nobody we know is dropped.

@@ -51,6 +51,23 @@ pub enum OpenError {
     Read(#[from] ledger::ReadError),
 }
 
+impl OpenError {
+    /// Whether the ledger did not open for damage that others may make good, and the height that could not be read.
+    pub fn damage(&self) -> Option<Option<Height>> {
+        match self {
+            Self::Read(error) | Self::Ledger(ledger::OpenError::Read(error)) => {
+                Some(Some(error.height()))
+            }
+            Self::Ledger(
+                ledger::OpenError::DamagedVotes { .. }
+                | ledger::OpenError::DamagedBlock { .. }
+                | ledger::OpenError::Sealed { .. },
+            ) => Some(None),
+            Self::Ledger(_) => None,
+        }
+    }
+}
+
 /// What a replica shows of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -70,6 +87,8 @@ pub struct Status {
     pub turn: Option<Turn>,
     /// Whether a quorum of voters, this node counted if it is one, was heard within the last second.
     pub has_quorum: bool,
+    /// Whether it listens to nodes that it does not know.
+    pub lonely: bool,
     /// Whether the disk takes writes.
     pub disk: DiskRoom,
     /// What this node is to the cluster.
@@ -425,6 +444,7 @@ impl<D: Disk> Replica<D> {
             time: self.time,
             turn: self.engine.turn(),
             has_quorum: self.engine.has_quorum(now),
+            lonely: self.engine.is_lonely(),
             disk: self.disk,
             role: self.engine.role(),
             peers: self.engine.peer_status(now),
@@ -446,6 +466,11 @@ impl<D: Disk> Replica<D> {
     /// other voters were heard within the last second.
     pub fn readiness(&self, now: Instant) -> (Phase, DiskRoom, bool) {
         (self.engine.phase(), self.disk, self.engine.has_quorum(now))
+    }
+
+    /// What happened how often since the start.
+    pub fn counters(&self) -> Counters {
+        self.engine.counters()
     }
 
     /// Who belongs to the cluster above the last decided block.

@@ -15,6 +15,7 @@ mod counting;
 mod harness;
 mod progress;
 mod reading;
+mod strangers;
 mod voting;
 
 use std::sync::Arc;

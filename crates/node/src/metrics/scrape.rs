@@ -268,6 +268,11 @@ fn agreement(families: &mut Families, status: &NodeStatus) {
             "Ballots of others refused for a higher promise.",
             counts.nacks_sent,
         ),
+        (
+            "starling_pushes_dropped_total",
+            "Commands pushed by other nodes for which there was no room.",
+            counts.pushes_dropped,
+        ),
     ] {
         families.counter(name, help, number(count));
     }

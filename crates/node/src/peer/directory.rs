@@ -4,8 +4,13 @@
 //! opens, closes and turns links accordingly. A node that calls says where it can be called. Its key proves that it is
 //! the one that says so, so this goes before what the ledger has: a node that has moved can only get its move decided
 //! if it is answered. A node that has left is called only while it calls; that is how it learns that it has left.
+//!
+//! A *lonely* node hears no quorum of the voters it knows, or is the only one: those who vote today may all have come
+//! since. It hears strangers too, and calls them back while they call: members call everybody in the roster. What they
+//! are heard for are blocks that prove themselves; they are given nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use model::{NodeId, limits};
@@ -21,6 +26,9 @@ use super::refusals::Refusals;
 use crate::config;
 use crate::identity::Identity;
 
+/// Strangers that a lonely node hears at a time.
+const STRANGERS_MAX: usize = 16;
+
 /// What another node is to this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -30,6 +38,8 @@ pub enum Standing {
     Contact,
     /// It belonged to the cluster.
     Former,
+    /// Nobody has named it. This node is lonely and hears it.
+    Stranger,
 }
 
 /// What a version may be long; a longer one is not shown.
@@ -75,7 +85,8 @@ impl Known {
     /// Where to call it; nothing if it is not to be called.
     fn address(&self) -> Option<&str> {
         let stated = self.stated.as_ref().filter(|_| !self.who.pinned);
-        let wanted = self.who.standing != Standing::Former || self.calls > 0;
+        let passing = matches!(self.who.standing, Standing::Former | Standing::Stranger);
+        let wanted = !passing || self.calls > 0;
         let address = stated.or(self.who.address.as_ref());
         address.map(String::as_str).filter(|_| wanted)
     }
@@ -89,6 +100,7 @@ pub(super) struct Directory {
     refusals: Arc<Refusals>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
+    lonely: AtomicBool,
     known: RwLock<BTreeMap<NodeId, Known>>,
 }
 
@@ -106,11 +118,22 @@ impl Directory {
             refusals,
             shutdown,
             tasks,
+            lonely: AtomicBool::new(false),
             known: RwLock::default(),
         }
     }
 
-    /// Knows these from now on, and nobody else.
+    /// Whether strangers are heard from now on. Those that are here stay until they hang up.
+    pub(super) fn set_lonely(&self, lonely: bool) {
+        self.lonely.store(lonely, Ordering::Relaxed);
+    }
+
+    /// Whether strangers are heard.
+    pub(super) fn is_lonely(&self) -> bool {
+        self.lonely.load(Ordering::Relaxed)
+    }
+
+    /// Knows these from now on, and nobody else but strangers that are here.
     pub(super) fn follow(&self, everybody: Vec<Acquaintance>) {
         let mut known = self.write();
         let mut before = std::mem::take(&mut *known);
@@ -146,8 +169,12 @@ impl Directory {
             self.turn(&mut entry);
             known.insert(entry.who.id, entry);
         }
-        for gone in before.into_values().filter_map(|entry| entry.peer) {
-            gone.stop.cancel();
+        for (id, mut entry) in before {
+            if entry.who.standing == Standing::Stranger && entry.calls > 0 {
+                known.insert(id, entry);
+            } else if let Some(peer) = entry.peer.take() {
+                peer.stop.cancel();
+            }
         }
     }
 
@@ -223,6 +250,9 @@ impl Directory {
         version: Option<&str>,
     ) -> Calling {
         let mut known = self.write();
+        if self.is_lonely() {
+            meet(&mut known, node);
+        }
         if let Some(entry) = known.get_mut(&node) {
             entry.calls += 1;
             let readable = |version: &&str| version.len() <= VERSION_BYTES_MAX;
@@ -251,9 +281,13 @@ impl Directory {
     }
 
     fn hung_up(&self, node: NodeId) {
-        if let Some(entry) = self.write().get_mut(&node) {
+        let mut known = self.write();
+        if let Some(entry) = known.get_mut(&node) {
             entry.calls = entry.calls.saturating_sub(1);
             self.turn(entry);
+            if entry.who.standing == Standing::Stranger && entry.calls == 0 {
+                known.remove(&node);
+            }
         }
     }
 
@@ -267,6 +301,27 @@ impl Directory {
         self.known
             .write()
             .expect("nothing panics while it holds this lock")
+    }
+}
+
+/// A node that nobody has named is here, if there are not too many of them.
+fn meet(known: &mut BTreeMap<NodeId, Known>, node: NodeId) {
+    let strangers = known.values();
+    let strangers = strangers.filter(|entry| entry.who.standing == Standing::Stranger);
+    if strangers.count() < STRANGERS_MAX {
+        let who = Acquaintance {
+            id: node,
+            name: format!("(a stranger: {node})"),
+            address: None,
+            pinned: false,
+            standing: Standing::Stranger,
+        };
+        known.entry(node).or_insert(Known {
+            who,
+            stated: None,
+            calls: 0,
+            peer: None,
+        });
     }
 }
 

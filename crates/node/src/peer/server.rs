@@ -120,7 +120,7 @@ impl Server {
         // Before a byte of what a stranger wants is read.
         let service = InterceptedService::new(service, move |request: Request<()>| {
             let from = caller(&request)?;
-            if directory.standing(from).is_none() {
+            if directory.standing(from).is_none() && !directory.is_lonely() {
                 refusals.add_stranger(&"it is not known here");
                 return Err(Status::permission_denied("this node does not know you"));
             }
@@ -423,6 +423,13 @@ impl Peer for Service {
         request: Request<BlocksRequest>,
     ) -> Result<Response<Self::GetBlocksStream>, Status> {
         let from = caller(&request)?;
+        if matches!(
+            self.directory.standing(from),
+            None | Some(Standing::Stranger)
+        ) {
+            self.refusals.add_stranger(&"it asks for blocks");
+            return Err(Status::permission_denied("this node does not know you"));
+        }
         let work = async { self.history.give(request.get_ref()) };
         self.until_shutdown(from, work).await
     }

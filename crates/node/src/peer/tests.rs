@@ -408,6 +408,24 @@ async fn a_node_that_has_left_is_answered_and_given_no_bytes() {
     assert!(b.peers.get_blob(a.id(), id, Part::Whole).await.is_ok());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lonely_node_hears_strangers_and_gives_them_nothing() {
+    let [mut a, mut b] = cluster().await;
+    a.peers.follow(Vec::new());
+    let id = a.put(b"ours");
+    until("a stranger is refused", || a.peers.strangers_refused() > 0).await;
+    a.peers.hear_strangers(true);
+    b.reach(&mut a, 1).await;
+    // It called, so it is called back.
+    a.reach(&mut b, 2).await;
+    let get = b.peers.get_blob(a.id(), id, Part::Whole).await;
+    assert!(matches!(get, Err(GetBlobError::Call { .. })));
+    let mut client = a.intruder(&b.identity).await;
+    let request = super::generated::BlocksRequest::default();
+    let blocks = client.get_blocks(request).await;
+    assert_eq!(blocks.unwrap_err().code(), Code::PermissionDenied);
+}
+
 #[tokio::test]
 async fn a_peer_says_what_it_lacks_once_it_has_looked() {
     let [a, b] = cluster().await;

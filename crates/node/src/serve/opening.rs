@@ -75,16 +75,7 @@ fn damage_in(error: &ServeError) -> Option<Option<Height>> {
     let ServeError::Replica(error) = error else {
         return None;
     };
-    match error {
-        replica::OpenError::Read(error)
-        | replica::OpenError::Ledger(ledger::OpenError::Read(error)) => Some(Some(error.height())),
-        replica::OpenError::Ledger(
-            ledger::OpenError::DamagedVotes { .. }
-            | ledger::OpenError::DamagedBlock { .. }
-            | ledger::OpenError::Sealed { .. },
-        ) => Some(None),
-        replica::OpenError::Ledger(_) => None,
-    }
+    error.damage()
 }
 
 /// Puts a catalogue aside that is not the one this node left behind. It is built anew from the ledger.
