@@ -9,6 +9,7 @@
 //! After a failed flush the sectors that did not make it are *clean* in the cache and wrong on the platter, which is
 //! what Linux does: the next flush succeeds and says nothing about them.
 
+mod damage;
 mod file;
 mod rot;
 mod segments;
@@ -22,6 +23,7 @@ use ledger::{Disk, Storage, Write};
 use model::LogSeq;
 
 use crate::rng::{Chance, Rng};
+pub(crate) use damage::Wound;
 use file::File;
 pub(crate) use rot::Harm;
 pub(crate) use segments::Mishap;
@@ -86,6 +88,8 @@ pub(crate) struct Platter {
     flight: Vec<Write>,
     /// Files written to by this incarnation since their last flush.
     touched: BTreeSet<String>,
+    /// Where files of the log end; none: where they end in earnest.
+    file_bytes: Option<u64>,
     /// How many more writes fit; none: as many as you like.
     room: Option<u32>,
     failed: bool,
@@ -203,6 +207,11 @@ impl Platter {
     /// Whether a flush has failed in this incarnation.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// From the next start on, files of the log end at about so many bytes.
+    pub(crate) fn end_files_at(&mut self, bytes: Option<u64>) {
+        self.file_bytes = bytes;
     }
 
     /// From now on only `writes` more writes fit.
@@ -411,6 +420,11 @@ impl Disk for SimDisk {
 
     fn submit(&mut self, write: Write) {
         lock(&self.platter).queue.push_back(write);
+    }
+
+    fn file_bytes(&self) -> u64 {
+        let earnest = 64 << 20;
+        lock(&self.platter).file_bytes.unwrap_or(earnest)
     }
 }
 

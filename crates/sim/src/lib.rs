@@ -17,7 +17,8 @@
 //!
 //! The same case is the same run, bit for bit: ordered maps only, no clock, one generator of chance.
 //!
-//! Nodes seal what is decided and share an archive that lies; members come and go, and disks are lost meanwhile.
+//! Nodes seal what is decided and share an archive that lies; members come and go, and disks are lost meanwhile. Logs are
+//! damaged in front of what is whole, and nodes mend them from others, who lie.
 //!
 //! Not simulated: blobs and the catalogue (a register per file stands for what it decides), and disks of more than a
 //! minority that lose what was flushed or cannot be read.

@@ -46,6 +46,12 @@ pub(crate) struct DiskHealth {
     pub(crate) spoiled: bool,
     /// A segment is damaged. No vote is in it.
     pub(crate) rotten: bool,
+    /// Its log is damaged in front of what is whole: no vote that counts is lost.
+    pub(crate) damaged: bool,
+    /// It holds another history than the cluster's: what no fault explains.
+    pub(crate) astray: bool,
+    /// It was mended, and all that its node had said was in it again.
+    pub(crate) mended: bool,
     /// What was flushed is lost, or another's: what the node has said may be forgotten.
     pub(crate) forgetful: bool,
     /// It holds no ledger any more.
@@ -55,7 +61,7 @@ pub(crate) struct DiskHealth {
 impl DiskHealth {
     /// Whether anything may be wrong with what it holds.
     pub(crate) fn is_doubtful(&self) -> bool {
-        self.spoiled || self.rotten || self.forgetful
+        self.spoiled || self.rotten || self.damaged || self.astray || self.forgetful
     }
 }
 

@@ -72,6 +72,9 @@ pub(crate) enum Deed {
         seat: Seat,
         down: Duration,
     },
+    Damage {
+        seat: Seat,
+    },
     RotVote {
         seat: Seat,
     },
@@ -125,6 +128,7 @@ impl Deed {
             | Self::RotBlock { .. }
             | Self::RotSegment { .. }
             | Self::RotArchive
+            | Self::Damage { .. }
             | Self::ClockJump { .. } => None,
         }
     }
@@ -269,6 +273,9 @@ impl Nemesis {
                 seat: self.spoil(seat, muster)?,
             },
             Fault::RotArchive => Deed::RotArchive,
+            Fault::Damage => Deed::Damage {
+                seat: self.spoil(seat, muster)?,
+            },
             Fault::Wipe => Deed::Wipe {
                 seat: self.spoil(seat, muster)?,
                 down,

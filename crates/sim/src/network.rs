@@ -131,6 +131,13 @@ impl Network {
         self.link_mut(from, to).clogged_until = until;
     }
 
+    /// Whether two machines reach each other just now.
+    pub(crate) fn is_open(&self, one: Seat, other: Seat) -> bool {
+        let ways = [(one, other), (other, one)];
+        ways.iter()
+            .all(|(from, to)| self.link(*from, *to).blocks == 0)
+    }
+
     /// Ends every fault, the standing ones too.
     pub(crate) fn heal(&mut self) {
         use crate::rng::Chance;

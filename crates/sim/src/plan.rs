@@ -64,6 +64,8 @@ pub enum Fault {
     RotSegment,
     /// What the archive holds is damaged, cut, swapped or forged, and its listing old.
     RotArchive,
+    /// Part of a log is damaged in front of what is still whole: its votes count no more, and its blocks others have.
+    Damage,
     /// Messages are lost.
     Loss,
     /// Messages arrive twice.
@@ -82,7 +84,7 @@ pub enum Fault {
 
 impl Fault {
     /// What the nemesis does.
-    pub const DEEDS: [Self; 22] = [
+    pub const DEEDS: [Self; 23] = [
         Self::Kill,
         Self::PowerCut,
         Self::Blackout,
@@ -105,10 +107,12 @@ impl Fault {
         Self::Wipe,
         Self::RotSegment,
         Self::RotArchive,
+        Self::Damage,
     ];
 
     /// What only happens in runs of their own kind, which are drawn apart.
-    const APART: [Self; 4] = [
+    const APART: [Self; 5] = [
+        Self::Damage,
         Self::Members,
         Self::Wipe,
         Self::RotSegment,
@@ -204,6 +208,8 @@ pub struct SealingPlan {
     pub bounds: Bounds,
     /// From which a node draws the time between two looks.
     pub pause: Range<Duration>,
+    /// A file of the log ends at about this many bytes; none: where it does in earnest.
+    pub file_bytes: Option<u64>,
 }
 
 /// What clients do.
@@ -410,6 +416,27 @@ impl Plan {
         }
     }
 
+    /// In some runs logs are damaged that can be mended. Drawn apart too.
+    pub(crate) fn draw_damage(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0x6461_6d61_6765_6400);
+        if rng.chance(Chance::percent(35)) {
+            self.faults.insert(Fault::Damage);
+        }
+    }
+
+    /// In a few runs more comes at once than a node keeps of what others push. Drawn apart too.
+    pub(crate) fn draw_deluge(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0x6465_6c75_6765_0000);
+        if rng.chance(Chance::percent(2)) {
+            let longest = limits::RECORD_BYTES_MAX as u64;
+            self.workload.burst = 800;
+            self.workload.body = longest * 7 / 8..longest + 1;
+            self.workload.clients = 1;
+            self.workload.reads = Chance::NEVER;
+            self.workload.pause = secs(20)..secs(40);
+        }
+    }
+
     /// In some runs nodes seal what is decided, in segments so small that there are many. Drawn apart too.
     pub(crate) fn draw_sealing(&mut self) {
         let mut rng = Rng::new(self.seed ^ 0x7365_616c_696e_6700);
@@ -430,11 +457,16 @@ impl Plan {
                 keep: rng.pick(&[0, 1, 4, 16]).copied().unwrap_or(1),
             },
             pause: rng.pick(&pauses).cloned().unwrap_or(secs(1)..secs(5)),
+            file_bytes: None,
         });
         for fault in [Fault::RotSegment, Fault::RotArchive] {
             if rng.chance(Chance::HALF) {
                 self.faults.insert(fault);
             }
+        }
+        let sizes = [None, Some(20_000), Some(60_000), Some(250_000)];
+        if let Some(plan) = &mut self.sealing {
+            plan.file_bytes = rng.pick(&sizes).copied().flatten();
         }
     }
 }

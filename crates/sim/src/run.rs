@@ -60,6 +60,10 @@ impl Case {
         if !self.without.contains(&Fault::Sealing) {
             plan.draw_sealing();
         }
+        if !self.without.contains(&Fault::Damage) {
+            plan.draw_damage();
+        }
+        plan.draw_deluge();
         plan.seed ^= self.luck << 40;
         plan.nodes = self
             .nodes

@@ -2,11 +2,13 @@
 //!
 //! Time jumps from event to event. Everything that happens is drawn from the plan's seed, in one order, so a seed is
 //! a run. The parts: `process` drives replicas, `disks` their disks, `clients` the operations, `faults` the nemesis;
+//! `mending` makes ledgers whole again;
 //! `ordeal` harms a disk at the end; `script` is what scenarios steer a world with.
 
 mod clients;
 mod disks;
 mod faults;
+mod mending;
 mod ordeal;
 mod process;
 pub(crate) mod script;
@@ -433,6 +435,9 @@ fn machine(
             lazy_due: false,
             spoiled: false,
             rotten: false,
+            damaged: false,
+            astray: false,
+            mended: false,
             forgetful: false,
             wiped: false,
         },

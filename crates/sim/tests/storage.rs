@@ -27,6 +27,7 @@ fn cluster(seed: u64, spares: usize) -> Result<World<'static>, Violation> {
             keep: 1,
         },
         pause: millis(5)..millis(50),
+        file_bytes: None,
     });
     let mut world = World::new(plan, None);
     let up = |world: &World<'_>| Seat::all(3).all(|seat| world.is_voting(seat));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ledger::{Ledger, SegmentName, segment};
-use model::{Height, Signatures};
+use model::{Boot, Height, Signatures};
 
 use super::chain::Chain;
 use super::durability::{Kept, check_votes_survive};
@@ -49,6 +49,28 @@ pub(crate) fn check_segments_hold_the_chain(
     ensure(next == name.to().next(), CHECK, || {
         format!("{seat} has {name}, which ends below {next}")
     })
+}
+
+/// What a power cut leaves still names the boot that runs, or it would be used again.
+pub(crate) fn check_boots_survive(
+    seat: Seat,
+    image: Platter,
+    signatures: &dyn Signatures,
+    boot: Boot,
+) -> Checked {
+    const CHECK: &str = "check_boots_survive";
+    let disk = SimDisk::new(Arc::new(Mutex::new(image)));
+    match Ledger::open(disk, signatures) {
+        Ok((_, found)) => ensure(found.boot >= boot, CHECK, || {
+            format!(
+                "{seat} runs as {boot:?}, a power cut leaves {:?}",
+                found.boot
+            )
+        }),
+        Err(error) => ensure(false, CHECK, || {
+            format!("{seat} cannot open its log: {error}")
+        }),
+    }
 }
 
 /// `image` lacks one segment: the ledger opens, no vote is lost, and if it is the newest, no block either.

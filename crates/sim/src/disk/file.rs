@@ -143,6 +143,16 @@ impl File {
         }
     }
 
+    /// These bytes read as if they had never been written, whoever remembers them.
+    pub(super) fn blank(&mut self, range: &Range<usize>) {
+        let platter = self.platter.as_deref_mut().unwrap_or_default();
+        for bytes in [platter, &mut self.cache] {
+            let end = range.end.min(bytes.len());
+            let blank = bytes.get_mut(range.start..end);
+            blank.into_iter().flatten().for_each(|byte| *byte = 0);
+        }
+    }
+
     /// Other bytes, for whoever reads from now on.
     pub(super) fn replace(&mut self, bytes: Vec<u8>) {
         *self = Self::durable(bytes);

@@ -137,7 +137,7 @@ impl Platter {
         true
     }
 
-    fn rot_within(&mut self, name: &str, range: Range<usize>, rng: &mut Rng) {
+    pub(super) fn rot_within(&mut self, name: &str, range: Range<usize>, rng: &mut Rng) {
         let at = range.start + rng.index(range.len());
         let bit = u32::try_from(rng.below(8)).unwrap_or(0);
         if let Some(file) = self.files.get_mut(name) {
@@ -147,7 +147,7 @@ impl Platter {
 }
 
 /// The two places of every head that stands in `bytes` twice, and whole in both.
-fn doubled(bytes: &[u8]) -> impl Iterator<Item = [Range<usize>; 2]> + '_ {
+pub(super) fn doubled(bytes: &[u8]) -> impl Iterator<Item = [Range<usize>; 2]> + '_ {
     let heads = bytes.windows(MAGIC.len()).enumerate();
     let heads = heads.filter(|(_, window)| *window == MAGIC);
     heads.filter_map(|(first, _)| {

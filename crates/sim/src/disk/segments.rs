@@ -90,6 +90,23 @@ impl Platter {
         Ok(())
     }
 
+    /// Puts a file into the log that was not there, whole or not at all.
+    pub(super) fn store_log(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if !self.has_room() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.files.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let done = self.go_on();
+        let unseen = self.mishap.is_some_and(|mishap| mishap.left == Left::All);
+        if done.is_ok() || unseen {
+            let file = super::File::durable(bytes.to_vec());
+            self.files.insert(name.to_owned(), file);
+        }
+        done
+    }
+
     /// Puts a segment into the folder before a ledger is opened there.
     pub(crate) fn install(&mut self, name: SegmentName, bytes: Vec<u8>) {
         self.segments.insert(format!("{FOLDER}/{name}"), bytes);

@@ -56,9 +56,24 @@ impl Storage for SimStorage {
         Ok(())
     }
 
+    fn store_log(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        lock(&self.platter).store_log(name, bytes)
+    }
+
+    fn set_aside(&self, file: &str) -> io::Result<String> {
+        let platter = lock(&self.platter);
+        let there = platter.segments.contains_key(file) || platter.files.contains_key(file);
+        there
+            .then(|| format!("quarantine/{file}"))
+            .ok_or_else(|| missing(file))
+    }
+
     fn retire(&self, file: &str) -> io::Result<()> {
         let mut platter = lock(&self.platter);
         platter.go_on()?;
+        if platter.segments.remove(file).is_some() {
+            return Ok(());
+        }
         let gone = platter.files.remove(file).ok_or_else(|| missing(file))?;
         platter.retired.insert(file.to_owned(), gone);
         Ok(())

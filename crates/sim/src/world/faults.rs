@@ -94,6 +94,7 @@ impl World<'_> {
             Deed::Wipe { seat, down } => return self.wipe(seat, down),
             Deed::RotSegment { seat } => self.rot_segment(seat),
             Deed::RotArchive => self.rot_archive(),
+            Deed::Damage { seat } => self.damage_log(seat),
             Deed::Shutdown { seat, notice, down } => {
                 let life = self.machine(seat).life;
                 self.schedule(notice, Event::End(seat, life, down));
@@ -119,7 +120,7 @@ impl World<'_> {
     }
 
     /// A segment is not what it was. Votes are not in it.
-    fn rot_segment(&mut self, seat: Seat) {
+    pub(super) fn rot_segment(&mut self, seat: Seat) {
         let platter = self.platter(seat);
         let rotten = lock(&platter).rot_segment(&mut self.sealer);
         if rotten.is_some() {

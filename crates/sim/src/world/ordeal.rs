@@ -54,18 +54,20 @@ impl World<'_> {
         let kept = check_votes_survive(victim, (image, Kept::Votes), signatures, &self.votes);
         let kept = kept.is_ok();
         let image = lock(&platter).durable_image();
-        if !kept && asks_nobody(victim, image, &*self.machine(victim).signatures) {
-            // The disk is from before the others were voters: it names nobody who could tell.
-            self.stats.meet("rolled back to when it was alone");
-            self.machine_mut(victim).broken = true;
-            return Ok(());
-        }
+        // The disk is from before the others were voters: a start asks nobody, and votes until one of them is heard.
+        let alone = !kept && asks_nobody(victim, image, &*self.machine(victim).signatures);
+        self.machine_mut(victim).disk.mended = false;
         self.schedule(Duration::ZERO, Event::Start(victim));
-        self.run_until(START, |world| world.has_settled(victim))?;
-        self.check_damage_is_detected(victim, harm, kept)?;
+        self.run_until(START, |world| {
+            world.has_settled(victim) && !(alone && world.is_voting(victim))
+        })?;
+        let mended = self.machine(victim).disk.mended;
+        self.check_damage_is_detected(victim, harm, kept || mended)?;
         self.stats.meet(match (kept, self.machine(victim).broken) {
             (true, _) => "harmless damage",
             (false, true) => "loss found by the ledger",
+            (false, false) if mended => "loss mended",
+            (false, false) if alone => "rolled back to when it was alone",
             (false, false) => "loss found by the start-up check",
         });
         self.absent = BTreeSet::from([victim]);

@@ -1,6 +1,7 @@
 //! Starting, driving and ending replicas.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use consensus::{Message, StopReason};
 use model::{
     Block, Decode as _, Encode as _, Entry, Height, Instant, Nonce, Reason, SealedCommand, limits,
 };
-use replica::{AppliedBlock, Config, Input, Output, Replica};
+use replica::{AppliedBlock, Config, Input, OpenError, Output, Replica};
 
+use super::mending::Mending;
 use super::{Event, Season, World};
 use crate::checks::durability::{Kept, check_votes_survive};
 use crate::checks::rights::Saying;
@@ -24,6 +26,9 @@ use crate::rng::Chance;
 use crate::seat::Seat;
 use crate::shelf::Shelf;
 
+/// A replica and the shelf that it has filled on its way, or why there is none.
+type Opened = Result<(Replica<SimDisk>, Shelf), OpenError>;
+
 impl World<'_> {
     /// A machine's process starts, unless it runs already or never will again.
     pub(super) fn start(&mut self, seat: Seat) -> Checked {
@@ -35,31 +40,24 @@ impl World<'_> {
         let clock = self.draw_clock(seat);
         let nonce = Nonce(self.rng.bytes());
         self.rights.begin(seat, nonce);
-        let config = Config {
-            me: self.machine(seat).id,
-            signatures: Arc::clone(&self.machine(seat).signatures),
-            nonce,
-            seed: self.rng.bits(),
-            contacts: self.machine(seat).contacts.clone(),
-            care: self.care(seat),
-        };
-        let disk = SimDisk::new(self.platter(seat));
+        let incarnation = (nonce, self.rng.bits());
         let reading = clock.read(self.now);
         let cuts = self.cuts_before_power_fails();
         lock(&self.platter(seat)).limit_cuts(cuts);
-        let mut shelf = Shelf::default();
-        let opened = Replica::open_replaying(disk, config, reading, Height::GENESIS, |applied| {
-            shelf.apply(applied.block.height(), &applied.dispositions);
-        });
+        let opened = self.open(seat, incarnation, reading);
         if opened.is_err() && lock(&self.platter(seat)).is_out_of_cuts() {
             self.schedule(Duration::from_millis(100), Event::Start(seat));
             return self.cut_power(seat);
         }
+        lock(&self.platter(seat)).limit_cuts(None);
+        let Some(opened) = self.open_mended(seat, opened, (incarnation, reading))? else {
+            return Ok(());
+        };
         let machine = self.machine_mut(seat);
         machine.clock = clock;
         machine.life = Life(machine.life.0 + 1);
-        let replica = match opened {
-            Ok(replica) => replica,
+        let (replica, shelf) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 machine.broken = true;
                 let excused = machine.disk.is_doubtful();
@@ -94,6 +92,47 @@ impl World<'_> {
         });
         self.arm_sealer(seat);
         self.drain(seat)
+    }
+
+    /// What comes of opening a ledger once it is mended, if it is damaged; nothing if it cannot be mended yet.
+    fn open_mended(
+        &mut self,
+        seat: Seat,
+        mut opened: Opened,
+        (incarnation, reading): ((Nonce, u64), model::Now),
+    ) -> Result<Option<Opened>, Violation> {
+        let damage = |opened: &Opened| opened.as_ref().err().and_then(OpenError::damage);
+        let mut tried = BTreeSet::new();
+        // The second time, mending did not help.
+        while let Some(unreadable) = damage(&opened).filter(|damage| tried.insert(*damage)) {
+            match self.mend(seat, unreadable)? {
+                Mending::Done => opened = self.open(seat, incarnation, reading),
+                Mending::Later => return Ok(None),
+                Mending::Refused => break,
+            }
+        }
+        Ok(Some(opened))
+    }
+
+    /// Opens the ledger, with the nonce and the seed of a new incarnation.
+    fn open(&self, seat: Seat, (nonce, seed): (Nonce, u64), reading: model::Now) -> Opened {
+        let machine = self.machine(seat);
+        let config = Config {
+            me: machine.id,
+            signatures: Arc::clone(&machine.signatures),
+            nonce,
+            seed,
+            contacts: machine.contacts.clone(),
+            care: self.care(seat),
+        };
+        let file_bytes = self.plan.sealing.as_ref().and_then(|plan| plan.file_bytes);
+        lock(&machine.platter).end_files_at(file_bytes);
+        let disk = SimDisk::new(self.platter(seat));
+        let mut shelf = Shelf::default();
+        let opened = Replica::open_replaying(disk, config, reading, Height::GENESIS, |applied| {
+            shelf.apply(applied.block.height(), &applied.dispositions);
+        });
+        opened.map(|replica| (replica, shelf))
     }
 
     /// The clock of a new start: its own beginning and drift, and the wall clock's error of before.
@@ -155,6 +194,7 @@ impl World<'_> {
                 self.decided(seat, applied)?;
             }
         }
+        self.note_dropped_pushes(seat);
         if let Some(replica) = self.machine(seat).replica() {
             let tip = self.chain.tip(seat);
             self.chain
@@ -218,6 +258,14 @@ impl World<'_> {
             (Ordering::Less, true) => "voter pruned",
             (Ordering::Less, false) => "voter removed",
         });
+    }
+
+    /// Counted once for each run: a process only knows how often it has happened since its start.
+    fn note_dropped_pushes(&mut self, seat: Seat) {
+        let replica = self.machine(seat).replica();
+        if replica.is_some_and(|replica| replica.counters().pushes_dropped > 0) {
+            self.stats.met.insert("no room for pushed commands", 1);
+        }
     }
 
     /// A block that could not hold what waited next has met a bound.
@@ -475,7 +523,8 @@ impl World<'_> {
     pub(super) fn check_image(&mut self, seat: Seat) -> Checked {
         let machine = self.machine(seat);
         let disk = &machine.disk;
-        if disk.forgetful || disk.rotten || machine.broken || !machine.born {
+        let harmed = disk.forgetful || disk.rotten || disk.damaged;
+        if harmed || machine.broken || !machine.born {
             return Ok(());
         }
         let image = lock(&machine.platter).durable_image();

@@ -294,6 +294,13 @@ impl World<'_> {
         machine.disk.forgetful = true;
     }
 
+    /// Puts the disk of another cluster's node in a machine that is down: the same keys and the same first block, and
+    /// another history above it.
+    pub fn lead_astray(&mut self, seat: Seat, image: DiskImage) {
+        self.roll_back_disk(seat, image);
+        self.machine_mut(seat).disk.astray = true;
+    }
+
     /// The height a node has decided, if it runs.
     pub fn tip_of(&self, seat: Seat) -> Option<Height> {
         self.tip(seat)

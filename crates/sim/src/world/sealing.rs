@@ -11,7 +11,9 @@ use replica::Replica;
 use super::{Event, Season, World};
 use crate::archive::{Decay, Forger, forged, misled};
 use crate::checks::durability::{Kept, check_votes_survive};
-use crate::checks::sealed::{check_one_lost_segment_is_no_loss, check_segments_hold_the_chain};
+use crate::checks::sealed::{
+    check_boots_survive, check_one_lost_segment_is_no_loss, check_segments_hold_the_chain,
+};
 use crate::checks::{Checked, ensure};
 use crate::disk::{Mishap, Platter, lock};
 use crate::machine::Life;
@@ -54,6 +56,9 @@ impl World<'_> {
         lock(&platter).set_mishap(None);
         if stopped {
             return self.sealer_stops(seat);
+        }
+        if self.machine(seat).disk.is_doubtful() {
+            return self.mender_looks(seat, &reader);
         }
         Ok(())
     }
@@ -100,7 +105,7 @@ impl World<'_> {
         })
     }
 
-    fn check_segment(&self, seat: Seat, name: SegmentName, tip: Height) -> Checked {
+    pub(super) fn check_segment(&self, seat: Seat, name: SegmentName, tip: Height) -> Checked {
         let platter = self.platter(seat);
         let platter = lock(&platter);
         let bytes = platter.segment(name).unwrap_or_default();
@@ -131,6 +136,7 @@ impl World<'_> {
             return Ok(());
         }
         self.check_image(seat)?;
+        self.check_boot(seat)?;
         let platter = self.platter(seat);
         let image = lock(&platter).durable_image_with_returned(&mut self.sealer);
         let names: Vec<SegmentName> = image.segments().map(|(name, _)| name).collect();
@@ -146,6 +152,17 @@ impl World<'_> {
             check_one_lost_segment_is_no_loss(seat, image, (&self.votes, &*signatures), all)?;
         }
         Ok(())
+    }
+
+    fn check_boot(&self, seat: Seat) -> Checked {
+        let machine = self.machine(seat);
+        let started = lock(&machine.platter).has_started();
+        let Some(replica) = machine.replica().filter(|_| started) else {
+            return Ok(());
+        };
+        let boot = replica.status(machine.clock.read(self.now).instant).me.boot;
+        let image = lock(&machine.platter).durable_image();
+        check_boots_survive(seat, image, &*machine.signatures, boot)
     }
 
     fn upload(&mut self, seat: Seat, reader: &Reader) {
@@ -197,7 +214,7 @@ impl World<'_> {
         }
     }
 
-    fn below(&self, height: Height) -> Option<Below> {
+    pub(super) fn below(&self, height: Height) -> Option<Below> {
         let block = self.chain.block(height)?;
         Some(Below {
             chain: block.header().chain,

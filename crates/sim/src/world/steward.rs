@@ -128,14 +128,27 @@ impl World<'_> {
         }
     }
 
+    /// The same for any machine that does not belong yet.
+    fn invite(&mut self, via: Seat, votes: bool) -> Checked {
+        let strangers = self.strangers();
+        match self.rng.pick(&strangers).copied() {
+            Some(seat) => self.welcome(via, seat, &strangers, votes),
+            None => Ok(()),
+        }
+    }
+
+    /// A certain machine is invited and admitted, to vote when it has caught up.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn join(&mut self, via: Seat, seat: Seat) -> Checked {
+        self.welcome(via, seat, &[seat], true)
+    }
+
     /// Invites and admits a machine that does not belong yet, and starts it with a genesis block and the addresses of
     /// those who vote now.
-    fn invite(&mut self, via: Seat, votes: bool) -> Checked {
+    fn welcome(&mut self, via: Seat, seat: Seat, strangers: &[Seat], votes: bool) -> Checked {
         let roster = Arc::clone(self.chain.roster(self.chain.top()));
-        let strangers = self.strangers();
-        let Some(seat) = self.rng.pick(&strangers).copied() else {
-            return Ok(());
-        };
         let invite = TokenId(self.rng.bytes());
         self.invites.push(invite);
         let expires = self
@@ -162,7 +175,7 @@ impl World<'_> {
             votes,
         };
         // Whoever holds an invite may try; it is good once.
-        let rival = self.rng.pick(&strangers).copied();
+        let rival = self.rng.pick(strangers).copied();
         let rival = rival.filter(|other| *other != seat && self.machine(*other).born);
         let mut changes = vec![invited];
         for seat in [Some(seat), rival].into_iter().flatten() {
