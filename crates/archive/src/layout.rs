@@ -6,6 +6,7 @@
 //! {chain}/segments/{name}                    a segment
 //! {chain}/segments/{name}.{node}             another copy, by a node that found the first one damaged
 //! {chain}/manifests/{segment or copy}.json   who brought it, and what it ought to be
+//! {chain}/snapshots/...                      the state at some height, see the module `snapshot`
 //! ```
 //!
 //! `{node}` are the first sixteen digits of a node's id. Keys come from content: who is first does not matter, and

@@ -16,6 +16,7 @@ mod erase;
 mod fetch;
 mod layout;
 mod manifest;
+mod snapshot;
 mod store;
 pub mod tar;
 
@@ -25,4 +26,7 @@ pub use fetch::{Fault, Progress, Taken};
 pub use layout::{Copy, Coverage, genesis_key};
 pub use ledger::SegmentName;
 pub use manifest::{Manifest, ManifestError, Signer};
+pub use snapshot::{
+    FetchSnapshotError, NoSnapshotName, PART_BYTES, Part, SnapshotIndex, SnapshotName,
+};
 pub use store::{Created, Fetched, Listed, OBJECT_MAX, OpenError, Patience, Store, StoreError};

@@ -1,6 +1,6 @@
 //! A place for objects: a folder or a bucket, behind the five verbs that the archive needs.
 //!
-//! Nothing is ever overwritten or deleted. Every call is bounded in time and memory; what may pass by itself (a network
+//! Nothing is ever overwritten or deleted but because of a purge, and snapshots. Every call is bounded in time and memory; what may pass by itself (a network
 //! that is away, a store that is too busy) is tried again with growing pauses, what will not (a wrong key, a bucket that
 //! does not exist) is said at once.
 
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use model::Digest;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore, PutMode, PutPayload};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
@@ -228,6 +228,18 @@ impl Store {
             Some(_) => Ok(()),
             None => Err(self.refused(key, "there is no such folder, container or bucket")),
         }
+    }
+
+    /// Deletes an object, if it is there. For snapshots alone: nothing else is ever deleted.
+    ///
+    /// # Errors
+    /// A [`StoreError`]. The object may be gone all the same.
+    pub(crate) async fn remove(&self, key: &str) -> Result<(), StoreError> {
+        let location = self.location(key);
+        let delete = || self.objects.delete(&location);
+        self.persist(key, self.patience.answer, delete)
+            .await
+            .map(|_| ())
     }
 
     /// An object's bytes; nothing if there is none.

@@ -8,6 +8,7 @@
 mod access;
 mod files;
 mod purge;
+mod snapshot;
 mod uploads;
 
 use std::path::{Path, PathBuf};
@@ -140,6 +141,23 @@ impl Catalogue {
         let exchanged = schema::exchange(&self.path, other, &aside);
         self.reconnect()?;
         exchanged.map(|()| aside)
+    }
+
+    /// Puts another catalogue, which nobody has open, in the place of this one, which goes.
+    ///
+    /// # Errors
+    /// [`OpenError`] if a file cannot be moved, or what is there then cannot be opened. Then a new start has to look.
+    pub fn give_way_to(&mut self, other: &Path) -> Result<(), OpenError> {
+        let aside = schema::beside(other, ".old");
+        let nowhere = Connection::open_in_memory().map_err(|source| OpenError::Database {
+            path: self.path.clone(),
+            source,
+        })?;
+        drop(std::mem::replace(&mut self.db, nowhere));
+        let exchanged = schema::exchange(&self.path, other, &aside);
+        self.reconnect()?;
+        exchanged?;
+        schema::remove_all(&aside)
     }
 
     /// Connects to the file anew: after a failure on a full disk a connection may be wrong about a file that is right.
@@ -337,7 +355,11 @@ impl Applier<'_> {
             } => self.create_token(*token, secret, name, *scope),
             Payload::RevokeToken { token } => self.revoke_token(*token),
             Payload::Upload(step) => self.step(step),
-            Payload::Purge(commands) => self.purge(commands),
+            Payload::Purge(commands) => {
+                self.end_snapshots()?;
+                self.purge(commands)
+            }
+            Payload::Snapshot(step) => self.snapshot(step),
             Payload::Erased { purge, node } => self.erased(*purge, *node),
         }
     }

@@ -9,7 +9,7 @@ use model::codec::{Encode, encode_bytes};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 15] = [
     "SELECT height, hash, time FROM applied",
     "SELECT library, created FROM libraries ORDER BY library",
     "SELECT library, file, arrival, record FROM files ORDER BY id",
@@ -26,6 +26,8 @@ const TABLES: [&str; 13] = [
     "SELECT height, idx, library, time FROM purges ORDER BY height, idx",
     "SELECT height, idx, actor, residue, by_height, by_idx FROM purged ORDER BY height, idx",
     "SELECT height, idx, node, time FROM erased ORDER BY height, idx, node",
+    "SELECT height, time FROM marks ORDER BY height",
+    "SELECT height, node, version, digest FROM vouched ORDER BY height, node",
 ];
 
 /// The digest of the state that `db` shows.
@@ -47,7 +49,7 @@ pub(crate) fn digest(db: &Connection) -> rusqlite::Result<Digest> {
     Ok(digest)
 }
 
-fn encode_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
+pub(crate) fn encode_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
     match value {
         ValueRef::Null => out.push(0),
         ValueRef::Integer(number) => {

@@ -92,8 +92,7 @@ impl Reader {
             })
     }
 
-    /// The connection, for tests of how it is used.
-    #[cfg(test)]
+    /// The connection.
     pub(crate) fn connection(&self) -> &Connection {
         &self.db
     }

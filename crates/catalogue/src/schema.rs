@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-const VERSION: i64 = 2_000 + char::UNICODE_VERSION.0 as i64;
+pub(crate) const VERSION: i64 = 3_000 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -98,6 +98,10 @@ CREATE INDEX purged_by ON purged(by_height, by_idx);
 CREATE TABLE erased(
     height INTEGER NOT NULL, idx INTEGER NOT NULL, node BLOB NOT NULL, time INTEGER NOT NULL,
     PRIMARY KEY (height, idx, node)) WITHOUT ROWID;
+CREATE TABLE marks(height INTEGER PRIMARY KEY, time INTEGER NOT NULL);
+CREATE TABLE vouched(
+    height INTEGER NOT NULL, node BLOB NOT NULL, version INTEGER NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (height, node)) WITHOUT ROWID;
 CREATE TABLE remains(
     file BLOB PRIMARY KEY, height INTEGER NOT NULL, idx INTEGER NOT NULL) WITHOUT ROWID;
 ";
@@ -218,6 +222,20 @@ pub(crate) fn move_all(from: &Path, to: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Removes a file with its journals.
+pub(crate) fn remove_all(path: &Path) -> Result<(), OpenError> {
+    for suffix in ["-wal", "-shm", ""] {
+        match fs::remove_file(beside(path, suffix)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                let path = path.into();
+                return Err(OpenError::Aside { path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// A name in a folder that nothing has yet.
 pub(crate) fn free_place(folder: &Path) -> PathBuf {
     let places = (1_u64..).map(|number| folder.join(format!("catalogue.{number}.sqlite")));
@@ -225,7 +243,7 @@ pub(crate) fn free_place(folder: &Path) -> PathBuf {
     free.next().expect("there are more numbers than files")
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -329,7 +347,19 @@ fn prepare(db: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
     }
 }
 
-fn create(db: &Connection) -> rusqlite::Result<()> {
+/// A new database that is of use to nobody before it is finished, and is written without care until then.
+pub(crate) fn create_unfinished(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.execute_batch(
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    create(&db)?;
+    Ok(db)
+}
+
+pub(crate) fn create(db: &Connection) -> rusqlite::Result<()> {
     let change = db.unchecked_transaction()?;
     change.execute_batch(TABLES)?;
     change.pragma_update(None, "application_id", APPLICATION)?;

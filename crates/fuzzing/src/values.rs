@@ -331,6 +331,13 @@ pub(crate) fn commands() -> Vec<Command> {
             file: Some(file),
         }),
         succession(),
+        Payload::Snapshot(SnapshotStep::Mark),
+        Payload::Snapshot(SnapshotStep::Vouch {
+            height: Height(7),
+            version: 2_016,
+            digest: Digest([9; 32]),
+            node: NodeId([2; 32]),
+        }),
     ];
     let payloads = payloads
         .into_iter()

@@ -56,7 +56,7 @@ pub use predecessor::{KeepError, PredecessorError, keep};
 pub use read_only::read_only;
 pub use reader::{Blocks, ReadError, Reader};
 pub use recovery::{Cut, OpenError, Recovered, Repair, Report, read_genesis};
-pub use seal::{Bounds, SealError, retire, seal};
+pub use seal::{Bounds, SealError, retire, seal, seal_to_tip};
 pub use sealed::DamagedSegment;
 pub use segment::SegmentName;
 pub use verify::{Damage, Fault, Pace, Site, Stopped, VerifyReport, verify, verify_storage};

@@ -110,6 +110,17 @@ pub fn seal(reader: &Reader, bounds: &Bounds) -> Result<Option<SegmentName>, Sea
     }
 }
 
+/// Seals everything that is decided and durable, however little it is: somebody is to read it elsewhere soon.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_to_tip(reader: &Reader) -> Result<(), SealError> {
+    while seal(reader, &Bounds::default())?.is_some() {}
+    let _turn = reader.shared().keep_house();
+    let durable = reader.shared().index().durable();
+    seal_through(reader, durable).map(|_| ())
+}
+
 /// Seals what is in no segment up to this height, however little it is.
 pub(crate) fn seal_through(reader: &Reader, to: Height) -> Result<Option<SegmentName>, SealError> {
     let (from, to) = {

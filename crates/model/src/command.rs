@@ -10,6 +10,7 @@ use crate::limits;
 use crate::membership::Member;
 use crate::purge::Erasure;
 use crate::roster::RosterChange;
+use crate::snapshot::SnapshotStep;
 use crate::succession::Predecessor;
 use crate::time::Timestamp;
 use crate::upload::UploadStep;
@@ -143,6 +144,8 @@ pub enum Payload {
         /// Which node.
         node: NodeId,
     },
+    /// A snapshot is asked for, or vouched for.
+    Snapshot(SnapshotStep),
 }
 
 codec_enum!(Payload, "payload" {
@@ -159,6 +162,7 @@ codec_enum!(Payload, "payload" {
     15 => Succession { voters, predecessor },
     9 => Purge(commands),
     10 => Erased { purge, node },
+    17 => Snapshot(step),
 });
 
 impl Payload {
@@ -178,6 +182,7 @@ impl Payload {
             Self::Succession { .. } => "succession",
             Self::Purge(_) => "purge",
             Self::Erased { .. } => "erased",
+            Self::Snapshot(step) => step.kind(),
         }
     }
 
@@ -206,6 +211,8 @@ impl Payload {
 const ROSTER: u8 = 8;
 /// That of [`Payload::Purge`].
 const PURGE: u8 = 9;
+/// That of [`Payload::Snapshot`].
+const SNAPSHOT: u8 = 17;
 
 /// What a token may do: each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -314,6 +321,22 @@ impl SealedCommand {
         }
         match self.open().ok()?.payload {
             Payload::Purge(commands) => Some(commands),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a purge, in effect or not, told by its first bytes.
+    pub fn is_purge(&self) -> bool {
+        payload_tag(&self.bytes) == Some(PURGE)
+    }
+
+    /// What it says of a snapshot, if it does. Others are told by their first bytes.
+    pub fn snapshot_step(&self) -> Option<SnapshotStep> {
+        if payload_tag(&self.bytes) != Some(SNAPSHOT) {
+            return None;
+        }
+        match self.open().ok()?.payload {
+            Payload::Snapshot(step) => Some(step),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@
 //! more, reads the blocks from the ledger at its own speed, and listens again when it is there (`backlog`).
 
 mod backlog;
+mod snapshot;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
 use self::backlog::Flow;
+pub(crate) use self::snapshot::{Beginning, Captured};
 use crate::metrics::{CatalogueMetrics, seconds};
 
 /// A run ends at this many blocks or commands.
@@ -63,6 +65,8 @@ pub(crate) struct Feeder {
     commands: usize,
     /// Whether blocks were left out, which the thread has to read from the ledger.
     behind: bool,
+    /// A height of the run that asks for a snapshot.
+    marked: Option<Height>,
     metrics: CatalogueMetrics,
 }
 
@@ -78,6 +82,7 @@ impl Feeder {
             run: Vec::new(),
             commands: 0,
             behind: false,
+            marked: None,
             metrics,
         }
     }
@@ -95,6 +100,11 @@ impl Feeder {
             return Ok(());
         }
         self.push(applied).map(|_| ())
+    }
+
+    /// Leaves everything behind the first block to the thread.
+    pub(crate) fn leave_the_rest(&mut self) {
+        self.behind = true;
     }
 
     /// The height that a start has reached, of a chain with its tip here.
@@ -115,8 +125,12 @@ impl Feeder {
         }
         let input = block_input(applied);
         self.commands += input.commands.len();
+        let is_marked = snapshot::is_marked(&input);
+        if is_marked {
+            self.marked = Some(height);
+        }
         self.run.push(input);
-        if self.run.len() >= RUN_BLOCKS || self.commands >= RUN_COMMANDS {
+        if is_marked || self.run.len() >= RUN_BLOCKS || self.commands >= RUN_COMMANDS {
             self.flush()
         } else {
             Ok(Vec::new())
@@ -217,6 +231,8 @@ struct Shared {
     permits: Semaphore,
     readers: Mutex<Readers>,
     replacement: Mutex<Option<Replacement>>,
+    /// The state at a height of which a snapshot is to be made.
+    captured: Mutex<Option<Captured>>,
     /// Held by who compares: it builds at one place, and may replace.
     comparing: Mutex<()>,
 }
@@ -268,6 +284,7 @@ pub(crate) fn start(
     path: &Path,
     applied: Height,
     ledger: ledger::Reader,
+    begin: Option<Beginning>,
 ) -> std::io::Result<Running> {
     let shared = Arc::new(Shared {
         path: path.to_owned(),
@@ -276,6 +293,7 @@ pub(crate) fn start(
         permits: Semaphore::new(READERS),
         readers: Mutex::default(),
         replacement: Mutex::default(),
+        captured: Mutex::default(),
         comparing: Mutex::default(),
     });
     let (blocks, receiver) = channel();
@@ -283,6 +301,7 @@ pub(crate) fn start(
     let worker = Worker {
         feeder,
         ledger,
+        begin,
         flow: Arc::clone(&flow),
         shared: Arc::clone(&shared),
         stands_still: None,
@@ -324,6 +343,8 @@ impl Running {
 struct Worker {
     feeder: Feeder,
     ledger: ledger::Reader,
+    /// A snapshot to begin with.
+    begin: Option<Beginning>,
     flow: Arc<Flow>,
     shared: Arc<Shared>,
     /// Why the last run could not be written, if it could not.
@@ -431,11 +452,13 @@ impl Worker {
         let mut height = first.block.height();
         let outcomes = self.feeder.push(first)?;
         self.keep(outcomes);
+        self.capture();
         while let Ok(block) = blocks.try_recv() {
             self.flow.leave(&block);
             height = block.block.height();
             let outcomes = self.feeder.push(&block)?;
             self.keep(outcomes);
+            self.capture();
         }
         if self.feeder.has_rows() {
             self.flush()?;

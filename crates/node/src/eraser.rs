@@ -31,6 +31,7 @@ use crate::archiver::in_one_line;
 use crate::config::NodeConfig;
 use crate::identity::{Identity, NodeKey};
 use crate::serve::ServeError;
+use crate::snapshots::Shelf;
 use crate::{CatalogueHandle, ReplicaHandle, Request};
 
 /// Between two attempts at what did not work, or has to wait.
@@ -101,6 +102,8 @@ enum EraserError {
     Stopping,
     #[error(transparent)]
     Archive(#[from] archive::EraseError),
+    #[error(transparent)]
+    Snapshots(#[from] archive::StoreError),
 }
 
 /// What an eraser works on.
@@ -118,6 +121,7 @@ pub(crate) struct Eraser {
     me: NodeId,
     key: NodeKey,
     folder: PathBuf,
+    shelf: Shelf,
     rows: PathBuf,
     replica: ReplicaHandle,
     catalogue: CatalogueHandle,
@@ -149,6 +153,7 @@ impl Eraser {
             me: identity.node(),
             key: identity.key().clone(),
             folder: config.ledger_folder(),
+            shelf: Shelf::of(&config.folder),
             rows: config.catalogue_path(),
             replica: parts.replica.clone(),
             catalogue: parts.catalogue.clone(),
@@ -226,9 +231,11 @@ impl Eraser {
         let store = self.store.clone();
         self.runtime
             .block_on(self.catalogue.read(move |rows| erase_bytes(rows, &store)))?;
-        self.empty_journal()?;
         let last = purges.iter().map(|purge| purge.position.height).max();
         let last = last.unwrap_or(Height::GENESIS);
+        self.catalogue.drop_captured_below(last);
+        self.shelf.destroy_below(last)?;
+        self.empty_journal()?;
         if let Erased::Waiting { above } = ledger::erase(&reader, last)? {
             let missing = above.is_none_or(|height| self.replica.tip() < height);
             if missing {
@@ -236,7 +243,7 @@ impl Eraser {
             }
             return Ok(());
         }
-        self.erase_archive(&reader)?;
+        self.erase_archive(&reader, last)?;
         if suspect {
             ledger::clear_suspicion(&self.folder)?;
         }
@@ -265,10 +272,17 @@ impl Eraser {
         }
     }
 
-    fn erase_archive(&self, reader: &Reader) -> Result<(), EraserError> {
+    fn erase_archive(&self, reader: &Reader, last: Height) -> Result<(), EraserError> {
         let Some(archive) = &self.archive else {
             return Ok(());
         };
+        let destroying = archive.remove_snapshots(last);
+        let destroyed = self
+            .runtime
+            .block_on(self.closing.run_until_cancelled(destroying));
+        for object in destroyed.ok_or(EraserError::Stopping)?? {
+            info!(%object, "deleted what may hold what was purged in the archive");
+        }
         let erasing = archive.erase(
             |name| reader.may_hold_forgotten(name),
             |name, bytes| {

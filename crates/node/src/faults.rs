@@ -13,6 +13,9 @@ const CLOCK_OFFSET: &str = "STARLING_TEST_CLOCK_OFFSET_MS";
 /// Names the bytes of blocks in a segment, so that few blocks make many segments.
 const SEAL_BYTES: &str = "STARLING_TEST_SEAL_BYTES";
 
+/// Names the number of commands about files behind which a snapshot is made.
+const SNAPSHOT_AFTER: &str = "STARLING_TEST_SNAPSHOT_AFTER";
+
 /// A test hook with a value that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{variable} must be a whole number, not {value:?}")]
@@ -32,6 +35,8 @@ pub struct Faults {
     pub clock_offset_ms: i64,
     /// How many bytes of blocks make a segment, if not the usual number.
     pub seal_bytes: Option<u64>,
+    /// Behind how many commands about files a snapshot is made, if not as usual; then also as often as that.
+    pub snapshot_after: Option<u64>,
 }
 
 impl Faults {
@@ -41,6 +46,7 @@ impl Faults {
         failing_flush: None,
         clock_offset_ms: 0,
         seal_bytes: None,
+        snapshot_after: None,
     };
 
     /// What the environment asks for, see `docs/testing.md`; normally nothing.
@@ -53,6 +59,7 @@ impl Faults {
             failing_flush: number(FAIL_AFTER)?,
             clock_offset_ms: number(CLOCK_OFFSET)?.unwrap_or(0),
             seal_bytes: number(SEAL_BYTES)?,
+            snapshot_after: number(SNAPSHOT_AFTER)?,
         })
     }
 }

@@ -5,6 +5,8 @@
 //! below it, link by link and certificate by certificate, and put into the ledger's folder under its name. The ledger is
 //! opened above them. A node that is stopped on the way finds in its folder what was proved, and goes on from there.
 //!
+//! Then it takes the newest snapshot that those blocks vouch for ([`crate::snapshots`]), with which the catalogue begins.
+//!
 //! Nothing depends on it. An archive that is away, lies or is damaged costs the time in which peers could have been asked:
 //! what is wrong is named, another copy or another way through the heights is tried, and where there is none, the blocks
 //! above come from peers, which are believed no more.
@@ -24,6 +26,7 @@ use tracing::{info, warn};
 
 use crate::config::NodeConfig;
 use crate::peer::chain_of_causes;
+use crate::snapshots::{self, Shelf};
 
 /// A node that has written nothing for so long asks the archive before it starts.
 const AWAY: Duration = Duration::from_secs(3600);
@@ -43,6 +46,8 @@ pub struct Taken {
     pub to: Height,
     /// How many segments were put into the ledger's folder.
     pub segments: usize,
+    /// The height of the snapshot that was put beside it, if one is believed that was not there.
+    pub snapshot: Option<Height>,
     /// Objects that were not what they should be, each with what is wrong and who brought it, for people.
     pub faults: Vec<String>,
     /// Why it went no further, if that was the store.
@@ -139,11 +144,25 @@ async fn look(url: &str, folder: &Path) -> Result<Found, TakeError> {
 
 impl Found {
     async fn fetch(self, folder: &Path, progress: impl Fn(Progress)) -> Result<Taken, TakeError> {
+        let archive = self.archive.clone();
+        let mut taken = self.fetch_segments(folder, progress).await?;
+        if taken.stopped.is_none() {
+            taken.fetch_snapshot(&archive, folder).await?;
+        }
+        Ok(taken)
+    }
+
+    async fn fetch_segments(
+        self,
+        folder: &Path,
+        progress: impl Fn(Progress),
+    ) -> Result<Taken, TakeError> {
         let mut taken = Taken {
             place: self.archive.store().place().to_owned(),
             from: self.tip,
             to: self.tip,
             segments: 0,
+            snapshot: None,
             faults: Vec::new(),
             stopped: None,
         };
@@ -166,6 +185,21 @@ impl Found {
         taken.segments = fetched.segments.len();
         taken.stopped = fetched.stopped.map(|error| error.to_string());
         Ok(taken)
+    }
+}
+
+impl Taken {
+    /// What the ledger vouches for now. Without it everything goes on, slower.
+    async fn fetch_snapshot(&mut self, archive: &Archive, ledger: &Path) -> Result<(), TakeError> {
+        let Some(node) = ledger.parent() else {
+            return Ok(());
+        };
+        let reader = open(ledger.to_owned()).await?;
+        match snapshots::fetch(archive, &reader, &Shelf::of(node)).await {
+            Ok(height) => self.snapshot = height,
+            Err(error) => self.faults.push(chain_of_causes(&error)),
+        }
+        Ok(())
     }
 }
 

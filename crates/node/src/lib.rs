@@ -38,6 +38,7 @@ pub mod restore;
 pub mod scrubber;
 mod sealer;
 mod serve;
+mod snapshots;
 mod stamp;
 pub mod stock;
 pub mod survival;

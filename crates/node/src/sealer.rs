@@ -1,4 +1,5 @@
-//! The thread that seals decided blocks and lets go of the log behind them, and erases what was purged from both.
+//! The thread that seals decided blocks and lets go of the log behind them, erases what was purged from both, and makes
+//! snapshots.
 //!
 //! It works on a reader alone, beside the replica: what it does is a matter of room and of the time that a start takes,
 //! never of what is decided. So it goes slowly, and a failure is logged and tried again.
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::eraser::Eraser;
 use crate::peer::chain_of_causes;
+use crate::snapshots::maker::Maker;
 
 /// Between two looks at whether there is something to seal.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -31,12 +33,18 @@ pub(crate) struct Sealer {
 
 impl Sealer {
     /// Starts it.
-    pub(crate) fn start(reader: Reader, bounds: Bounds, mut eraser: Eraser) -> io::Result<Self> {
+    pub(crate) fn start(
+        reader: Reader,
+        bounds: Bounds,
+        mut eraser: Eraser,
+        mut maker: Maker,
+    ) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let run = move || {
             let mut next = Instant::now() + BREATH;
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 eraser.step();
+                maker.step();
                 if Instant::now() < next {
                     continue;
                 }

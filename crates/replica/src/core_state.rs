@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use model::codec::{Decode, DecodeError, Encode, Reader};
 use model::{
     Block, Command, Digest, Entry, Erasure, Payload, Position, Residue, Timestamp, limits,
 };
@@ -186,6 +187,57 @@ impl CoreState {
                 self.requests.remove(&id);
             }
         }
+    }
+}
+
+/// As in a snapshot: equal states have equal bytes.
+impl Encode for CoreState {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.time.encode(out);
+        length(self.requests.len()).encode(out);
+        for (id, Remembered { request, position }) in &self.requests {
+            id.encode(out);
+            request.encode(out);
+            position.encode(out);
+        }
+        for queue in [&self.keyed, &self.unkeyed] {
+            length(queue.len()).encode(out);
+            for (end, id) in queue {
+                end.encode(out);
+                id.encode(out);
+            }
+        }
+    }
+}
+
+fn length(count: usize) -> u32 {
+    u32::try_from(count).expect("so many requests fit no memory")
+}
+
+impl Decode for CoreState {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let time = Timestamp::decode(input)?;
+        let mut requests = Vec::new();
+        for _ in 0..input.length()? {
+            let id = Digest::decode(input)?;
+            let (request, position) = (Digest::decode(input)?, Position::decode(input)?);
+            requests.push((id, Remembered { request, position }));
+        }
+        if !requests.is_sorted_by(|(one, _), (other, _)| one < other) {
+            let (what, value) = ("order of requests", 0);
+            return Err(DecodeError::Invalid { what, value });
+        }
+        let mut queue = || -> Result<VecDeque<_>, DecodeError> {
+            let entries = 0..input.length()?;
+            let entries = entries.map(|_| Ok((Timestamp::decode(input)?, Digest::decode(input)?)));
+            entries.collect()
+        };
+        Ok(Self {
+            requests: requests.into_iter().collect(),
+            keyed: queue()?,
+            unkeyed: queue()?,
+            time,
+        })
     }
 }
 

@@ -18,5 +18,5 @@ mod replica;
 pub use caretaker::{Care, NODE_ITSELF};
 pub use core_state::{CoreState, Disposition, Remembered};
 pub use input::{AppliedBlock, Input, Output};
-pub use opening::replay;
-pub use replica::{Config, OpenError, Replica, Status};
+pub use opening::{Known, core_at, replay, replay_knowing};
+pub use replica::{Config, OpenError, Replica, Start, Status};

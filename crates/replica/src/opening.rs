@@ -7,6 +7,8 @@
 //! they may have been decided before it began, and whenever one of these comes again within a window. Unless one of them
 //! comes where it matters, the state is the one that the whole chain gives. If one does, the start begins further back;
 //! at genesis there is nothing to doubt.
+//!
+//! Who knows the state at some height from a snapshot begins there, if that is less to read.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,6 +23,7 @@ use crate::input::AppliedBlock;
 use crate::replica::{applied, apply};
 
 /// What comes of a replay that began too late.
+#[derive(Debug)]
 struct TooLate {
     /// The first height that is still to be shown.
     wanted: Height,
@@ -33,19 +36,91 @@ struct TooLate {
 /// If a block that it needs cannot be read.
 pub fn replay(
     reader: &Reader,
-    mut wanted: Height,
+    wanted: Height,
+    show: impl FnMut(&Arc<AppliedBlock>) -> ControlFlow<()>,
+) -> Result<CoreState, ReadError> {
+    replay_knowing(reader, None, wanted, show)
+}
+
+/// The same, where the state is known at some height already.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_knowing(
+    reader: &Reader,
+    known: Option<Known>,
+    wanted: Height,
+    show: impl FnMut(&Arc<AppliedBlock>) -> ControlFlow<()>,
+) -> Result<CoreState, ReadError> {
+    let (top, _) = reader.tip();
+    replay_to(reader, known, (wanted, top), u64::MAX, show)
+}
+
+/// The state right behind the block of a height, from what is known at one below, if it is, and the blocks.
+///
+/// # Errors
+/// If a block that it needs cannot be read.
+pub fn core_at(
+    reader: &Reader,
+    known: Option<Known>,
+    height: Height,
+) -> Result<CoreState, ReadError> {
+    let range = (height.next(), height);
+    replay_to(
+        reader,
+        known,
+        range,
+        height.0,
+        |_| ControlFlow::Continue(()),
+    )
+}
+
+/// The state at a height.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Behind which block.
+    pub height: Height,
+    /// What it is.
+    pub core: CoreState,
+}
+
+/// Reads no block above `last`.
+fn replay_to(
+    reader: &Reader,
+    known: Option<Known>,
+    (mut wanted, top): (Height, Height),
+    last: u64,
     mut show: impl FnMut(&Arc<AppliedBlock>) -> ControlFlow<()>,
 ) -> Result<CoreState, ReadError> {
+    let blocks = |from: Height| {
+        let count = last.saturating_sub(from.0).saturating_add(1);
+        reader
+            .blocks(from)
+            .take(usize::try_from(count).unwrap_or(usize::MAX))
+    };
     let mut back = limits::KEYED_WINDOW;
+    let mut begin = Beginning::new(reader, (wanted, top), back)?;
+    let of_use = |known: &Known| (begin.from..wanted).contains(&known.height);
+    if let Some(known) = known.filter(|known| known.height <= top).filter(of_use) {
+        let from = known.height.next();
+        let sure = go_over(
+            blocks(from),
+            known.core,
+            None,
+            (wanted, Timestamp(0)),
+            &mut show,
+        )?;
+        return Ok(sure.expect("there is no doubt behind a known state"));
+    }
     loop {
-        let begin = Beginning::new(reader, wanted, back)?;
-        match begin.over(reader.blocks(begin.from), wanted, &mut show)? {
+        match begin.over(blocks(begin.from), wanted, &mut show)? {
             Ok(core) => return Ok(core),
             Err(TooLate { wanted: next }) => {
                 wanted = next;
                 back *= 2;
             }
         }
+        begin = Beginning::new(reader, (wanted, top), back)?;
     }
 }
 
@@ -60,15 +135,18 @@ struct Beginning {
 
 impl Beginning {
     /// So far `back` from where it must be right that it can be.
-    fn new(reader: &Reader, wanted: Height, back: Duration) -> Result<Self, ReadError> {
-        let (tip, _) = reader.tip();
+    fn new(
+        reader: &Reader,
+        (wanted, top): (Height, Height),
+        back: Duration,
+    ) -> Result<Self, ReadError> {
         let time = |height| {
             let missing = ReadError::Missing { height };
             let decided = reader.block(height)?.ok_or(missing)?;
             Ok::<_, ReadError>(decided.block.header().time)
         };
-        let mut exact = before(time(tip)?, limits::KEYED_WINDOW);
-        if wanted <= tip {
+        let mut exact = before(time(top)?, limits::KEYED_WINDOW);
+        if wanted <= top {
             exact = exact.min(time(wanted)?);
         }
         let since = before(exact, back);
@@ -89,31 +167,47 @@ impl Beginning {
         wanted: Height,
         show: &mut impl FnMut(&Arc<AppliedBlock>) -> ControlFlow<()>,
     ) -> Result<Result<CoreState, TooLate>, ReadError> {
-        let mut core = CoreState::default();
-        let mut doubts = self.since.map(Doubts::since);
-        let mut next = wanted;
-        for decided in blocks {
-            let decided = decided?;
-            let (height, time) = (decided.block.height(), decided.block.header().time);
-            let applied = match &mut doubts {
-                Some(doubts) => {
-                    let (applied, sure) = doubts.apply(&mut core, decided);
-                    if !sure && (time >= self.exact || height >= next) {
-                        return Ok(Err(TooLate { wanted: next }));
-                    }
-                    applied
-                }
-                None => apply(&mut core, decided),
-            };
-            if height >= next {
-                if show(&Arc::new(applied)).is_break() {
-                    break;
-                }
-                next = height.next();
-            }
-        }
-        Ok(Ok(core))
+        let doubts = self.since.map(Doubts::since);
+        go_over(
+            blocks,
+            CoreState::default(),
+            doubts,
+            (wanted, self.exact),
+            show,
+        )
     }
+}
+
+/// Applies blocks to a state, and shows those from `wanted` on.
+fn go_over(
+    blocks: impl Iterator<Item = Result<Decided, ReadError>>,
+    mut core: CoreState,
+    mut doubts: Option<Doubts>,
+    (wanted, exact): (Height, Timestamp),
+    show: &mut impl FnMut(&Arc<AppliedBlock>) -> ControlFlow<()>,
+) -> Result<Result<CoreState, TooLate>, ReadError> {
+    let mut next = wanted;
+    for decided in blocks {
+        let decided = decided?;
+        let (height, time) = (decided.block.height(), decided.block.header().time);
+        let applied = match &mut doubts {
+            Some(doubts) => {
+                let (applied, sure) = doubts.apply(&mut core, decided);
+                if !sure && (time >= exact || height >= next) {
+                    return Ok(Err(TooLate { wanted: next }));
+                }
+                applied
+            }
+            None => apply(&mut core, decided),
+        };
+        if height >= next {
+            if show(&Arc::new(applied)).is_break() {
+                break;
+            }
+            next = height.next();
+        }
+    }
+    Ok(Ok(core))
 }
 
 fn before(time: Timestamp, by: Duration) -> Timestamp {

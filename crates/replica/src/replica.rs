@@ -18,7 +18,7 @@ use crate::caretaker::{Care, Caretaker};
 use crate::core_state::{CoreState, Disposition};
 use crate::heads::{Comparison, Heads};
 use crate::input::{AppliedBlock, Input, Output};
-use crate::opening;
+use crate::opening::{self, Known};
 
 /// One answer to a peer that is behind carries at most this many blocks and about this many bytes.
 const CATCH_UP_BLOCKS: usize = 64;
@@ -99,6 +99,15 @@ pub struct Status {
     pub counters: Counters,
 }
 
+/// What a replica begins with besides its ledger.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// From which height on blocks are to be shown.
+    pub wanted: Height,
+    /// The core state at some height, from a snapshot that is believed.
+    pub known: Option<Known>,
+}
+
 /// A message that waits for its record.
 #[derive(Debug)]
 struct Waiting {
@@ -146,10 +155,27 @@ impl<D: Disk> Replica<D> {
         config: Config,
         now: Now,
         wanted: Height,
+        replayed: impl FnMut(&Arc<AppliedBlock>),
+    ) -> Result<Self, OpenError> {
+        let known = None;
+        Self::open_from(disk, config, now, |_| Start { wanted, known }, replayed)
+    }
+
+    /// The same, where `start` says what to begin with when it sees the chain.
+    ///
+    /// # Errors
+    /// As [`Replica::open`].
+    pub fn open_from(
+        disk: D,
+        config: Config,
+        now: Now,
+        start: impl FnOnce(&Reader) -> Start,
         mut replayed: impl FnMut(&Arc<AppliedBlock>),
     ) -> Result<Self, OpenError> {
         let (ledger, recovered) = Ledger::open(disk, &*config.signatures)?;
-        let core = opening::replay(&ledger.reader(), wanted, |block| {
+        let reader = ledger.reader();
+        let Start { wanted, known } = start(&reader);
+        let core = opening::replay_knowing(&reader, known, wanted, |block| {
             replayed(block);
             ControlFlow::Continue(())
         })?;

@@ -176,6 +176,7 @@ fn taken_json(taken: &Taken) -> serde_json::Value {
         "from": taken.from.0,
         "to": taken.to.0,
         "segments": taken.segments,
+        "snapshot": taken.snapshot.map(|height| height.0),
         "faults": taken.faults,
         "stopped": taken.stopped,
     })

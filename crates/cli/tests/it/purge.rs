@@ -12,7 +12,7 @@ use crate::harness::{Cluster, Setup, json as parsed, run, starling, stderr, succ
 const SECRET: &str = "unmistakable-5c1f0e93a7";
 
 /// The files below a folder that hold one of these.
-fn holding(folder: &Path, needles: &[Vec<u8>]) -> Vec<PathBuf> {
+pub(crate) fn holding(folder: &Path, needles: &[Vec<u8>]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -112,6 +112,7 @@ async fn archived() -> (Cluster, PathBuf) {
     for node in 0..3 {
         let url = format!("file://{}", archive.display());
         cluster.set(node, "STARLING_ARCHIVE_URL", &url);
+        cluster.set(node, "STARLING_TEST_SNAPSHOT_AFTER", "1");
     }
     (cluster.started(Setup::default()).await, archive)
 }
@@ -130,6 +131,17 @@ async fn a_planted_secret_is_on_no_disk_after_the_purge() {
     assert_eq!(purged["state"], "done");
     until("the secret is archived", async || {
         (!holding(&archive, &needles).is_empty()).then_some(())
+    })
+    .await;
+    until("snapshots hold the secret", async || {
+        let nodes = (0..3).map(|node| cluster.node(node).folder());
+        let mut places = nodes.chain([archive.clone()]);
+        let held = |folder: PathBuf| {
+            let held = holding(&folder, &needles);
+            held.iter()
+                .any(|path| path.extension().is_some_and(|end| end == "part"))
+        };
+        places.all(held).then_some(())
     })
     .await;
 
@@ -151,6 +163,15 @@ async fn a_planted_secret_is_on_no_disk_after_the_purge() {
     for node in 0..3 {
         cluster.api(node).get(&path).await.expect(404, "not_found");
     }
+    until("there is a new snapshot", async || {
+        let files = holding(&all[3], &[b"starling/snapshot/v1".to_vec()]);
+        (!files.is_empty()).then_some(())
+    })
+    .await;
+    assert!(
+        all.iter()
+            .all(|folder| holding(folder, &needles).is_empty())
+    );
     one_is_made_anew(&mut cluster).await;
     check_proofs_and_ledgers(&cluster, &proofs);
 }

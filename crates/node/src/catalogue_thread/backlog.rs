@@ -4,13 +4,15 @@
 //! that are decided then are not kept in memory, the ledger has them. The catalogue's thread reads them back from there,
 //! which takes as long as it takes while the node votes, and opens the gate when it is nearly at the tip. Whatever is
 //! decided after that comes through the queue, what it sees twice it passes over.
+//!
+//! If a snapshot was found to begin with, the catalogue is built of that first.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use model::Height;
-use replica::AppliedBlock;
+use replica::{AppliedBlock, Known};
 use tracing::{error, info};
 
 use super::Worker;
@@ -85,11 +87,12 @@ impl Worker {
         if !self.persist(Worker::flush) {
             return false;
         }
+        let mut known = self.begin_with_snapshot();
         let begun = Instant::now();
         let from = self.wanted();
         info!(%from, tip = %self.ledger.tip().0, "the catalogue reads the ledger");
         loop {
-            let read = self.read_on();
+            let read = self.read_on(known.take());
             if self.flow.is_stopping() || !self.persist(Worker::flush) {
                 return false;
             }
@@ -118,10 +121,10 @@ impl Worker {
     }
 
     /// Applies what the ledger has above the catalogue.
-    fn read_on(&mut self) -> Result<(), ledger::ReadError> {
+    fn read_on(&mut self, known: Option<Known>) -> Result<(), ledger::ReadError> {
         let (ledger, wanted) = (self.ledger.clone(), self.wanted());
         let mut told = Instant::now();
-        let read = replica::replay(&ledger, wanted, |block| {
+        let read = replica::replay_knowing(&ledger, known, wanted, |block| {
             if self.flow.is_stopping() || !self.persist(|worker| worker.push(block)) {
                 self.flow.stop();
                 return ControlFlow::Break(());
@@ -294,7 +297,7 @@ mod tests {
         let blobs = blobs::Store::open(folder.path()).unwrap();
         let feeder = Feeder::new(catalogue, blobs, Metrics::new().catalogue().clone());
         let reader = chain.ledger.reader();
-        let running = start(feeder, &path, Height::GENESIS, reader).unwrap();
+        let running = start(feeder, &path, Height::GENESIS, reader, None).unwrap();
         let mut feed = running.feed();
         running.handle.reached(Height(1000)).await;
         for _ in 0..100 {

@@ -1,20 +1,26 @@
 //! Opening what is on the disk: ledger and catalogue, in one pass over the chain.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use catalogue::Catalogue;
 use ledger::Disk as _;
 use model::{Addresses, Height, Nonce};
-use replica::{AppliedBlock, Replica};
+use replica::{AppliedBlock, Replica, Start};
 use tracing::{info, warn};
 
 use super::{Base, ServeError};
-use crate::catalogue_thread::Feeder;
+use crate::catalogue_thread::{Beginning, Feeder};
 use crate::disk::FileDisk;
 use crate::replica_thread::{Inlet, Opening};
+use crate::snapshots::{Begin, Shelf};
 use crate::stamp::{self, Left};
-use crate::{Place, eraser, mending, peer};
+use crate::{Place, eraser, mending, peer, snapshots};
+
+/// A snapshot is read by a node whose catalogue lacks more blocks than this.
+const WORTH_IT: u64 = 10_000;
 
 /// What was on the disk.
 pub(super) struct Opened {
@@ -22,6 +28,8 @@ pub(super) struct Opened {
     pub(super) replica: Replica<FileDisk>,
     /// The catalogue, which may be behind.
     pub(super) feeder: Feeder,
+    /// A snapshot for the catalogue to begin with.
+    pub(super) begin: Option<Beginning>,
     /// Whether the catalogue is the one that was left.
     pub(super) left: Left,
 }
@@ -36,7 +44,7 @@ impl Base {
     ) -> Result<Opened, ServeError> {
         let left = refuse_changed(self)?;
         let mut mended = BTreeSet::new();
-        let (replica, feeder) = loop {
+        let (replica, feeder, begin) = loop {
             let error = match open_once(self, inlet, opening) {
                 Ok(opened) => break opened,
                 Err(error) => error,
@@ -52,6 +60,7 @@ impl Base {
         Ok(Opened {
             replica,
             feeder,
+            begin,
             left,
         })
     }
@@ -97,7 +106,7 @@ fn open_once(
     base: &Base,
     inlet: &Inlet,
     opening: &Opening,
-) -> Result<(Replica<FileDisk>, Feeder), ServeError> {
+) -> Result<(Replica<FileDisk>, Feeder, Option<Beginning>), ServeError> {
     let Base {
         config: settings,
         identity,
@@ -134,23 +143,65 @@ fn open_once(
             "the catalogue could not be used and is rebuilt from the ledger"
         );
     }
-    let wanted = catalogue.height().map_or(Height::GENESIS, Height::next);
+    let height = catalogue.height();
     let mut feeder = Feeder::new(catalogue, base.blobs.clone(), metrics.catalogue().clone());
     let mut failed = None;
     let config = replica_config(base)?;
     let begun = std::time::Instant::now();
+    let found = RefCell::new(None);
+    let start = |reader: &ledger::Reader| {
+        let snapshot = snapshots::newest(&Shelf::of(&settings.folder), reader);
+        let known = snapshot.as_ref().map(|begin| begin.known.clone());
+        let leap = snapshot.filter(|begin| is_worth_it(height, begin.height()));
+        let wanted = leap.as_ref().map(Begin::height).or(height);
+        *found.borrow_mut() = leap;
+        let wanted = wanted.map_or(Height::GENESIS, Height::next);
+        Start { wanted, known }
+    };
     let replayed = |block: &Arc<AppliedBlock>| {
-        if failed.is_none() {
+        // Behind a snapshot everything is read by the catalogue's thread, which builds of it first.
+        if failed.is_none() && found.borrow().is_none() {
             failed = feeder.follow(block, begun).err();
         }
     };
-    let replica = Replica::open_replaying(disk, config, opening.now(), wanted, replayed)?;
+    let replica = Replica::open_from(disk, config, opening.now(), start, replayed)?;
     if let Some(error) = failed {
         return Err(error.into());
     }
+    let me = identity.node();
+    let begin = found.into_inner().map(|begin| Beginning { begin, me });
+    if begin.is_some() {
+        follow_first(&mut feeder, &replica, height)?;
+    }
     feeder.flush()?;
     tell_what_was_found(&replica);
-    Ok((replica, feeder))
+    Ok((replica, feeder, begin))
+}
+
+/// Whether a catalogue at this height had better begin with a snapshot: to build it anew takes longer than some blocks.
+fn is_worth_it(height: Option<Height>, snapshot: Height) -> bool {
+    height.is_none_or(|height| snapshot.0 > height.0.saturating_add(WORTH_IT))
+}
+
+/// Gives a catalogue that has nothing the first block alone, so that it is at some height.
+fn follow_first(
+    feeder: &mut Feeder,
+    replica: &Replica<FileDisk>,
+    height: Option<Height>,
+) -> Result<(), ServeError> {
+    if height.is_none() {
+        let mut first = None;
+        let shown = replica::replay(&replica.reader(), Height::GENESIS, |block| {
+            first = Some(Arc::clone(block));
+            ControlFlow::Break(())
+        });
+        shown.map_err(replica::OpenError::Read)?;
+        if let Some(first) = first {
+            feeder.push(&first)?;
+        }
+    }
+    feeder.leave_the_rest();
+    Ok(())
 }
 
 fn replica_config(base: &Base) -> Result<replica::Config, ServeError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use archive::{Archive, Store};
 use ledger::Reader;
 use replica::Replica;
 use tokio::sync::mpsc;
@@ -23,6 +24,8 @@ use crate::peer::{self, JoinCall, Peers};
 use crate::replica_thread::{self, Inlet, Opening, Outlet, ReplicaHandle};
 use crate::replicator::{self, Replicator};
 use crate::sealer::Sealer;
+use crate::snapshots::Shelf;
+use crate::snapshots::maker::{self, Maker};
 use crate::stock::Stock;
 use crate::{Faults, Findings};
 use crate::{acquaintances, admission, garbage};
@@ -96,11 +99,15 @@ impl Base {
         peers: &Peers,
     ) -> Result<(catalogue_thread::Running, replica_thread::Running), ServeError> {
         let Opened {
-            replica, feeder, ..
+            replica,
+            feeder,
+            begin,
+            ..
         } = opened;
         let applied = feeder.reached(replica.tip());
         let path = self.config.catalogue_path();
-        let catalogue = catalogue_thread::start(feeder, &path, applied, replica.reader())
+        let reader = replica.reader();
+        let catalogue = catalogue_thread::start(feeder, &path, applied, reader, begin)
             .map_err(ServeError::System)?;
         let feed = catalogue.feed();
         let (peers, accusations) = (peers.clone(), self.accusations.clone());
@@ -129,7 +136,27 @@ impl Base {
             ..usual
         };
         let reader = running.handle.reader().clone();
-        Sealer::start(reader, bounds, eraser).map_err(ServeError::System)
+        let maker = self.maker(running, catalogue)?;
+        Sealer::start(reader, bounds, eraser, maker).map_err(ServeError::System)
+    }
+
+    fn maker(
+        &self,
+        running: &replica_thread::Running,
+        catalogue: &catalogue_thread::Running,
+    ) -> Result<Maker, archive::OpenError> {
+        let store = self.config.archive_url.as_deref().map(Store::open);
+        let chain = self.identity.chain();
+        Ok(Maker::new(maker::Parts {
+            me: self.identity.node(),
+            shelf: Shelf::of(&self.config.folder),
+            replica: running.handle.clone(),
+            catalogue: catalogue.handle.clone(),
+            archive: store.transpose()?.map(|store| Archive::new(store, chain)),
+            findings: self.findings.clone(),
+            closing: self.closing.clone(),
+            after: self.faults.snapshot_after,
+        }))
     }
 
     pub(super) fn start_mender(&self, replica: &ReplicaHandle) -> Result<Mender, ServeError> {

@@ -1,3 +1,4 @@
+use model::codec::{Decode as _, Encode as _};
 use model::{
     Block, Boot, ChainId, Command, Decided, Digest, Draft, Erasure, Header, LibraryId, Member,
     Membership, NodeId, Payload, Position, RequestKey, Residue, SealedCommand, TokenId, Turn,
@@ -137,6 +138,34 @@ fn a_replay_that_begins_late_is_right_or_says_that_it_is_not() {
         }
     }
     assert!(sure > 50 && unsure > 50, "{sure} {unsure}");
+}
+
+#[test]
+fn a_state_that_was_written_down_goes_on_as_if_it_had_not_been() {
+    for seed in 0..100 {
+        let blocks = chain(seed);
+        let genesis = Beginning {
+            from: Height::GENESIS,
+            since: None,
+            exact: Timestamp(0),
+        };
+        let (all, core) = replayed(&blocks, &genesis, Height::GENESIS);
+        let at = blocks.len() / 2;
+        let (_, half) = replayed(&blocks[..at], &genesis, Height(99_999));
+        let bytes = half.unwrap().to_bytes();
+        let half = CoreState::from_bytes(&bytes).unwrap();
+        assert_eq!(half.to_bytes(), bytes);
+        let mut shown = Vec::new();
+        let mut show = |applied: &Arc<AppliedBlock>| {
+            shown.push((applied.block.height(), applied.dispositions.clone()));
+            ControlFlow::Continue(())
+        };
+        let rest = blocks[at..].iter().cloned().map(Ok);
+        let wanted = (Height(at as u64), Timestamp(0));
+        let end = go_over(rest, half, None, wanted, &mut show).unwrap();
+        assert_eq!(end.ok(), core, "{seed}");
+        assert_eq!(shown, all[at..], "{seed}");
+    }
 }
 
 #[test]

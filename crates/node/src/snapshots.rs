@@ -1,0 +1,407 @@
+//! Snapshots on this node: the state at one height, in files that are the same on every node.
+//!
+//! [`Shelf`] is the folder they lie in, under the names that they have in an archive. [`maker`] makes them, vouches for
+//! them, puts them into the archive and deletes them, on the thread that also erases: so nothing comes back behind its
+//! deletion. [`newest`] finds one to begin with; it is believed only if enough voters vouch for it in the chain and
+//! nothing was purged since (`docs/protocol.md`, section 16).
+
+pub(crate) mod maker;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use archive::{PART_BYTES, Part, SnapshotIndex, SnapshotName};
+use catalogue::{Reader as Rows, SnapshotError};
+use ledger::{ReadError, Reader};
+use model::codec::{Decode as _, Encode as _};
+use model::{Block, Digest, Entry, Height, Membership, NodeId, SnapshotStep};
+use replica::{CoreState, Known};
+use tracing::{info, warn};
+
+/// Their folder in a node's.
+const FOLDER: &str = "snapshots";
+/// Where a catalogue is built of one, in the node's folder for what is not finished.
+const BUILT: &str = "snapshot.sqlite";
+
+/// The folder in which a node keeps snapshots. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Shelf {
+    folder: PathBuf,
+    built: PathBuf,
+}
+
+impl Shelf {
+    /// In a node's folder.
+    pub(crate) fn of(node: &Path) -> Self {
+        Self {
+            folder: node.join(FOLDER),
+            built: node.join("tmp").join(BUILT),
+        }
+    }
+
+    /// Where it is. It is made if it is missing.
+    pub(crate) fn folder(&self) -> io::Result<&Path> {
+        fs::create_dir_all(&self.folder)?;
+        Ok(&self.folder)
+    }
+
+    /// Where a catalogue may be built.
+    pub(crate) fn built(&self) -> &Path {
+        &self.built
+    }
+
+    fn path(&self, name: SnapshotName) -> PathBuf {
+        self.folder.join(name.to_string())
+    }
+
+    fn entries(&self) -> io::Result<Vec<(PathBuf, Option<SnapshotName>)>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let named = |entry: io::Result<fs::DirEntry>| {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.and_then(|name| name.parse().ok());
+            Ok((path, name))
+        };
+        entries.map(named).collect()
+    }
+
+    /// The snapshots that seem to be there, newest first.
+    pub(crate) fn indexes(&self) -> io::Result<Vec<SnapshotName>> {
+        let names = self.entries()?.into_iter().filter_map(|(_, name)| name);
+        let mut names: Vec<SnapshotName> = names.filter(|name| name.is_index).collect();
+        names.sort_by(|a, b| b.cmp(a));
+        Ok(names)
+    }
+
+    /// An index, if it is there and is what its name says.
+    pub(crate) fn index(&self, name: SnapshotName) -> Option<SnapshotIndex> {
+        let bytes = fs::read(self.path(name)).ok()?;
+        SnapshotIndex::check(&bytes, name)
+    }
+
+    /// Deletes everything but the snapshots of some heights.
+    pub(crate) fn keep_only(&self, kept: impl Fn(Height) -> bool) -> io::Result<()> {
+        for (path, name) in self.entries()? {
+            if !name.is_some_and(|name| kept(name.height)) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes everything in which there may be what a purge at this height names.
+    pub(crate) fn destroy_below(&self, height: Height) -> io::Result<()> {
+        self.keep_only(|at| at >= height)?;
+        for end in [
+            "", "-journal", "-wal", "-shm", ".old", ".old-wal", ".old-shm",
+        ] {
+            let mut path = self.built.clone().into_os_string();
+            path.push(end);
+            match fs::remove_file(PathBuf::from(path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn piece(&self, index: &SnapshotIndex, part: &Part) -> io::Result<Vec<u8>> {
+        let bytes = fs::read(self.path(index.part_name(part)))?;
+        if part.is(&bytes) {
+            Ok(bytes)
+        } else {
+            let name = index.part_name(part).to_string();
+            Err(io::Error::new(io::ErrorKind::InvalidData, name))
+        }
+    }
+
+    /// The core state of a snapshot.
+    fn core(&self, index: &SnapshotIndex) -> io::Result<CoreState> {
+        let mut bytes = Vec::new();
+        for part in &index.core {
+            bytes.extend_from_slice(&self.piece(index, part)?);
+        }
+        CoreState::from_bytes(&bytes).map_err(io::Error::other)
+    }
+}
+
+/// Cuts a stream into parts.
+struct Cutter<'a> {
+    shelf: &'a Shelf,
+    height: Height,
+    buffer: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+impl<'a> Cutter<'a> {
+    fn new(shelf: &'a Shelf, height: Height) -> Self {
+        Self {
+            shelf,
+            height,
+            buffer: Vec::with_capacity(PART_BYTES),
+            parts: Vec::new(),
+        }
+    }
+
+    fn cut(&mut self) -> io::Result<()> {
+        let part = Part::of(&self.buffer);
+        let name = SnapshotName {
+            height: self.height,
+            digest: part.sha256,
+            is_index: false,
+        };
+        fs::write(self.shelf.path(name), &self.buffer)?;
+        self.parts.push(part);
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Vec<Part>> {
+        if !self.buffer.is_empty() {
+            self.cut()?;
+        }
+        Ok(self.parts)
+    }
+}
+
+impl Write for Cutter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = PART_BYTES - self.buffer.len();
+        let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        self.buffer.extend_from_slice(taken);
+        if self.buffer.len() >= PART_BYTES {
+            self.cut()?;
+        }
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a stream from its parts, each checked before a byte of it is given out.
+struct Joiner<'a> {
+    begin: &'a Begin,
+    next: usize,
+    bytes: io::Cursor<Vec<u8>>,
+}
+
+impl Read for Joiner<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.bytes.read(out)?;
+            if count > 0 || out.is_empty() {
+                return Ok(count);
+            }
+            let Begin { index, shelf, .. } = self.begin;
+            let Some(part) = index.catalogue.get(self.next) else {
+                return Ok(0);
+            };
+            self.bytes = io::Cursor::new(shelf.piece(index, part)?);
+            self.next += 1;
+        }
+    }
+}
+
+/// A snapshot that is believed, to begin with.
+#[derive(Debug, Clone)]
+pub(crate) struct Begin {
+    shelf: Shelf,
+    index: SnapshotIndex,
+    /// Its core state.
+    pub(crate) known: Known,
+}
+
+impl Begin {
+    /// Its height.
+    pub(crate) fn height(&self) -> Height {
+        self.index.height
+    }
+
+    /// Builds a catalogue of it and says where. Not for a node that may have bytes of what was purged below: which they
+    /// are is in no snapshot.
+    pub(crate) fn build(&self, me: NodeId, blobs: &blobs::Store) -> Result<PathBuf, BuildError> {
+        let path = self.shelf.built().to_owned();
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(SnapshotError::Io)?;
+        }
+        let mut rows = Joiner {
+            begin: self,
+            next: 0,
+            bytes: io::Cursor::default(),
+        };
+        catalogue::build(&path, &mut rows)?;
+        let built = Rows::open(&path)?;
+        if built.height()? != Some(self.height()) {
+            return Err(SnapshotError::Malformed.into());
+        }
+        if !built.purges(Some(me))?.is_empty() && holds_anything(blobs)? {
+            return Err(BuildError::Remains);
+        }
+        Ok(path)
+    }
+}
+
+fn holds_anything(blobs: &blobs::Store) -> Result<bool, blobs::DiscardError> {
+    for first in 0..=u8::MAX {
+        if !blobs.shelf(first)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Why no catalogue was built of a snapshot.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error("building a catalogue of a snapshot")]
+    Rows(#[from] SnapshotError),
+    #[error("reading what was built")]
+    Read(#[from] catalogue::ReadError),
+    #[error("looking for blobs")]
+    Blobs(#[from] blobs::DiscardError),
+    #[error("this node has not said that it has erased all that was purged")]
+    Remains,
+}
+
+/// The newest snapshot on the shelf that is believed.
+pub(crate) fn newest(shelf: &Shelf, reader: &Reader) -> Option<Begin> {
+    let names = shelf.indexes().unwrap_or_default();
+    names.into_iter().find_map(|name| {
+        let index = shelf.index(name)?;
+        match is_believed(reader, name) {
+            Ok(true) if reader.hash(name.height) == Some(index.hash) => {}
+            Ok(_) => return None,
+            Err(error) => {
+                warn!(%error, "whether a snapshot is right cannot be told");
+                return None;
+            }
+        }
+        let core = match shelf.core(&index) {
+            Ok(core) => core,
+            Err(error) => {
+                warn!(%error, height = %name.height, "a snapshot is damaged and not used");
+                return None;
+            }
+        };
+        let height = name.height;
+        Some(Begin {
+            shelf: shelf.clone(),
+            index,
+            known: Known { height, core },
+        })
+    })
+}
+
+/// Whether enough voters vouch for a snapshot in the blocks above it, and nothing was purged there.
+pub(crate) fn is_believed(reader: &Reader, name: SnapshotName) -> Result<bool, ReadError> {
+    let mut vouching = BTreeSet::new();
+    let (tip, _) = reader.tip();
+    if name.height >= tip {
+        return Ok(false);
+    }
+    for decided in reader.blocks(name.height.next()) {
+        if !hear(&decided?.block, name, &mut vouching) {
+            return Ok(false);
+        }
+    }
+    Ok(are_enough(reader.roster().voters(), &vouching))
+}
+
+/// Takes note of who vouches in a block; false if something is purged there.
+fn hear(block: &Block, name: SnapshotName, vouching: &mut BTreeSet<NodeId>) -> bool {
+    for sealed in block.entries().iter().filter_map(Entry::sealed) {
+        if sealed.is_purge() {
+            return false;
+        }
+        if let Some(SnapshotStep::Vouch {
+            height,
+            version,
+            digest,
+            node,
+        }) = sealed.snapshot_step()
+            && (height, version, digest) == (name.height, catalogue::version(), name.digest)
+        {
+            vouching.insert(node);
+        }
+    }
+    true
+}
+
+/// Whether at least one of these nodes is right, if no more are wrong than a cluster survives.
+fn are_enough(voters: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
+    let vouching = nodes.iter().filter(|node| voters.contains(**node));
+    vouching.count() > voters.faults()
+}
+
+/// Writes the state at a height down.
+fn write(
+    shelf: &Shelf,
+    rows: &Rows,
+    core: &CoreState,
+    block: &Block,
+) -> Result<SnapshotIndex, SnapshotError> {
+    shelf.folder()?;
+    let height = block.height();
+    let mut cutter = Cutter::new(shelf, height);
+    cutter.write_all(&core.to_bytes())?;
+    let core = cutter.finish()?;
+    let mut cutter = Cutter::new(shelf, height);
+    rows.write_rows(&mut cutter)?;
+    let index = SnapshotIndex {
+        chain: block.header().chain,
+        height,
+        hash: block.hash(),
+        version: catalogue::version(),
+        core,
+        catalogue: cutter.finish()?,
+    };
+    fs::write(shelf.path(index.name()), index.to_bytes())?;
+    let digest: Digest = index.digest();
+    info!(%height, %digest, parts = index.parts().count(), "made a snapshot");
+    Ok(index)
+}
+
+/// Brings the newest believed snapshot of an archive into a node's folder, if that is worth it. Says its height.
+///
+/// # Errors
+/// If the archive does not give it, or the ledger cannot be read.
+pub(crate) async fn fetch(
+    archive: &archive::Archive,
+    reader: &Reader,
+    shelf: &Shelf,
+) -> Result<Option<Height>, FetchError> {
+    let here = shelf.indexes()?.first().map(|name| name.height);
+    for name in archive.snapshots().await? {
+        if here.is_some_and(|here| name.height <= here) {
+            return Ok(None);
+        }
+        let asked = reader.clone();
+        let believed = tokio::task::spawn_blocking(move || is_believed(&asked, name)).await;
+        if believed.map_err(io::Error::other)?? {
+            archive.fetch_snapshot(name, shelf.folder()?).await?;
+            info!(height = %name.height, "took a snapshot from the archive");
+            return Ok(Some(name.height));
+        }
+    }
+    Ok(None)
+}
+
+/// Why no snapshot was taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error(transparent)]
+    Store(#[from] archive::StoreError),
+    #[error(transparent)]
+    Fetch(#[from] archive::FetchSnapshotError),
+    #[error("reading the ledger")]
+    Ledger(#[from] ReadError),
+    #[error("writing the snapshot")]
+    Folder(#[from] io::Error),
+}

@@ -1,0 +1,348 @@
+//! Makes snapshots, and sees to what becomes of them.
+//!
+//! It works on the sealer's thread and looks now and then. Nobody is told to do anything: whoever of the voters is first
+//! in the ring, counted from a place that moves with the height, acts at once, the next one some seconds later if nothing
+//! has come of it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use archive::{Archive, SnapshotIndex, SnapshotName};
+use catalogue::{Marked, ReadError as RowsError, SnapshotError};
+use model::{Digest, Height, LibraryId, NodeId, Payload, SnapshotStep};
+use replica::NODE_ITSELF;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::Shelf;
+use crate::archiver::in_one_line;
+use crate::catalogue_thread::Captured;
+use crate::{CatalogueHandle, Findings, Place, ReplicaHandle, Request};
+
+/// A snapshot is worth its work behind so many commands about files, or so many blocks.
+pub(crate) const AFTER: u64 = 20_000;
+/// And not more often than this.
+const EVERY: Duration = Duration::from_secs(3600);
+/// Between two looks, and behind a failure.
+const LOOK: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_secs(30);
+/// So long a voter waits for the one before it in the ring.
+const COURTESY: Duration = Duration::from_secs(5);
+/// How long a command of the node's own may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+enum MakerError {
+    #[error("writing the snapshot")]
+    Write(#[from] SnapshotError),
+    #[error("reading the catalogue")]
+    Rows(#[from] RowsError),
+    #[error("reading the ledger")]
+    Ledger(#[from] ledger::ReadError),
+    #[error("sealing what vouches for a snapshot")]
+    Seal(#[from] ledger::SealError),
+    #[error("deleting old snapshots")]
+    Folder(#[from] std::io::Error),
+    #[error(transparent)]
+    Archive(#[from] archive::StoreError),
+    #[error("the node stops")]
+    Stopping,
+}
+
+/// What a maker works with.
+pub(crate) struct Parts {
+    pub(crate) me: NodeId,
+    pub(crate) shelf: Shelf,
+    pub(crate) replica: ReplicaHandle,
+    pub(crate) catalogue: CatalogueHandle,
+    pub(crate) archive: Option<Archive>,
+    pub(crate) findings: Findings,
+    pub(crate) closing: CancellationToken,
+    /// After so many commands, if not as usual, and then as often as that.
+    pub(crate) after: Option<u64>,
+}
+
+/// One node's maker.
+pub(crate) struct Maker {
+    parts: Parts,
+    runtime: Handle,
+    next: Instant,
+    told: Option<String>,
+    /// The snapshot that this node has made itself.
+    made: Option<(Height, Digest)>,
+    /// What was marked last, and when that was seen.
+    marked: Option<(Height, Instant)>,
+    /// Since when it is this node's wish that something be done.
+    waiting: Option<Instant>,
+    /// The snapshot of which the archive needs nothing more.
+    archived: Option<Height>,
+    compared: Option<Height>,
+}
+
+impl Maker {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            runtime: Handle::current(),
+            next: Instant::now(),
+            told: None,
+            made: None,
+            marked: None,
+            waiting: None,
+            archived: None,
+            compared: None,
+        }
+    }
+
+    /// Does what there is to do now.
+    pub(crate) fn step(&mut self) {
+        if Instant::now() < self.next {
+            return;
+        }
+        let pause = match self.look() {
+            Ok(()) => {
+                self.told = None;
+                LOOK
+            }
+            Err(error) => {
+                let text = in_one_line(&error);
+                if self.told.as_ref() != Some(&text) {
+                    warn!(error = text, "there is no new snapshot; it is tried again");
+                }
+                self.told = Some(text);
+                RETRY
+            }
+        };
+        self.next = Instant::now() + pause;
+    }
+
+    fn look(&mut self) -> Result<(), MakerError> {
+        if let Some(captured) = self.parts.catalogue.take_captured() {
+            self.make(captured)?;
+        }
+        let marked = self.ask(|rows| rows.marked())?;
+        self.tidy(&marked)?;
+        if let Some(mark) = marked.first()
+            && self.marked.is_none_or(|(height, _)| height < mark.height)
+        {
+            self.marked = Some((mark.height, Instant::now()));
+        }
+        if let Some((height, digest)) = self.made {
+            match marked.iter().find(|mark| mark.height == height) {
+                // A purge came between.
+                None => self.made = None,
+                Some(mark) => self.vouch(mark, digest),
+            }
+        }
+        for mark in &marked {
+            if let Some(name) = self.believed(mark) {
+                self.compare(name)?;
+                self.bring(name)?;
+                break;
+            }
+        }
+        self.mark(&marked)
+    }
+
+    /// Writes what the catalogue's thread has held on to.
+    fn make(&mut self, captured: Captured) -> Result<(), MakerError> {
+        let reader = self.parts.replica.reader();
+        let height = captured.height;
+        let missing = ledger::ReadError::Missing { height };
+        let block = reader.block(height)?.ok_or(missing)?.block;
+        let core = replica::core_at(reader, None, height)?;
+        let index = super::write(&self.parts.shelf, &captured.rows, &core, &block)?;
+        self.made = Some((height, index.digest()));
+        Ok(())
+    }
+
+    /// Lets go of snapshots that are not those of marked heights, and of all but the newest two.
+    fn tidy(&self, marked: &[Marked]) -> Result<(), MakerError> {
+        let kept: BTreeSet<Height> = marked.iter().take(2).map(|mark| mark.height).collect();
+        // One that was fetched lies above what a catalogue that is being built has heard of.
+        let height = self.parts.catalogue.height();
+        let shelf = &self.parts.shelf;
+        Ok(shelf.keep_only(|at| at > height || kept.contains(&at))?)
+    }
+
+    fn vouch(&self, mark: &Marked, digest: Digest) {
+        let node = self.parts.me;
+        let said = mark.vouched.iter().any(|(by, ..)| *by == node);
+        if said || !self.votes() {
+            return;
+        }
+        let step = SnapshotStep::Vouch {
+            height: mark.height,
+            version: catalogue::version(),
+            digest,
+            node,
+        };
+        self.submit(step);
+    }
+
+    /// What enough voters say of a height.
+    fn believed(&self, mark: &Marked) -> Option<SnapshotName> {
+        let roster = self.parts.replica.roster();
+        let digests: BTreeSet<Digest> = mark.vouched.iter().map(|(.., digest)| *digest).collect();
+        let digest = digests.into_iter().find(|digest| {
+            let said = mark.vouched.iter();
+            let said = said.filter(|said| (said.1, said.2) == (catalogue::version(), *digest));
+            super::are_enough(roster.voters(), &said.map(|said| said.0).collect())
+        })?;
+        Some(SnapshotName {
+            height: mark.height,
+            digest,
+            is_index: true,
+        })
+    }
+
+    /// Holds this node's own against what is believed.
+    fn compare(&mut self, name: SnapshotName) -> Result<(), MakerError> {
+        let differs = self
+            .made
+            .is_some_and(|(height, digest)| height == name.height && digest != name.digest);
+        if !differs || self.compared == Some(name.height) {
+            return Ok(());
+        }
+        // A purge that is decided and not applied here yet explains a difference, and ends the snapshot.
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let Parts {
+            replica, catalogue, ..
+        } = &self.parts;
+        let at_tip = self.runtime.block_on(async {
+            let height = replica.linearizable(deadline).await.ok()?;
+            catalogue.applied(height, deadline).await.ok()
+        });
+        let marked = self.ask(|rows| rows.marked())?;
+        if at_tip.is_some() && marked.iter().any(|mark| mark.height == name.height) {
+            let what = format!(
+                "at height {} it is not what other voters vouch for",
+                name.height
+            );
+            self.parts.findings.report(Place::Catalogue, what, None);
+            self.compared = Some(name.height);
+        }
+        Ok(())
+    }
+
+    /// Puts a believed snapshot into the archive, unless it is there, with the blocks that vouch for it.
+    fn bring(&mut self, name: SnapshotName) -> Result<(), MakerError> {
+        let Some(archive) = self.parts.archive.clone() else {
+            return Ok(());
+        };
+        let Some(index) = self.parts.shelf.index(name) else {
+            return Ok(());
+        };
+        if self.archived.is_some_and(|height| height >= name.height)
+            || !self.is_my_turn(name.height)
+        {
+            return Ok(());
+        }
+        let there = self.wait_for(archive.snapshots())??;
+        if !there.contains(&name) {
+            ledger::seal_to_tip(self.parts.replica.reader())?;
+            self.put(&archive, &index)?;
+            info!(height = %name.height, "archived a snapshot");
+        }
+        // The one before stays: who has not got the newest blocks yet can believe that one.
+        let mut heights: Vec<Height> = there.iter().map(|name| name.height).collect();
+        heights.retain(|height| *height < name.height);
+        if let Some(before) = heights.first() {
+            self.wait_for(archive.remove_snapshots(*before))??;
+        }
+        self.archived = Some(name.height);
+        self.waiting = None;
+        Ok(())
+    }
+
+    fn put(&self, archive: &Archive, index: &SnapshotIndex) -> Result<(), MakerError> {
+        let folder = self.parts.shelf.folder()?;
+        Ok(self.wait_for(archive.add_snapshot(folder, index))??)
+    }
+
+    /// Asks for a new snapshot if enough was decided since the last.
+    fn mark(&mut self, marked: &[Marked]) -> Result<(), MakerError> {
+        let every = if self.parts.after.is_some() {
+            Duration::ZERO
+        } else {
+            EVERY
+        };
+        let lately = self.marked.is_some_and(|(_, seen)| seen.elapsed() < every);
+        if lately || !self.votes() || !self.is_due(marked)? {
+            return Ok(());
+        }
+        let above = marked.first().map_or(Height::GENESIS, |mark| mark.height);
+        if self.is_my_turn(above) {
+            self.submit(SnapshotStep::Mark);
+            self.waiting = None;
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, marked: &[Marked]) -> Result<bool, MakerError> {
+        let above = marked.first().map_or(Height::GENESIS, |mark| mark.height);
+        let applied = self.parts.catalogue.height();
+        if applied < self.parts.replica.tip() {
+            return Ok(false);
+        }
+        if applied.0.saturating_sub(above.0) >= AFTER {
+            return Ok(true);
+        }
+        let after = self.parts.after.unwrap_or(AFTER);
+        self.ask(move |rows| rows.has_grown(above, after))
+    }
+
+    fn votes(&self) -> bool {
+        let roster = self.parts.replica.roster();
+        roster.voters().contains(self.parts.me)
+    }
+
+    /// Whether those who come before this node have had their time.
+    fn is_my_turn(&mut self, height: Height) -> bool {
+        let roster = self.parts.replica.roster();
+        let voters = roster.voters();
+        let Some(place) = voters.index_of(self.parts.me) else {
+            return false;
+        };
+        let count = voters.len() as u64;
+        let place = (place as u64 + height.0) % count.max(1);
+        let since = *self.waiting.get_or_insert_with(Instant::now);
+        let courtesy = COURTESY * u32::try_from(place).unwrap_or(u32::MAX);
+        since.elapsed() >= courtesy
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut catalogue::Reader) -> Result<T, RowsError> + Send + 'static,
+    ) -> Result<T, MakerError> {
+        Ok(self.runtime.block_on(self.parts.catalogue.read(ask))?)
+    }
+
+    fn wait_for<T>(&self, work: impl Future<Output = T>) -> Result<T, MakerError> {
+        let closing = &self.parts.closing;
+        let done = self.runtime.block_on(closing.run_until_cancelled(work));
+        done.ok_or(MakerError::Stopping)
+    }
+
+    /// Has a command decided; what does not work now is tried again at the next look.
+    fn submit(&self, step: SnapshotStep) {
+        let request = Request {
+            library: LibraryId::home(),
+            actor: NODE_ITSELF,
+            key: None,
+            payload: Payload::Snapshot(step),
+        };
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        match self.wait_for(self.parts.replica.submit(request, deadline)) {
+            Err(_) => {}
+            Ok(Err(error)) => debug!(%error, "a step of a snapshot was not decided"),
+            Ok(Ok(decision)) => {
+                let catalogue = &self.parts.catalogue;
+                let applied = catalogue.applied(decision.position.height, deadline);
+                _ = self.wait_for(applied);
+            }
+        }
+    }
+}
