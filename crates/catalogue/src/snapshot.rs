@@ -349,7 +349,7 @@ mod tests {
                 .next()
                 .unwrap();
             let query = db.prepare(select).unwrap();
-            let columns = query.column_names().into_iter().map(str::to_owned);
+            let columns = query.column_names().map(str::to_owned);
             written.insert(name.to_owned(), columns.collect());
         }
         assert!(TABLES[FILES].contains("FROM files ") && TABLES[UPLOADS].contains("FROM uploads"));

@@ -10,7 +10,7 @@ use model::file::{
 use model::{
     Addresses, Ballot, BlobId, Block, Boot, ChainId, Command, Decided, Digest, Domain, Encode,
     Entry, Height, Member, NodeId, Nonce, Predecessor, Reason, RosterChange, Scope, SeatChange,
-    Signature, Timestamp, TokenId, UploadId, UploadStep,
+    Signature, SnapshotStep, Timestamp, TokenId, UploadId, UploadStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -331,17 +331,11 @@ pub(crate) fn commands() -> Vec<Command> {
             file: Some(file),
         }),
         succession(),
-        Payload::Snapshot(SnapshotStep::Mark),
-        Payload::Snapshot(SnapshotStep::Vouch {
-            height: Height(7),
-            version: 2_016,
-            digest: Digest([9; 32]),
-            node: NodeId([2; 32]),
-        }),
     ];
     let payloads = payloads
         .into_iter()
-        .chain(roster_changes().into_iter().map(Payload::Roster));
+        .chain(roster_changes().into_iter().map(Payload::Roster))
+        .chain(snapshot_steps().map(Payload::Snapshot));
     let key = RequestKey {
         key: "retry-1".to_owned(),
         request: Digest([6; 32]),
@@ -351,6 +345,16 @@ pub(crate) fn commands() -> Vec<Command> {
         ..command(payload)
     });
     founding.into_iter().chain(commands).collect()
+}
+
+fn snapshot_steps() -> impl Iterator<Item = SnapshotStep> {
+    let vouch = SnapshotStep::Vouch {
+        height: Height(7),
+        version: 2_016,
+        digest: Digest([9; 32]),
+        node: NodeId([2; 32]),
+    };
+    [SnapshotStep::Mark, vouch].into_iter()
 }
 
 fn succession() -> Payload {

@@ -16,7 +16,7 @@ use archive::{PART_BYTES, Part, SnapshotIndex, SnapshotName};
 use catalogue::{Reader as Rows, SnapshotError};
 use ledger::{ReadError, Reader};
 use model::codec::{Decode as _, Encode as _};
-use model::{Block, Digest, Entry, Height, Membership, NodeId, SnapshotStep};
+use model::{Block, Digest, Entry, Height, Membership, NodeId, SnapshotStep, Timestamp, limits};
 use replica::{CoreState, Known};
 use tracing::{info, warn};
 
@@ -270,10 +270,23 @@ pub(crate) enum BuildError {
     Remains,
 }
 
-/// The newest snapshot on the shelf that is believed.
-pub(crate) fn newest(shelf: &Shelf, reader: &Reader) -> Option<Begin> {
-    let names = shelf.indexes().unwrap_or_default();
-    names.into_iter().find_map(|name| {
+/// The first height whose core state may help who needs that of the tip: others need not be looked at.
+pub(crate) fn first_of_use(reader: &Reader) -> Result<Height, ReadError> {
+    let (height, _) = reader.tip();
+    let tip = reader.block(height)?;
+    let time = tip.map_or(Timestamp(0), |tip| tip.block.header().time);
+    reader.since(time.minus(limits::KEYED_WINDOW * 2))
+}
+
+/// The newest snapshot on the shelf that is believed, of those heights that are of use.
+pub(crate) fn newest(
+    shelf: &Shelf,
+    reader: &Reader,
+    is_of_use: impl Fn(Height) -> bool,
+) -> Option<Begin> {
+    let names = shelf.indexes().unwrap_or_default().into_iter();
+    let mut names = names.filter(|name| is_of_use(name.height));
+    names.find_map(|name| {
         let index = shelf.index(name)?;
         match is_believed(reader, name) {
             Ok(true) if reader.hash(name.height) == Some(index.hash) => {}
@@ -404,4 +417,154 @@ pub(crate) enum FetchError {
     Ledger(#[from] ReadError),
     #[error("writing the snapshot")]
     Folder(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Boot, ChainId, Draft, Turn};
+    use model::{
+        Command, Erasure, LibraryId, Member, Payload, Position, Residue, SealedCommand, TokenId,
+    };
+
+    use super::*;
+
+    fn voters(count: u8) -> Membership {
+        let member = |n: u8| Member {
+            id: NodeId([n; 32]),
+            name: format!("n{n}"),
+        };
+        Membership::new((1..=count).map(member).collect()).unwrap()
+    }
+
+    fn nodes(ids: &[u8]) -> BTreeSet<NodeId> {
+        ids.iter().map(|n| NodeId([*n; 32])).collect()
+    }
+
+    #[test]
+    fn one_more_than_may_be_wrong_are_believed() {
+        for (count, needed) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3), (7, 4)] {
+            let voters = voters(count);
+            let ids: Vec<u8> = (1..=count).collect();
+            let (few, enough) = (&ids[..needed - 1], &ids[..needed]);
+            assert!(!are_enough(&voters, &nodes(few)), "{count}");
+            assert!(are_enough(&voters, &nodes(enough)), "{count}");
+            // Who is no voter does not count.
+            let others: Vec<u8> = few.iter().copied().chain(100..120).collect();
+            assert!(!are_enough(&voters, &nodes(&others)), "{count}");
+        }
+    }
+
+    fn sealed(payload: Payload) -> SealedCommand {
+        let command = Command {
+            library: LibraryId::home(),
+            actor: TokenId([1; 8]),
+            key: None,
+            valid_until: Timestamp(1),
+            payload,
+        };
+        command.seal([7; 16])
+    }
+
+    fn block(payloads: Vec<Payload>) -> Block {
+        let me = Turn {
+            node: NodeId([1; 32]),
+            boot: Boot(1),
+        };
+        Block::new(Draft {
+            chain: ChainId([7; 16]),
+            height: Height(9),
+            parent: None,
+            membership: voters(3).hash(),
+            proposer: me,
+            time: Timestamp(1),
+            hint: None,
+            commands: payloads.into_iter().map(sealed).collect(),
+        })
+    }
+
+    #[test]
+    fn what_is_said_of_another_snapshot_does_not_count_and_a_purge_ends_it() {
+        let name = SnapshotName {
+            height: Height(7),
+            digest: Digest([3; 32]),
+            is_index: true,
+        };
+        let vouch = |height, version, digest, node| {
+            Payload::Snapshot(SnapshotStep::Vouch {
+                height: Height(height),
+                version,
+                digest: Digest([digest; 32]),
+                node: NodeId([node; 32]),
+            })
+        };
+        let version = catalogue::version();
+        let mut vouching = BTreeSet::new();
+        let said = block(vec![
+            vouch(7, version, 3, 1),
+            vouch(7, version, 3, 1),
+            vouch(8, version, 3, 2),
+            vouch(7, version + 1, 3, 2),
+            vouch(7, version, 4, 2),
+            Payload::Snapshot(SnapshotStep::Mark),
+        ]);
+        assert!(hear(&said, name, &mut vouching));
+        assert_eq!(vouching, nodes(&[1]));
+        let purge = Payload::Purge(vec![Erasure {
+            position: Position {
+                height: Height(1),
+                index: 0,
+            },
+            actor: TokenId([1; 8]),
+            residue: Residue::Leaf,
+        }]);
+        let purged = block(vec![vouch(7, version, 3, 2), purge]);
+        assert!(!hear(&purged, name, &mut vouching));
+    }
+
+    #[test]
+    fn a_stream_is_cut_and_joined_and_damage_in_it_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(folder.path());
+        shelf.folder().unwrap();
+        let bytes: Vec<u8> = (0..PART_BYTES * 2 + 5).map(|at| (at % 251) as u8).collect();
+        let mut cutter = Cutter::new(&shelf, Height(7));
+        for piece in bytes.chunks(100_003) {
+            cutter.write_all(piece).unwrap();
+        }
+        let index = SnapshotIndex {
+            chain: ChainId([7; 16]),
+            height: Height(7),
+            hash: block(Vec::new()).hash(),
+            version: 1,
+            core: Vec::new(),
+            catalogue: cutter.finish().unwrap(),
+        };
+        let lengths: Vec<u32> = index.catalogue.iter().map(|part| part.length).collect();
+        assert_eq!(lengths, [8 << 20, 8 << 20, 5]);
+        let begin = Begin {
+            shelf: shelf.clone(),
+            index: index.clone(),
+            known: Known {
+                height: Height(7),
+                core: CoreState::default(),
+            },
+        };
+        let read = || {
+            let (mut out, bytes) = (Vec::new(), io::Cursor::default());
+            let mut joiner = Joiner {
+                begin: &begin,
+                next: 0,
+                bytes,
+            };
+            joiner.read_to_end(&mut out).map(|_| out)
+        };
+        assert!(read().unwrap() == bytes);
+        let last = shelf.path(index.part_name(&index.catalogue[2]));
+        fs::write(&last, b"other").unwrap();
+        assert_eq!(read().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        shelf.destroy_below(Height(7)).unwrap();
+        assert!(last.exists());
+        shelf.destroy_below(Height(8)).unwrap();
+        assert!(!last.exists());
+    }
 }

@@ -153,6 +153,11 @@ async fn a_planted_secret_is_on_no_disk_after_the_purge() {
     let operation = format!("/operations/{}", begun["id"].as_str().expect("an id"));
     until_told(&cluster, &operation, "erased on 2 of 3, waiting for n3").await;
     let folder = |node: usize| cluster.node(node).folder();
+    // Their word is that it is gone. Only what the eraser itself works by may go a moment later.
+    for place in [&folder(0), &folder(1), &archive] {
+        let left = holding(place, &[SECRET.as_bytes().to_vec()]);
+        assert!(left.is_empty(), "{left:?}");
+    }
     until_nothing_is_left(&[folder(0), folder(1), archive.clone()], &needles).await;
     assert!(!holding(&folder(2), &needles).is_empty());
 

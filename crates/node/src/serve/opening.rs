@@ -150,7 +150,9 @@ fn open_once(
     let begun = std::time::Instant::now();
     let found = RefCell::new(None);
     let start = |reader: &ledger::Reader| {
-        let snapshot = snapshots::newest(&Shelf::of(&settings.folder), reader);
+        let first = snapshots::first_of_use(reader).unwrap_or_default();
+        let is_of_use = |at| at >= first || is_worth_it(height, at);
+        let snapshot = snapshots::newest(&Shelf::of(&settings.folder), reader, is_of_use);
         let known = snapshot.as_ref().map(|begin| begin.known.clone());
         let leap = snapshot.filter(|begin| is_worth_it(height, begin.height()));
         let wanted = leap.as_ref().map(Begin::height).or(height);

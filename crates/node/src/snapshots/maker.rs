@@ -24,8 +24,11 @@ use crate::{CatalogueHandle, Findings, Place, ReplicaHandle, Request};
 pub(crate) const AFTER: u64 = 20_000;
 /// And not more often than this.
 const EVERY: Duration = Duration::from_secs(3600);
-/// Between two looks, and behind a failure.
+/// Segments that are read for the core state of one. Where requests come faster than that, starts read as much anyway.
+const SEGMENTS_MAX: usize = 128;
+/// Between two looks: soon, and where nothing has changed; and behind a failure.
 const LOOK: Duration = Duration::from_millis(500);
+const IDLE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(30);
 /// So long a voter waits for the one before it in the ring.
 const COURTESY: Duration = Duration::from_secs(5);
@@ -64,11 +67,20 @@ pub(crate) struct Parts {
     pub(crate) after: Option<u64>,
 }
 
+impl Parts {
+    /// How long to wait: not long where a test asks for many snapshots.
+    fn hurried(&self, usual: Duration) -> Duration {
+        if self.after.is_some() { LOOK } else { usual }
+    }
+}
+
 /// One node's maker.
 pub(crate) struct Maker {
     parts: Parts,
     runtime: Handle,
     next: Instant,
+    /// When it last looked, and at which height.
+    looked: Option<(Height, Instant)>,
     told: Option<String>,
     /// The snapshot that this node has made itself.
     made: Option<(Height, Digest)>,
@@ -87,6 +99,7 @@ impl Maker {
             parts,
             runtime: Handle::current(),
             next: Instant::now(),
+            looked: None,
             told: None,
             made: None,
             marked: None,
@@ -119,6 +132,14 @@ impl Maker {
     }
 
     fn look(&mut self) -> Result<(), MakerError> {
+        let height = self.parts.catalogue.height();
+        let same = self
+            .looked
+            .is_some_and(|(at, when)| at == height && when.elapsed() < self.parts.hurried(IDLE));
+        if same && self.waiting.is_none() {
+            return Ok(());
+        }
+        self.looked = Some((height, Instant::now()));
         if let Some(captured) = self.parts.catalogue.take_captured() {
             self.make(captured)?;
         }
@@ -150,12 +171,26 @@ impl Maker {
     fn make(&mut self, captured: Captured) -> Result<(), MakerError> {
         let reader = self.parts.replica.reader();
         let height = captured.height;
+        let known = super::newest(&self.parts.shelf, reader, |at| at < height);
+        let known = known.map(|begin| begin.known);
+        if self.is_too_much(known.as_ref().map(|known| known.height), height)? {
+            return Ok(());
+        }
         let missing = ledger::ReadError::Missing { height };
         let block = reader.block(height)?.ok_or(missing)?.block;
-        let core = replica::core_at(reader, None, height)?;
+        let core = replica::core_at(reader, known, height)?;
         let index = super::write(&self.parts.shelf, &captured.rows, &core, &block)?;
         self.made = Some((height, index.digest()));
         Ok(())
+    }
+
+    /// Whether too much has to be read for the core state of a height.
+    fn is_too_much(&self, known: Option<Height>, height: Height) -> Result<bool, MakerError> {
+        let reader = self.parts.replica.reader();
+        let from = super::first_of_use(reader)?.max(known.unwrap_or_default());
+        let segments = reader.segments().into_iter();
+        let between = segments.filter(|name| name.to() >= from && name.from() <= height);
+        Ok(between.count() > SEGMENTS_MAX)
     }
 
     /// Lets go of snapshots that are not those of marked heights, and of all but the newest two.
@@ -207,16 +242,7 @@ impl Maker {
             return Ok(());
         }
         // A purge that is decided and not applied here yet explains a difference, and ends the snapshot.
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let Parts {
-            replica, catalogue, ..
-        } = &self.parts;
-        let at_tip = self.runtime.block_on(async {
-            let height = replica.linearizable(deadline).await.ok()?;
-            catalogue.applied(height, deadline).await.ok()
-        });
-        let marked = self.ask(|rows| rows.marked())?;
-        if at_tip.is_some() && marked.iter().any(|mark| mark.height == name.height) {
+        if self.still_stands(name.height)? {
             let what = format!(
                 "at height {} it is not what other voters vouch for",
                 name.height
@@ -225,6 +251,23 @@ impl Maker {
             self.compared = Some(name.height);
         }
         Ok(())
+    }
+
+    /// Whether a height is marked by all that the cluster has decided until now.
+    fn still_stands(&self, height: Height) -> Result<bool, MakerError> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let Parts {
+            replica, catalogue, ..
+        } = &self.parts;
+        let reached = self.wait_for(async {
+            let height = replica.linearizable(deadline).await.ok()?;
+            catalogue.applied(height, deadline).await.ok()
+        })?;
+        if reached.is_none() {
+            return Ok(false);
+        }
+        let marked = self.ask(|rows| rows.marked())?;
+        Ok(marked.iter().any(|mark| mark.height == height))
     }
 
     /// Puts a believed snapshot into the archive, unless it is there, with the blocks that vouch for it.
@@ -238,6 +281,10 @@ impl Maker {
         if self.archived.is_some_and(|height| height >= name.height)
             || !self.is_my_turn(name.height)
         {
+            return Ok(());
+        }
+        // A node that was away must not bring back what a purge has ended meanwhile.
+        if !self.still_stands(name.height)? {
             return Ok(());
         }
         let there = self.wait_for(archive.snapshots())??;
@@ -264,11 +311,7 @@ impl Maker {
 
     /// Asks for a new snapshot if enough was decided since the last.
     fn mark(&mut self, marked: &[Marked]) -> Result<(), MakerError> {
-        let every = if self.parts.after.is_some() {
-            Duration::ZERO
-        } else {
-            EVERY
-        };
+        let every = self.parts.hurried(EVERY);
         let lately = self.marked.is_some_and(|(_, seen)| seen.elapsed() < every);
         if lately || !self.votes() || !self.is_due(marked)? {
             return Ok(());
@@ -288,7 +331,7 @@ impl Maker {
             return Ok(false);
         }
         if applied.0.saturating_sub(above.0) >= AFTER {
-            return Ok(true);
+            return Ok(!self.is_too_much(Some(above), applied)?);
         }
         let after = self.parts.after.unwrap_or(AFTER);
         self.ask(move |rows| rows.has_grown(above, after))
@@ -309,7 +352,7 @@ impl Maker {
         let count = voters.len() as u64;
         let place = (place as u64 + height.0) % count.max(1);
         let since = *self.waiting.get_or_insert_with(Instant::now);
-        let courtesy = COURTESY * u32::try_from(place).unwrap_or(u32::MAX);
+        let courtesy = self.parts.hurried(COURTESY) * u32::try_from(place).unwrap_or(u32::MAX);
         since.elapsed() >= courtesy
     }
 
