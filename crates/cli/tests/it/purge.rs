@@ -168,6 +168,8 @@ async fn a_planted_secret_is_on_no_disk_after_the_purge() {
     for node in 0..3 {
         cluster.api(node).get(&path).await.expect(404, "not_found");
     }
+    let other = api.upload("other", b"other", &json!({})).await;
+    other.expect(201, "");
     until("there is a new snapshot", async || {
         let files = holding(&all[3], &[b"starling/snapshot/v1".to_vec()]);
         (!files.is_empty()).then_some(())
