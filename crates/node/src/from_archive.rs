@@ -5,7 +5,7 @@
 //! below it, link by link and certificate by certificate, and put into the ledger's folder under its name. The ledger is
 //! opened above them. A node that is stopped on the way finds in its folder what was proved, and goes on from there.
 //!
-//! Then it takes the newest snapshot that those blocks vouch for ([`crate::snapshots`]), with which the catalogue begins.
+//! Then it takes the newest snapshot that those blocks vouch for (`snapshots`), with which the catalogue begins.
 //!
 //! Nothing depends on it. An archive that is away, lies or is damaged costs the time in which peers could have been asked:
 //! what is wrong is named, another copy or another way through the heights is tried, and where there is none, the blocks

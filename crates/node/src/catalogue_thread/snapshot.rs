@@ -1,7 +1,7 @@
 //! The catalogue and snapshots: holding on to the state at a marked height, and beginning with one.
 //!
 //! A run of blocks ends with a marked one, so that a reader can be opened right behind it. What the reader sees stays what
-//! it was while the thread goes on; [`crate::snapshots`] reads it.
+//! it was while the thread goes on; `snapshots` reads it.
 
 use catalogue::{BlockInput, Reader};
 use model::{Height, NodeId, Payload, SnapshotStep};
