@@ -222,6 +222,9 @@ pub fn erase(reader: &Reader, purged: Height) -> Result<Erased, SealError> {
             seal_through(reader, needed)?;
         }
     }
+    if let Some(above) = lacks_a_second(reader, floor)? {
+        return Ok(Erased::Waiting { above: Some(above) });
+    }
     retire(reader)?;
     let left = crate::window::list(&*reader.shared().storage)?;
     let gone = left.iter().skip(1).all(|left| left.number >= file);
@@ -232,6 +235,28 @@ pub fn erase(reader: &Reader, purged: Height) -> Result<Erased, SealError> {
             above: Some(needed.next()),
         })
     }
+}
+
+/// One segment may reach beyond all that was asked for: then it takes a block above it, for another. Gives the height of
+/// that block if it is not there.
+fn lacks_a_second(reader: &Reader, floor: Height) -> Result<Option<Height>, SealError> {
+    let (twice, above, durable) = {
+        let index = reader.shared().index();
+        let sealed = index.sealed();
+        (
+            sealed.covered_twice(),
+            sealed.first_missing(),
+            index.durable(),
+        )
+    };
+    if twice > floor {
+        return Ok(None);
+    }
+    if durable < above {
+        return Ok(Some(above));
+    }
+    seal_through(reader, above)?;
+    Ok(None)
 }
 
 /// Writes those anew that hold what is to be forgotten.

@@ -43,8 +43,9 @@ impl Sealer {
         let run = move || {
             let mut next = Instant::now() + BREATH;
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                eraser.step();
+                // In this order: what the one has yet to read keeps the catalogue's journal from being emptied.
                 maker.step();
+                eraser.step();
                 if Instant::now() < next {
                     continue;
                 }

@@ -100,6 +100,11 @@ impl CatalogueHandle {
         self.shared.captured().take()
     }
 
+    /// Whether there is one.
+    pub(crate) fn has_captured(&self) -> bool {
+        self.shared.captured().is_some()
+    }
+
     /// Lets go of the state at a height below a purge.
     pub(crate) fn drop_captured_below(&self, height: Height) {
         let mut captured = self.shared.captured();

@@ -111,7 +111,7 @@ impl Maker {
 
     /// Does what there is to do now.
     pub(crate) fn step(&mut self) {
-        if Instant::now() < self.next {
+        if Instant::now() < self.next && !self.parts.catalogue.has_captured() {
             return;
         }
         let pause = match self.look() {
@@ -136,7 +136,8 @@ impl Maker {
         let same = self
             .looked
             .is_some_and(|(at, when)| at == height && when.elapsed() < self.parts.hurried(IDLE));
-        if same && self.waiting.is_none() {
+        let idle = same && self.waiting.is_none();
+        if idle && !self.parts.catalogue.has_captured() {
             return Ok(());
         }
         self.looked = Some((height, Instant::now()));
