@@ -91,6 +91,15 @@ pub trait Storage: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Overwrites a part of a log file that was flushed before, and flushes it.
+    ///
+    /// # Errors
+    /// If it could not be done. `Unsupported` for a storage that is not mended.
+    fn rewrite(&self, file: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let _ = (file, offset, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Deletes a file of the log, or a segment, that is not needed any more. It may come back if power fails soon.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use model::{
 
 use crate::disk::Storage;
 use crate::erase::Erasing;
-use crate::reader::{ReadError, Reader};
+use crate::reader::{ReadError, Reader, read_entry};
 use crate::sealed::{Sealed, Segment};
 use crate::segment::{Below, SegmentName};
 
@@ -450,12 +450,46 @@ impl Shared {
         if let Some(roster) = known {
             return Ok(roster);
         }
-        let (below, segment) = sealed.ok_or(ReadError::Missing { height })?;
+        let Some((below, segment)) = sealed else {
+            return self.roster_through_log(height);
+        };
         let (top, roster) = match below {
             Some(below) => (below.name.to(), below.roster.clone()),
             None => (first, self.foundation.roster.clone()),
         };
+        let from = segment.name.from();
+        let (top, roster) = match from.previous() {
+            Some(gap) if gap > top => (gap, self.roster_through_log(from)?),
+            _ => (top, roster),
+        };
         segment.roster_deciding(&*self.storage, (top, roster), height)
+    }
+
+    /// The same for a height above a gap between segments whose blocks are in the log: what they change is read from
+    /// them, one by one. The gap is sealed soon.
+    fn roster_through_log(&self, height: Height) -> Result<Arc<Roster>, ReadError> {
+        let known = {
+            let index = self.index();
+            let mut below = index.sealed().all().iter().rev();
+            let below = below.find(|segment| segment.name.to() < height);
+            below.map(|segment| (segment.name.to(), segment.roster.clone()))
+        };
+        let genesis = || {
+            let first = self.foundation.genesis.height();
+            (first, self.foundation.roster.clone())
+        };
+        let (top, mut roster) = known.unwrap_or_else(genesis);
+        for at in (top.next().0..height.0).map(Height) {
+            let source = self.index().find(at);
+            let block = match source {
+                Some(Source::Memory(decided)) => decided.block,
+                Some(Source::Log(entry)) => read_entry(&*self.storage, at, &entry)?.block,
+                Some(Source::Segment(segment)) => segment.block(&*self.storage, at)?.block,
+                Some(Source::Missing) | None => return Err(ReadError::Missing { height }),
+            };
+            roster = roster.after(&block).map_or(roster, Arc::new);
+        }
+        Ok(roster)
     }
 
     /// The index, held for a few instructions only. Its methods change it in one step each, so a panic elsewhere

@@ -230,13 +230,11 @@ pub fn repair(
     if let Some(name) = segment {
         mending.keep_aside(&segment::path_of(name))?;
     }
-    let damaged = reader.damaged_segments();
-    let beside = damaged
-        .into_iter()
-        .filter(|d| d.name.from() <= to && d.name.to() >= from);
-    let beside: Vec<SegmentName> = beside.map(|d| d.name).collect();
-    for name in &beside {
-        mending.keep_aside(&segment::path_of(*name))?;
+    let mut beside = reader.damaged_segments();
+    beside.retain(|d| d.name.from() <= to && d.name.to() >= from);
+    for damaged in &beside {
+        mending.note(damaged.clone());
+        mending.keep_aside(&segment::path_of(damaged.name))?;
     }
     let below = reader
         .shared()
@@ -247,7 +245,7 @@ pub fn repair(
     let made = mending.mended.segments.clone();
     for name in segment
         .into_iter()
-        .chain(beside)
+        .chain(beside.into_iter().map(|damaged| damaged.name))
         .filter(|name| !made.contains(name))
     {
         reader
@@ -264,15 +262,15 @@ pub fn gaps(reader: &Reader) -> Vec<Height> {
     reader.shared().index().gaps()
 }
 
-/// The lowest height of each segment in use whose file is gone, as far as the folder can be listed. Readers may have it
-/// open still.
+/// The highest height of each segment in use whose file is gone, as far as the folder can be listed: others may hold its
+/// lower ones, too. Readers may have it open still.
 pub fn without_file(reader: &Reader) -> Vec<Height> {
     let Ok(names) = names(&**reader.storage()) else {
         return Vec::new();
     };
     let segments = reader.segments().into_iter();
     let lost = segments.filter(|segment| !names.contains(segment));
-    lost.map(|segment| segment.from()).collect()
+    lost.map(|segment| segment.to()).collect()
 }
 
 struct Mending<'a> {

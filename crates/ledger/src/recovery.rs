@@ -205,6 +205,8 @@ pub struct Report {
     pub bytes: u64,
     /// Damage that a second copy made good. The next start repeats the vote; the disk should be looked at.
     pub repaired: Vec<Repair>,
+    /// What to write so that both copies are good again.
+    pub spares: Vec<Spare>,
     /// Ends that were never finished.
     pub cut: Vec<Cut>,
     /// What an earlier incarnation read from the page cache and never reached the disk. Its start repeats the vote;
@@ -224,6 +226,17 @@ pub struct Repair {
     pub offset: u64,
     /// What was damaged.
     pub what: &'static str,
+}
+
+/// A part of a log file as it should be, taken from the copy of it that is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spare {
+    /// The file.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+    /// What belongs there.
+    pub bytes: Vec<u8>,
 }
 
 /// An unfinished end of a file.
@@ -254,7 +267,7 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
     let (foundation, repaired) = found(storage, &files)?;
     let sealed = Sealed::read(storage, &foundation)?;
     let (files, base) = window::begin(storage, files, sealed.named)?;
-    let report = Report {
+    let mut report = Report {
         files: files.len(),
         bytes: files.iter().map(|file| file.length).sum(),
         repaired: repaired.into_iter().collect(),
@@ -263,7 +276,9 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovery, OpenError> {
     };
     let mut replay = Replay::new(foundation, sealed);
     let mut scanner = Scanner::new(storage, &files);
-    scanner.step()?;
+    if let Step::Record(first) = scanner.step()? {
+        report.spares = spares(&files, &first);
+    }
     if let Some(origin) = base.and_then(|base| base.origin) {
         scanner.begin(&origin);
         replay.begin(&origin).map_err(|_| OpenError::Sealed {
@@ -360,6 +375,8 @@ impl Walk<'_> {
         let at = Site::of(self.files, record.file, record.offset);
         let repaired = record.repaired.map(|what| at.repair(what));
         self.report.repaired.extend(repaired);
+        let spares = spares(self.files, &record);
+        self.report.spares.extend(spares);
         self.extent.add(&record);
         if record.head.kind == Kind::Start {
             // It repeats the last vote.
@@ -378,6 +395,19 @@ impl Walk<'_> {
         self.base.take_if(decided);
         Ok(())
     }
+}
+
+/// What has to be written anew of a record, and of the header above it.
+pub(crate) fn spares(files: &[LogFile], record: &Found) -> Vec<Spare> {
+    let file = files.get(record.file).map(|file| &file.name);
+    let spare = |(offset, bytes): &(u64, Vec<u8>)| {
+        Some(Spare {
+            file: file?.clone(),
+            offset: *offset,
+            bytes: bytes.clone(),
+        })
+    };
+    record.images.iter().filter_map(spare).collect()
 }
 
 /// How far the records reach in each file.

@@ -38,6 +38,8 @@ pub(crate) struct Found {
     pub(crate) body: Option<Body>,
     /// What was damaged in it and is known all the same.
     pub(crate) repaired: Option<&'static str>,
+    /// What that should be: where in the file, and its bytes.
+    pub(crate) images: Vec<(u64, Vec<u8>)>,
 }
 
 /// Why there is no intact record where one should be.
@@ -82,6 +84,8 @@ pub(crate) struct Scanner<'a> {
     nonce: Nonce,
     /// Files whose header was read from its second copy.
     repaired: Option<&'static str>,
+    /// What such a header should be, with its copies.
+    image: Option<(u64, Vec<u8>)>,
 }
 
 impl<'a> Scanner<'a> {
@@ -99,6 +103,7 @@ impl<'a> Scanner<'a> {
             chain: None,
             nonce: Nonce([0; 16]),
             repaired: None,
+            image: None,
         }
     }
 
@@ -209,6 +214,7 @@ impl<'a> Scanner<'a> {
         }
         self.header = Some(header);
         self.nonce = header.nonce;
+        self.image = self.repaired.map(|_| (0, header.preamble()));
         Ok(true)
     }
 
@@ -289,6 +295,7 @@ impl<'a> Scanner<'a> {
             return Ok(Err(Fault::new("the record's block is another one").of(meta)));
         }
         let meta_length = head.meta.len();
+        let own = heads.image.map(|image| (offset, image));
         Ok(Ok(Box::new(Found {
             file: self.file,
             offset,
@@ -303,6 +310,7 @@ impl<'a> Scanner<'a> {
             body,
             head,
             repaired: heads.repaired,
+            images: self.image.take().into_iter().chain(own).collect(),
         })))
     }
 }
@@ -353,6 +361,8 @@ struct Heads {
     /// Where the body begins.
     body: u64,
     repaired: Option<&'static str>,
+    /// The bytes of both copies as they should be, if they are not.
+    image: Option<Vec<u8>>,
 }
 
 impl Heads {
@@ -367,6 +377,7 @@ impl Heads {
                 head: first,
                 body,
                 repaired: None,
+                image: None,
             });
         }
         let at = second_copy(offset);
@@ -384,12 +395,23 @@ impl Heads {
         };
         let head = first.or(second);
         let body = at + head.as_ref().map_or(0, length);
+        let damaged = head.as_ref().filter(|_| repaired.is_some());
         Ok(Self {
+            image: damaged.map(|head| twice(head, file, at - offset)),
             head,
             body,
             repaired,
         })
     }
+}
+
+/// Both copies of a head, the second this far behind the first.
+fn twice(head: &Head, file: &FileHeader, apart: u64) -> Vec<u8> {
+    let copy = head.to_bytes(file);
+    let mut out = copy.clone();
+    out.resize(usize::try_from(apart).expect("two sectors at most"), FILLER);
+    out.extend_from_slice(&copy);
+    out
 }
 
 /// The body of a record: nothing if it is damaged, `Some(None)` if there is none.

@@ -13,7 +13,7 @@ use crate::format::{Kind, Origin};
 use crate::index::{Entry, Foundation, Place};
 use crate::reader::{Reader, read_block, read_entry};
 use crate::record::Meta;
-use crate::recovery::{OpenError, STRAY};
+use crate::recovery::{OpenError, STRAY, Spare, spares};
 use crate::scan::{Break, Found, Scanner, Step};
 use crate::sealed::{Sealed, Segment, describe, names};
 use crate::segment::links::Links;
@@ -192,7 +192,7 @@ struct Survey<'a> {
     superseded: bool,
     faults: Vec<Fault>,
     /// Copies that are damaged beside one that is not. They are among the notes, too.
-    copies: Vec<Fault>,
+    copies: Vec<(Fault, Vec<Spare>)>,
     /// An end that was never finished. It is among the notes, too.
     unfinished: Option<Fault>,
     notes: Vec<String>,
@@ -297,7 +297,8 @@ impl<'a> Survey<'a> {
             let what = format!("{at}: {what}");
             self.notes.push(what.clone());
             let height = self.tip.next();
-            self.copies.push(Fault { height, what });
+            let spares = spares(self.files, &found);
+            self.copies.push((Fault { height, what }, spares));
         }
         if let Some(body) = &found.body {
             self.bodies

@@ -359,6 +359,15 @@ impl Findings {
         self.state().open_at(place).map(|finding| finding.id)
     }
 
+    /// Whether something was found at a place within the last moments.
+    pub(crate) fn was_reported(&self, place: &Place) -> bool {
+        const MOMENTS_MICROS: u64 = 60_000_000;
+        let since = now().0.saturating_sub(MOMENTS_MICROS);
+        let state = self.state();
+        let mut newest = state.findings.iter().rev();
+        newest.any(|finding| finding.place == *place && finding.time.0 >= since)
+    }
+
     /// What was found of late, newest first.
     pub fn recent(&self) -> Vec<Finding> {
         self.state().findings.iter().rev().cloned().collect()

@@ -19,6 +19,7 @@ mod copying;
 mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use blobs::Store;
@@ -48,6 +49,8 @@ pub(crate) struct Parts {
     pub(crate) findings: Findings,
     pub(crate) me: NodeId,
     pub(crate) settings: BlobsConfig,
+    /// The node's.
+    pub(crate) folder: PathBuf,
 }
 
 /// Restores copies, and tells how they are. Cheap to clone.
@@ -116,6 +119,54 @@ impl Replicator {
     fn heard(&self) -> MutexGuard<'_, Heard> {
         let heard = self.heard.lock();
         heard.expect("nothing panics while it holds what was heard")
+    }
+
+    /// Whether a blob that is not here was here before: somebody has taken it away.
+    pub(crate) async fn is_lost(&self, blob: BlobId) -> bool {
+        let stock = &self.parts.stock;
+        let Some(known) = stock.known() else {
+            return false;
+        };
+        if stock.belongs(blob, self.parts.me) != Some(true) || stock.is_missing(blob) {
+            return false;
+        }
+        let named = self.parts.catalogue.read(move |reader| {
+            let new = reader.named_since(known, survey::NEW_PAGE)?;
+            let is_new = new.iter().any(|new| new.named.blob == blob);
+            Ok::<_, catalogue::ReadError>(!is_new && reader.blob(&blob)?.is_some())
+        });
+        // What cannot be read is nobody's loss.
+        named.await.unwrap_or(false)
+    }
+
+    /// The blobs that belong here and whose names begin with this byte, of all that is named up to where this node knows
+    /// what it holds.
+    pub(crate) async fn belonging(&self, first: u8) -> Vec<BlobId> {
+        let Some(known) = self.parts.stock.known() else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let mut after = first.checked_sub(1).map(|before| {
+            let mut last = [u8::MAX; 32];
+            last[0] = before;
+            BlobId(last)
+        });
+        loop {
+            let page =
+                move |reader: &mut catalogue::Reader| reader.named(after, known, survey::PAGE);
+            let Ok(page) = self.parts.catalogue.read(page).await else {
+                return found;
+            };
+            let ids = page.named.iter().map(|named| named.blob);
+            found.extend(ids.filter(|id| id.0.starts_with(&[first])));
+            after = page.next;
+            if after.is_none_or(|next| !next.0.starts_with(&[first])) {
+                break;
+            }
+        }
+        let (stock, me) = (&self.parts.stock, self.parts.me);
+        found.retain(|id| stock.belongs(*id, me) == Some(true));
+        found
     }
 
     /// The voters that are up, as this node sees it.

@@ -26,7 +26,7 @@ use crate::disk::FileDisk;
 use crate::identity::Identity;
 use crate::mending::{Mender, MenderHandle};
 use crate::metrics::Metrics;
-use crate::peer::Peers;
+use crate::peer::{Peers, chain_of_causes};
 use crate::replica_thread::{self, Opening, ReplicaHandle};
 use crate::replicator::Replicator;
 use crate::scrubber::checks::Checks;
@@ -88,6 +88,9 @@ pub enum ServeError {
     /// The ledger is damaged, and could not be made whole.
     #[error(transparent)]
     Mend(#[from] ledger::MendError),
+    /// The ledger was changed while the node did not run, so that it must not be opened.
+    #[error(transparent)]
+    Changed(#[from] stamp::ledger::Changed),
     /// The ledger belongs to another chain than the identity.
     #[error("the ledger in {folder} is of chain {ledger}, the identity is of chain {identity}")]
     ForeignLedger {
@@ -212,6 +215,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
         scrub.doubt_catalogue();
     }
     let (links, closing) = (peers.clone(), base.closing.clone());
+    let chain = base.identity.chain();
     let app = App {
         ca_pem: base.identity.ca_pem().into(),
         config: base.config,
@@ -243,7 +247,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
         running,
         catalogue,
     };
-    threads.end(Arc::clone(&config)).await;
+    threads.end(Arc::clone(&config), chain).await;
     links.shutdown().await;
     info!("stopped");
     removed.map_or(Ok(()), |height| Err(gone(&config, height)))
@@ -285,7 +289,7 @@ struct Threads {
 }
 
 impl Threads {
-    async fn end(self, config: Arc<NodeConfig>) {
+    async fn end(self, config: Arc<NodeConfig>, chain: model::ChainId) {
         let end = move || {
             drop(self.scrubber);
             drop(self.sealer);
@@ -294,6 +298,10 @@ impl Threads {
             self.catalogue.stop();
             if let Err(error) = stamp::leave(&config.folder, &config.catalogue_path()) {
                 warn!(%error, "the catalogue that is left behind could not be noted");
+            }
+            if let Err(error) = stamp::ledger::leave(&config, chain) {
+                let error = chain_of_causes(&error);
+                warn!(error, "where the log ends could not be noted");
             }
         };
         let ended = tokio::task::spawn_blocking(end).await;

@@ -3,7 +3,11 @@
 //! The ledger and blobs prove themselves, the catalogue does not: a row that somebody changed reads like any other. To
 //! hold all of it against the ledger takes too long for a start, so a node that stops notes by what a file system
 //! knows the file, and a start that finds another one builds it anew from the ledger before it answers anything. After
-//! a crash there is no note; then the scrubber compares ([`crate::scrubber`]), and begins with that.
+//! a crash there is no note; then the scrubber compares ([`crate::scrubber`]), and begins with that. Of the ledger's
+//! files something is noted too ([`ledger`]), and of the copies of blobs ([`copies`]).
+
+pub(crate) mod copies;
+pub(crate) mod ledger;
 
 use std::fs;
 use std::io;

@@ -118,6 +118,8 @@ struct State {
     placement: Option<Placement>,
     /// None until a survey under these voters is done.
     names: Option<Names>,
+    /// All that was named up to here and belongs here is here, or missing.
+    known: Option<Height>,
     missing: BTreeMap<BlobId, Missing>,
     /// Missing, and not in the list.
     overflow: Amount,
@@ -133,6 +135,7 @@ impl Stock {
         if state.placement.as_ref() != Some(placement) {
             state.placement = Some(placement.clone());
             state.names = None;
+            state.known = None;
             state.missing.clear();
         }
         state.survey += 1;
@@ -144,6 +147,7 @@ impl Stock {
         let mut state = self.lock();
         let survey = state.survey;
         state.missing.retain(|_, missing| missing.survey == survey);
+        state.known = state.known.max(Some(names.height));
         state.names = Some(names);
     }
 
@@ -154,6 +158,7 @@ impl Stock {
         new: impl IntoIterator<Item = (Named, Option<Height>)>,
     ) {
         let mut state = self.lock();
+        state.known = state.known.map(|known| known.max(height));
         let Some(names) = &mut state.names else {
             return;
         };
@@ -217,6 +222,17 @@ impl Stock {
             }
         }
         self.0.more.notify_one();
+    }
+
+    /// Before the first survey: what an earlier run of the node held of all that is named up to a height.
+    pub(crate) fn recall(&self, placement: &Placement, height: Height) {
+        self.begin_survey(placement);
+        self.lock().known = Some(height);
+    }
+
+    /// Up to which height all that is named and belongs here is here, or known to be missing.
+    pub(crate) fn known(&self) -> Option<Height> {
+        self.lock().known
     }
 
     /// The next copy to fetch, if one is due.

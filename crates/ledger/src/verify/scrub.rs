@@ -5,6 +5,7 @@
 //! wrong is damage only if a second look, a moment later, says the same ([`Reader::still`]).
 
 use std::collections::BTreeMap;
+use std::io;
 
 use model::{Height, Signatures};
 
@@ -12,7 +13,7 @@ use super::{Check, Survey, in_segment, read_all};
 use crate::format::file_name;
 use crate::index::Entry;
 use crate::reader::{Reader, read_entry};
-use crate::recovery::OpenError;
+use crate::recovery::{OpenError, Spare};
 use crate::sealed::{Segment, describe, names};
 use crate::segment::links::Links;
 use crate::segment::{Contents, SegmentName};
@@ -46,6 +47,8 @@ pub struct Damage {
     pub what: String,
     /// Whether a second copy beside it says the same, so that nothing is lost.
     pub harmless: bool,
+    /// What [`Reader::rewrite`] needs to make both copies good again.
+    pub spares: Vec<Spare>,
 }
 
 /// Told how many bytes were read since the last time; false to stop.
@@ -100,6 +103,7 @@ impl Reader {
                 height: self.sealed_top().next(),
                 what: describe(&error),
                 harmless: false,
+                spares: Vec::new(),
             }),
         }
         Ok(damage)
@@ -122,7 +126,7 @@ impl Reader {
         if !pace(read) {
             return Err(Refusal::Stopped);
         }
-        let in_file = |fault: Fault, harmless| {
+        let in_file = |fault: Fault, harmless, spares| {
             // A survey says the file first.
             let file = files.iter().find(|file| fault.what.starts_with(&file.name));
             Damage {
@@ -130,11 +134,13 @@ impl Reader {
                 height: fault.height,
                 what: fault.what,
                 harmless,
+                spares,
             }
         };
         let torn = survey.faults.into_iter().chain(survey.unfinished);
-        let torn = torn.map(|fault| in_file(fault, false));
-        let copies = survey.copies.into_iter().map(|fault| in_file(fault, true));
+        let torn = torn.map(|fault| in_file(fault, false, Vec::new()));
+        let copies = survey.copies.into_iter();
+        let copies = copies.map(|(fault, spares)| in_file(fault, true, spares));
         let mut damage: Vec<Damage> = torn.chain(copies).collect();
         self.logged_blocks(&survey.blocks, signatures, pace, &mut damage)?;
         self.unread_blocks(&survey.blocks, &mut damage);
@@ -180,6 +186,7 @@ impl Reader {
                 height: first,
                 what: "the record of the genesis block is damaged".to_owned(),
                 harmless: false,
+                spares: Vec::new(),
             });
         }
         let heights = (self.sealed_top().next().0..=self.tip().0.0).map(Height);
@@ -193,9 +200,20 @@ impl Reader {
                     height,
                     what: error.to_string(),
                     harmless: false,
+                    spares: Vec::new(),
                 });
             }
         }
+    }
+
+    /// Writes what the log keeps twice anew, from the copy that is good. It was flushed long ago and is never written
+    /// otherwise, so whatever the ledger writes meanwhile is elsewhere; and a crash can spoil only what is spoilt.
+    ///
+    /// # Errors
+    /// If it could not be done.
+    pub fn rewrite(&self, spare: &Spare) -> io::Result<()> {
+        self.storage()
+            .rewrite(&spare.file, spare.offset, &spare.bytes)
     }
 
     /// The names of all segments that lie in this ledger, also of those whose blocks are read from others.
@@ -234,6 +252,7 @@ impl Reader {
                     height: next,
                     what: error.to_string(),
                     harmless: false,
+                    spares: Vec::new(),
                 });
             }
             next = next.max(segment.to().next());
@@ -299,6 +318,7 @@ impl Damage {
             height: fault.height,
             what: fault.what,
             harmless: false,
+            spares: Vec::new(),
         }
     }
 }

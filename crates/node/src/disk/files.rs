@@ -176,6 +176,12 @@ impl Storage for Files {
         Ok(to.display().to_string())
     }
 
+    fn rewrite(&self, file: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = self.open_to_write(file)?;
+        file.write_all_at(bytes, offset)?;
+        file.sync_data()
+    }
+
     fn retire(&self, file: &str) -> io::Result<()> {
         self.remove(file)
     }

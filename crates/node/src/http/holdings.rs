@@ -23,6 +23,7 @@ use super::problem::{Code, Problem};
 use crate::copies::{Copies, FetchError};
 use crate::metrics::BlobMetrics;
 use crate::peer::chain_of_causes;
+use crate::replicator::Replicator;
 use crate::{App, Findings, Place};
 
 /// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
@@ -39,6 +40,7 @@ pub(crate) struct Holdings(Arc<Shared>);
 struct Shared {
     store: Store,
     copies: Copies,
+    replicator: Replicator,
     examiners: Semaphore,
     sound: Mutex<HashMap<BlobId, Stamp>>,
     metrics: BlobMetrics,
@@ -130,6 +132,7 @@ impl Holdings {
         Self(Arc::new(Shared {
             store: app.blobs.clone(),
             copies: app.copies.clone(),
+            replicator: app.replicator.clone(),
             examiners: Semaphore::new(EXAMINERS),
             sound: Mutex::default(),
             metrics: app.metrics.blobs().clone(),
@@ -203,6 +206,10 @@ impl Holdings {
 
     async fn fetch_once(self, id: BlobId) -> Result<Sound, Problem> {
         let is_here = async || matches!(self.check(id).await, Ok(Some(_)));
+        if self.0.replicator.is_lost(id).await {
+            let place = Place::Blob(id);
+            self.0.findings.report(place, "its file is gone", None);
+        }
         let fetched = self.0.copies.fetch(id, is_here).await;
         fetched.map_err(|error| match error {
             FetchError::DiskFull => disk_full(),

@@ -11,12 +11,13 @@ use tracing::{debug, info, warn};
 
 use super::Replicator;
 use crate::findings::Place;
-use crate::stock::{Names, Stock};
+use crate::stamp;
+use crate::stock::{Amount, Inventory, Names, Stock};
 
 /// Blobs looked at between two breaths.
-const PAGE: u32 = 1000;
+pub(super) const PAGE: u32 = 1000;
 /// New names taken at once: more than one block can hold, so that a full page always ends behind a whole block.
-const NEW_PAGE: u32 = limits::BLOCK_COMMANDS_MAX as u32 + 1;
+pub(super) const NEW_PAGE: u32 = limits::BLOCK_COMMANDS_MAX as u32 + 1;
 /// New names are looked for at most this often.
 const NEW_EVERY: Duration = Duration::from_millis(200);
 /// What was found damaged is looked for this often though nothing is named.
@@ -66,6 +67,8 @@ pub(super) struct Surveyor {
     complete: Option<Placement>,
     /// Whether what was missing before is all on the list, so that what is missing besides was lost.
     remembers: bool,
+    /// When it was noted what is here, and up to where.
+    noted: (Instant, Height),
 }
 
 impl Surveyor {
@@ -78,10 +81,12 @@ impl Surveyor {
             newest_put: height,
             complete: None,
             remembers: false,
+            noted: (Instant::now(), Height::GENESIS),
         }
     }
 
     pub(super) async fn run(mut self) {
+        self.recall();
         loop {
             let began = Instant::now();
             let done = match self.survey().await {
@@ -96,6 +101,34 @@ impl Surveyor {
                 warn!(%error, "this node's copies could not be looked at");
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+    }
+
+    /// Takes up what the last run of this node held, so that the first survey tells what was lost since.
+    fn recall(&mut self) {
+        let (voters, placement) = self.voters();
+        let now = Inventory {
+            height: self.height,
+            voters,
+            replicas: placement.replicas(),
+            missing: Amount::default(),
+            listed: Vec::new(),
+        };
+        let folder = &self.replicator.parts.folder;
+        if let Some(held) = stamp::copies::recall(folder, &now) {
+            self.height = self.height.min(held);
+            self.stock().recall(&placement, self.height);
+            self.complete = Some(placement);
+        }
+    }
+
+    /// Notes up to where everything is here, now and then.
+    fn note(&mut self) {
+        let inventory = self.stock().inventory();
+        let further = inventory.filter(|inventory| inventory.height > self.noted.1);
+        if let Some(inventory) = further.filter(|_| self.noted.0.elapsed() > IDLE) {
+            self.noted = (Instant::now(), inventory.height);
+            stamp::copies::leave(&self.replicator.parts.folder, &inventory);
         }
     }
 
@@ -140,6 +173,7 @@ impl Surveyor {
         self.complete = Some(placement);
         self.height = until;
         self.catch_up().await?;
+        self.note();
         let missing = self.stock().inventory().map(|inventory| inventory.missing);
         debug!(took = ?began.elapsed(), ?missing, "looked at all copies");
         Ok(())
@@ -158,6 +192,7 @@ impl Surveyor {
             }
             self.catch_up().await?;
             self.take_damaged().await?;
+            self.note();
             tokio::select! {
                 _ = rosters.changed() => {}
                 _ = heights.changed() => tokio::time::sleep(NEW_EVERY).await,
@@ -227,7 +262,8 @@ impl Surveyor {
         let found = looking.await;
         let found = found.map_err(|error| SurveyError::Shutdown(io::Error::other(error)))?;
         for (named, found) in found {
-            if cause == Cause::Damaged || matches!(found, Found::Damaged) {
+            let replaced = cause == Cause::Damaged && self.is_told(&named, &found);
+            if (cause == Cause::Damaged && !replaced) || matches!(found, Found::Damaged) {
                 self.register(named, "its bytes are not what its name says");
             }
             match found {
@@ -247,6 +283,12 @@ impl Surveyor {
             self.register(named, "its file is gone");
         }
         self.stock().misses(named);
+    }
+
+    /// Whether who moved a damaged copy aside has reported it, and it was replaced since.
+    fn is_told(&self, named: &Named, found: &Found) -> bool {
+        let place = Place::Blob(named.blob);
+        matches!(found, Found::Here) && self.replicator.parts.findings.was_reported(&place)
     }
 
     fn register(&self, named: Named, what: &str) {

@@ -18,6 +18,7 @@ use crate::catalogue_thread::CatalogueHandle;
 use crate::http::Holdings;
 use crate::mending::MenderHandle;
 use crate::peer::chain_of_causes;
+use crate::replicator::Replicator;
 use crate::{App, Findings, Place};
 
 /// Read at once when hashing.
@@ -48,6 +49,7 @@ pub(crate) struct Checks {
     findings: Findings,
     holdings: Holdings,
     mender: MenderHandle,
+    replicator: Replicator,
     runtime: Handle,
     closing: CancellationToken,
 }
@@ -63,6 +65,7 @@ impl Checks {
             findings: app.findings.clone(),
             holdings,
             mender: app.mender.clone(),
+            replicator: app.replicator.clone(),
             runtime: Handle::current(),
             closing,
         }
@@ -86,6 +89,9 @@ impl Checks {
 
     /// All of a segment.
     pub(crate) fn segment(&self, name: SegmentName, pace: Pace<'_>) -> Result<Vec<Fault>, Stopped> {
+        if let Some(fault) = self.without_file(name) {
+            return Ok(vec![fault]);
+        }
         let found = self.twice(pace, |pace| {
             self.reader.scrub_segment(name, &signatures(), pace)
         })?;
@@ -98,6 +104,23 @@ impl Checks {
             self.let_go(name);
         }
         Ok(faults)
+    }
+
+    /// A segment that is in use and whose file is gone: readers that have it open do not notice.
+    fn without_file(&self, name: SegmentName) -> Option<Fault> {
+        let lost = ledger::without_file(&self.reader).contains(&name.to());
+        if !lost || !self.reader.segments().contains(&name) {
+            return None;
+        }
+        let place = Place::Segment(name);
+        let what = "its file is gone".to_owned();
+        self.findings.report(place.clone(), what.clone(), None);
+        self.mend(name.to());
+        Some(Fault {
+            place,
+            height: Some(name.from()),
+            what,
+        })
     }
 
     /// Moves a damaged segment aside that nothing is read from, since others hold all its blocks.
@@ -154,13 +177,28 @@ impl Checks {
     fn report(&self, found: Vec<Damage>) -> Vec<Fault> {
         let mut parts = BTreeMap::new();
         for damage in found.iter().rev().filter(|damage| !damage.harmless) {
-            parts.insert(damage.site.clone(), damage.height);
+            let height = match damage.site {
+                // Segments may overlap, but their heads are their own.
+                Site::Segment(name) => name.to(),
+                _ => damage.height,
+            };
+            parts.insert(damage.site.clone(), height);
         }
+        self.rewrite(&found);
         let faults = self.note(found);
         for height in parts.into_values() {
             self.mend(height);
         }
         faults
+    }
+
+    /// Writes damaged copies anew from the good ones beside them; the next look says that they are whole.
+    fn rewrite(&self, found: &[Damage]) {
+        for spare in found.iter().flat_map(|damage| &damage.spares) {
+            if let Err(error) = self.reader.rewrite(spare) {
+                warn!(file = spare.file, %error, "a damaged copy could not be written anew");
+            }
+        }
     }
 
     /// Has the blocks around a height fetched from the other nodes. Who mends says what became of it.
@@ -200,11 +238,33 @@ impl Checks {
             warn!(%error, "blobs cannot be listed");
             Vec::new()
         });
-        let mut faults = Vec::new();
+        let mut faults = self.lost(first, &ids);
         for id in ids {
             faults.extend(self.blob(id, pace)?);
         }
         Ok(faults)
+    }
+
+    /// The blobs that were here and are not any more.
+    fn lost(&self, first: u8, here: &[BlobId]) -> Vec<Fault> {
+        let belonging = self.replicator.belonging(first);
+        let belonging = self.runtime.block_on(belonging);
+        let mut faults = Vec::new();
+        for id in belonging.into_iter().filter(|id| !here.contains(id)) {
+            let gone = matches!(self.store.size(id), Ok(None));
+            if gone && self.runtime.block_on(self.replicator.is_lost(id)) {
+                let place = Place::Blob(id);
+                let what = "its file is gone".to_owned();
+                let finding = self.findings.report(place.clone(), what.clone(), None);
+                self.restore(id, finding);
+                faults.push(Fault {
+                    place,
+                    height: None,
+                    what,
+                });
+            }
+        }
+        faults
     }
 
     /// One blob; a damaged one is moved aside and fetched from a peer.

@@ -43,6 +43,7 @@ impl Base {
         opening: &Opening,
     ) -> Result<Opened, ServeError> {
         let left = refuse_changed(self)?;
+        self.look_at_ledger().await?;
         let mut mended = BTreeSet::new();
         let (replica, feeder, begin) = loop {
             let error = match open_once(self, inlet, opening) {
@@ -52,7 +53,10 @@ impl Base {
             match damage_in(&error) {
                 // The second time, mending did not help.
                 Some(damage) if mended.insert(damage) => self.mend(&error, damage).await?,
-                _ => return Err(error),
+                _ => {
+                    self.tell_why_not(&error);
+                    return Err(error);
+                }
             }
         };
         let me = self.identity.node();
@@ -63,6 +67,34 @@ impl Base {
             begin,
             left,
         })
+    }
+
+    fn tell_why_not(&self, error: &ServeError) {
+        match error {
+            ServeError::Replica(replica::OpenError::Ledger(error)) => {
+                mending::not_opened(&self.findings, error);
+            }
+            ServeError::NoLedger { .. } => {
+                mending::not_opened(&self.findings, &ledger::OpenError::NoLedger);
+            }
+            _ => {}
+        }
+    }
+
+    /// Holds the ledger's files against what was noted of them.
+    async fn look_at_ledger(&self) -> Result<(), ServeError> {
+        let (config, findings) = (self.config.clone(), self.findings.clone());
+        let (chain, key) = (self.identity.chain(), self.identity.key().signatures());
+        let look = move || stamp::ledger::before_opening(&config, chain, &key, &findings);
+        let looked = tokio::task::spawn_blocking(look).await;
+        match looked.map_err(|error| ServeError::System(std::io::Error::other(error)))? {
+            // What cannot be looked at is what opening says more about.
+            Err(stamp::ledger::Changed::Ledger(error)) => {
+                warn!(%error, "the ledger's files could not be held against what was noted");
+                Ok(())
+            }
+            looked => Ok(looked?),
+        }
     }
 
     async fn mend(&self, error: &ServeError, damage: Option<Height>) -> Result<(), ServeError> {
@@ -138,6 +170,11 @@ fn open_once(
     let mut catalogue = Catalogue::open(&settings.catalogue_path())?;
     catalogue.belongs_to(identity.node());
     if let Some(aside) = catalogue.set_aside() {
+        if let catalogue::Unusable::Damaged(what) = &aside.why {
+            let kept = Some(aside.path.clone());
+            let id = base.findings.report(Place::Catalogue, what, kept);
+            base.findings.repaired(id, "the ledger");
+        }
         warn!(
             ?aside,
             "the catalogue could not be used and is rebuilt from the ledger"
@@ -177,6 +214,7 @@ fn open_once(
     }
     feeder.flush()?;
     tell_what_was_found(&replica);
+    mending::second_copies(&base.findings, &replica.reader(), replica.found());
     Ok((replica, feeder, begin))
 }
 

@@ -234,6 +234,7 @@ impl Base {
             findings: self.findings.clone(),
             me,
             settings: self.config.blobs,
+            folder: self.config.folder.clone(),
         };
         self.spawn(garbage::Collector::new(&parts).run());
         (copies, replicator::start(parts, &self.closing))
