@@ -53,7 +53,7 @@ torture: ## random faults on real processes under load, the history checked (MIN
 	TORTURE_MINUTES=$(MINUTES) TORTURE_NODES=$(NODES) cargo test --locked --package cli --test it -- --nocapture random_faults
 
 tamper: ## random changes of a minority's files: all found, repaired or refused (FAULTS=1000 SEED=)
-	TAMPER_FAULTS=$(FAULTS) $(if $(SEED),TAMPER_SEED=$(SEED)) cargo test --locked --package cli --test it -- --nocapture tamper
+	TAMPER_FAULTS=$(FAULTS) $(if $(SEED),TAMPER_SEED=$(SEED)) cargo test --locked --release --package cli --test it -- --nocapture tamper
 
 fuzz: ## parsers under coverage guidance (TARGET=all SECONDS=60; needs cargo-fuzz and a nightly compiler)
 	@fuzz/run.sh $(TARGET) $(SECONDS)

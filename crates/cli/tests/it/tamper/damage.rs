@@ -44,6 +44,9 @@ pub(super) enum Class {
     ChainRewritten,
     LogBit,
     LogBlocksSwapped,
+    LogCut,
+    LogsSwapped,
+    LogDeleted,
     BlobBit,
     BlobCut,
     BlobReplaced,
@@ -64,6 +67,9 @@ impl Class {
             Self::ChainRewritten => "segments: rewritten, hashes recomputed",
             Self::LogBit => "log: a bit flipped",
             Self::LogBlocksSwapped => "log: two stretches exchanged",
+            Self::LogCut => "log: cut short",
+            Self::LogsSwapped => "log: in another's place",
+            Self::LogDeleted => "log: deleted",
             Self::BlobBit => "blob: a bit flipped",
             Self::BlobCut => "blob: cut short",
             Self::BlobReplaced => "blob: replaced",
@@ -91,7 +97,9 @@ pub(super) struct Fault {
     path: PathBuf,
     before: Vec<u8>,
     /// How the file is called in reports.
-    name: String,
+    pub(super) name: String,
+    /// What stands in its place now, under a name of its own.
+    pub(super) forged: Option<String>,
 }
 
 impl fmt::Display for Fault {
@@ -101,20 +109,10 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Whether a text speaks of the file.
-    pub(super) fn is_named_in(&self, text: &str) -> bool {
-        if text.contains(&self.name) {
-            return true;
-        }
-        // A segment that is gone may be called by the heights that are missing, and a block by its own.
-        let Ok(segment) = self.name.parse::<ledger::SegmentName>() else {
-            return false;
-        };
-        let holds = |height: u64| segment.holds(model::Height(height));
-        let missing = format!("heights {}-{}", segment.from(), segment.to());
-        let block = text.strip_prefix("block ");
-        let height = block.and_then(|height| height.parse().ok());
-        text.contains(&missing) || height.is_some_and(holds)
+    /// The heights of a segment.
+    pub(super) fn heights(&self) -> Option<(u64, u64)> {
+        let segment: ledger::SegmentName = self.name.parse().ok()?;
+        Some((segment.from().0, segment.to().0))
     }
 
     /// Whether the file is what it was.
@@ -167,22 +165,44 @@ pub(super) fn inject(folder: &Path, dice: &mut Dice, wanted: usize, live: bool) 
     targets.extend(of(Site::Segment, segments(&ledger)));
     targets.extend(of(Site::Blob, blobs(folder)));
     targets.push((Site::Catalogue, folder.join("catalogue.sqlite")));
-    if !live && dice.below(2) == 0 {
-        let mut logs = listed(&ledger);
-        logs.retain(|path| path.extension().is_some_and(|end| end == "log"));
-        let log = logs.swap_remove(dice.below(logs.len()));
-        targets.push((Site::Log, log));
+    let mut originals = targets.clone();
+    // One place in the log: what several do to it together is not what each does.
+    if !live {
+        let logs = logs(&ledger);
+        originals.extend(of(Site::Log, logs.clone()));
+        targets.push((Site::Log, log_to_change(logs, dice)));
     }
-    let originals = targets.clone();
-    let mut faults = Vec::new();
+    // A forger leaves no damage below what he forges.
+    let forges = !live && wanted > 10 && dice.below(4) == 0;
+    if forges {
+        targets.retain(|(site, _)| *site != Site::Segment);
+    }
+    // First, since it reads the genesis block.
+    let mut faults = match forges {
+        true => rewrite_chain(&ledger, dice.below(4)),
+        false => Vec::new(),
+    };
     while faults.len() < wanted && !targets.is_empty() {
         let (site, path) = targets.swap_remove(dice.below(targets.len()));
         faults.extend(change(site, &path, &originals, dice, live));
     }
-    if !live && dice.below(4) == 0 && faults.iter().all(|fault| fault.site != Site::Segment) {
-        faults.extend(rewrite_chain(&ledger, dice.below(4)));
-    }
     faults
+}
+
+fn logs(ledger: &Path) -> Vec<PathBuf> {
+    let mut logs = listed(ledger);
+    logs.retain(|path| path.extension().is_some_and(|end| end == "log"));
+    logs.sort();
+    logs
+}
+
+/// The newest file as often as all others.
+fn log_to_change(mut logs: Vec<PathBuf>, dice: &mut Dice) -> PathBuf {
+    let at = match dice.below(2) {
+        0 => logs.len() - 1,
+        _ => dice.below(logs.len()),
+    };
+    logs.swap_remove(at)
 }
 
 fn change(
@@ -216,17 +236,26 @@ fn change(
             name
         },
         before,
+        forged: None,
     };
     let bytes = &fault.before;
+    if bytes.is_empty() {
+        return None;
+    }
     match class {
         Class::CatalogueEdited => edit_rows(path, dice.next())?,
-        Class::SegmentDeleted | Class::BlobDeleted => fs::remove_file(path).ok()?,
-        Class::SegmentsSwapped | Class::BlobsSwapped => {
+        Class::SegmentDeleted | Class::BlobDeleted | Class::LogDeleted => {
+            fs::remove_file(path).ok()?
+        }
+        Class::SegmentsSwapped | Class::BlobsSwapped | Class::LogsSwapped => {
             let other = fs::read(other?).ok().filter(|other| other != bytes)?;
             write(path, &other);
         }
         Class::BlobReplaced => write(path, &dice.bytes(bytes.len())),
-        Class::SegmentCut | Class::BlobCut => write(path, &bytes[..dice.below(bytes.len())]),
+        // Behind what is written, a log holds room for more.
+        Class::SegmentCut | Class::BlobCut | Class::LogCut => {
+            write(path, &bytes[..dice.below(end(bytes))]);
+        }
         Class::BlocksSwapped | Class::LogBlocksSwapped => write(path, &exchanged(bytes, dice)?),
         _ => write(path, &flipped(bytes, dice)),
     }
@@ -242,7 +271,13 @@ fn draw(site: Site, dice: &mut Dice, live: bool) -> Class {
             Class::BlocksSwapped,
             Class::SegmentDeleted,
         ],
-        Site::Log => &[Class::LogBit, Class::LogBlocksSwapped],
+        Site::Log => &[
+            Class::LogBit,
+            Class::LogBlocksSwapped,
+            Class::LogCut,
+            Class::LogsSwapped,
+            Class::LogDeleted,
+        ],
         Site::Blob => &[
             Class::BlobBit,
             Class::BlobCut,
@@ -302,43 +337,53 @@ fn edit_rows(path: &Path, number: u64) -> Option<()> {
     (changed > 0).then_some(())
 }
 
-/// Takes the commands out of a block of the segment at `place`, and recomputes every hash above it. The signatures are
-/// those that there are: nobody who tampers has the keys.
-pub(super) fn rewrite_chain(ledger: &Path, place: usize) -> Option<Fault> {
-    let paths = segments(ledger);
-    let genesis = ledger::read_genesis(&ledger::Folder::new(ledger)).ok()?;
-    let mut below = Below::genesis(&genesis)?;
+/// Takes the commands out of a block of the segment at `place`, and recomputes every hash above it: one fault for each
+/// segment. The signatures are those that there are: nobody who tampers has the keys.
+pub(super) fn rewrite_chain(ledger: &Path, place: usize) -> Vec<Fault> {
+    let genesis = ledger::read_genesis(&ledger::Folder::new(ledger)).expect("a genesis block");
+    let mut below = Below::genesis(&genesis).expect("it founds a chain");
     let mut parent: Option<Header> = None;
-    let mut first = None;
-    for (at, path) in paths.iter().enumerate() {
-        let bytes = fs::read(path).ok()?;
-        let blocks: Result<Vec<Decided>, _> = segment::blocks(&bytes).ok()?.collect();
-        let mut blocks = blocks.ok()?;
+    let mut faults = Vec::new();
+    for (at, path) in segments(ledger).into_iter().enumerate() {
+        let before = fs::read(&path).expect("a segment");
+        let mut blocks = decided(&before);
+        // Segments may overlap.
+        blocks.retain(|decided| decided.block.height() > below.height);
+        if blocks.is_empty() {
+            continue;
+        }
         if at >= place {
             for (index, decided) in blocks.iter_mut().enumerate() {
-                forge(decided, parent.as_ref(), at == place && index == 0);
+                forge(decided, parent.as_ref(), faults.is_empty() && index == 0);
                 parent = Some(decided.block.header().clone());
             }
         }
-        let (name, forged) = segment::build(below.clone(), &blocks).ok()??;
-        let last = blocks.last()?.block.header();
-        below.height = last.height;
-        below.hash = last.hash();
-        below.time = last.time;
-        if at >= place {
-            fs::remove_file(path).ok()?;
-            write(&path.with_file_name(name.to_string()), &forged);
-            first.get_or_insert((path.clone(), bytes));
+        let built = segment::build(below.clone(), &blocks).expect("blocks that fit");
+        let (name, forged) = built.expect("blocks");
+        let last = blocks.last().expect("a block").block.header();
+        (below.height, below.hash, below.time) = (last.height, last.hash(), last.time);
+        if at < place {
+            continue;
         }
+        fs::remove_file(&path).expect("removed");
+        write(&path.with_file_name(name.to_string()), &forged);
+        let known = path.file_name().expect("a file").to_string_lossy();
+        faults.push(Fault {
+            class: Class::ChainRewritten,
+            site: Site::Segment,
+            name: known.into_owned(),
+            forged: Some(name.to_string()),
+            path,
+            before,
+        });
     }
-    let (path, before) = first?;
-    Some(Fault {
-        class: Class::ChainRewritten,
-        site: Site::Segment,
-        name: path.file_name()?.to_string_lossy().into_owned(),
-        path,
-        before,
-    })
+    faults
+}
+
+/// The blocks of a segment.
+pub(super) fn decided(bytes: &[u8]) -> Vec<Decided> {
+    let blocks = segment::blocks(bytes).expect("a segment");
+    blocks.collect::<Result<_, _>>().expect("whole blocks")
 }
 
 fn forge(decided: &mut Decided, parent: Option<&Header>, emptied: bool) {
