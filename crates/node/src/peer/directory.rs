@@ -318,6 +318,7 @@ fn meet(known: &mut BTreeMap<NodeId, Known>, node: NodeId) {
         };
         known.entry(node).or_insert(Known {
             who,
+            version: None,
             stated: None,
             calls: 0,
             peer: None,
