@@ -81,11 +81,23 @@ impl Roll {
         let same = *roster.voters() == *voters
             && roster.epoch() == epoch
             && learners.iter().eq(self.waiting.keys())
-            && roster.former().keys().eq(self.gone.keys());
+            && roster.former().keys().eq(self.gone.keys())
+            && self.stands_in(&roster);
         let detail = || format!("{height}: {roster:?}, by the rules {:?}", self.last());
         ensure(same, "check_members_change_by_the_rules", detail)?;
         self.rosters.insert(height, roster);
         Ok(())
+    }
+
+    /// Whether a roster knows of every voter what it said last of every other, and no more than that.
+    fn stands_in(&self, roster: &Roster) -> bool {
+        let voters = || roster.voters().voters().iter().map(|voter| voter.id);
+        let mut pairs = voters().flat_map(|by| voters().map(move |about| (by, about)));
+        pairs.all(|(by, about)| {
+            let known = roster.hearing(by, about);
+            let known = known.map(|hearing| (hearing.at, hearing.silent));
+            known == self.words.get(&(by, about)).copied()
+        })
     }
 
     fn apply(&mut self, height: Height, time: Timestamp, change: RosterChange) {

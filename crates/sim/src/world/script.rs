@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use consensus::{Message, Phase, StopReason};
-use model::{Ballot, Block, Height, Instant, Reason, Vote};
+use model::{Ballot, Block, Height, Instant, NodeId, Reason, Roster, Vote};
 
 use super::{Event, Hold, World};
 use replica::Replica;
@@ -332,6 +332,16 @@ impl World<'_> {
         let roster = self.chain.roster(self.chain.top());
         let voters = roster.voters().voters().iter();
         voters.map(|member| self.cast.seat(member.id)).collect()
+    }
+
+    /// Who belongs to the cluster above the top.
+    pub fn roster(&self) -> &Roster {
+        self.chain.roster(self.chain.top())
+    }
+
+    /// Under which identity a machine takes part.
+    pub fn identity(&self, seat: Seat) -> NodeId {
+        self.cast.id(seat)
     }
 
     /// Whether everybody who should vote does, and all are at the top.

@@ -188,6 +188,31 @@ impl World<'_> {
         self.ask(via, changes)
     }
 
+    /// A machine that was told of nodes when it was invited, and has learnt of no others before all of those had left,
+    /// knows nobody who knows it: its administrator tells it who votes today (P58). Whether that was news.
+    pub(super) fn tell_of_others(&mut self, seat: Seat) -> bool {
+        let (me, machine) = (self.cast.id(seat), self.machine(seat));
+        let today = self.chain.roster(self.chain.top());
+        let belongs = |node: NodeId| today.everybody().any(|member| member.id == node);
+        let knows_nobody = {
+            let known = self.chain.roster(self.chain.tip(seat)).everybody();
+            let known = known.map(|member| member.id);
+            let mut known = known.chain(machine.contacts.iter().copied());
+            known.all(|node| node == me || !belongs(node))
+        };
+        if !machine.born || !belongs(me) || !knows_nobody {
+            return false;
+        }
+        let voters = today.voters().voters().iter().map(|voter| voter.id);
+        let others: Vec<NodeId> = voters.filter(|voter| *voter != me).collect();
+        let is_news = !others.is_empty();
+        self.machine_mut(seat).contacts.extend(others);
+        if is_news {
+            self.stats.meet("told of others");
+        }
+        is_news
+    }
+
     /// Machines that do not belong and never did.
     fn strangers(&self) -> Vec<Seat> {
         let roster = self.chain.roster(self.chain.top());
@@ -215,6 +240,14 @@ impl World<'_> {
             new: self.member(new),
         };
         self.ask(via, vec![RosterChange::Seat { epoch, change }])
+    }
+
+    /// Asks for any change at all, sensible or not.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn request(&mut self, via: Seat, change: RosterChange) -> Checked {
+        self.ask(via, vec![change])
     }
 
     /// A voter's disk is lost; its machine will come back under another identity.
