@@ -246,6 +246,12 @@ impl World<'_> {
     fn note_members(&mut self, below: Height) {
         let before = Arc::clone(self.chain.roster(below));
         let after = Arc::clone(self.chain.roster(below.next()));
+        for learner in after.learners() {
+            let node = learner.member.id;
+            if before.everybody().all(|member| member.id != node) {
+                self.schedule(Duration::ZERO, Event::Welcome(self.cast.seat(node)));
+            }
+        }
         if after.epoch() == before.epoch() {
             return;
         }

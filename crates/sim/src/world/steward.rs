@@ -162,7 +162,9 @@ impl World<'_> {
         let contacts = contacts.collect();
         let is_new = !self.machine(seat).born;
         let machine = self.machine_mut(seat);
-        machine.contacts = contacts;
+        if machine.process.is_none() {
+            machine.contacts = contacts;
+        }
         machine.born = true;
         if is_new {
             self.fill_from_archive(seat)?;
@@ -188,8 +190,21 @@ impl World<'_> {
         self.ask(via, changes)
     }
 
-    /// A machine that was told of nodes when it was invited, and has learnt of no others before all of those had left,
-    /// knows nobody who knows it: its administrator tells it who votes today (P58). Whether that was news.
+    /// A machine that was admitted is told who votes now, as the answer to whoever joins does (P58): of those that it was
+    /// told of with its invite none may be left. One that was never invited itself, and has another's invite, starts.
+    pub(super) fn welcome(&mut self, seat: Seat) {
+        let is_new = !std::mem::replace(&mut self.machine_mut(seat).born, true);
+        let is_told = self.tell_of_others(seat);
+        if is_told && self.machine(seat).process.is_some() {
+            self.kill(seat);
+        }
+        if is_new || is_told {
+            self.schedule(Duration::ZERO, Event::Start(seat));
+        }
+    }
+
+    /// Tells a machine of those who vote today, if nobody whom it knows belongs any more: then nobody knows it. Whether
+    /// that was news.
     pub(super) fn tell_of_others(&mut self, seat: Seat) -> bool {
         let (me, machine) = (self.cast.id(seat), self.machine(seat));
         let today = self.chain.roster(self.chain.top());
@@ -200,15 +215,12 @@ impl World<'_> {
             let mut known = known.chain(machine.contacts.iter().copied());
             known.all(|node| node == me || !belongs(node))
         };
-        if !machine.born || !belongs(me) || !knows_nobody {
-            return false;
-        }
         let voters = today.voters().voters().iter().map(|voter| voter.id);
         let others: Vec<NodeId> = voters.filter(|voter| *voter != me).collect();
-        let is_news = !others.is_empty();
-        self.machine_mut(seat).contacts.extend(others);
+        let is_news = belongs(me) && knows_nobody && !others.is_empty();
         if is_news {
             self.stats.meet("told of others");
+            self.machine_mut(seat).contacts.extend(others);
         }
         is_news
     }
