@@ -8,6 +8,9 @@ use ledger::segment::FOLDER;
 use super::Platter;
 use crate::rng::{Chance, Rng};
 
+/// What a disk writes at once.
+const SECTOR: usize = 512;
+
 /// The sealer is stopped halfway.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mishap {
@@ -154,13 +157,19 @@ impl Platter {
     pub(crate) fn rot_segment(&mut self, rng: &mut Rng) -> Option<String> {
         let paths: Vec<String> = self.segments.keys().cloned().collect();
         let path = rng.pick(&paths).cloned()?;
+        let stray = self.stray_sector(&paths, rng);
         let bytes = self.segments.get_mut(&path)?;
-        match rng.below(4) {
+        match rng.below(5) {
             0 => bytes.truncate(rng.index(bytes.len())),
             1 => {
                 let start = rng.index(bytes.len());
-                let sector = bytes.iter_mut().skip(start).take(512);
+                let sector = bytes.iter_mut().skip(start).take(SECTOR);
                 sector.for_each(|byte| *byte = 0);
+            }
+            3 => {
+                let start = rng.index(bytes.len());
+                let sector = bytes.iter_mut().skip(start);
+                sector.zip(stray).for_each(|(byte, other)| *byte = other);
             }
             2 => {
                 let at = rng.index(bytes.len());
@@ -174,5 +183,13 @@ impl Platter {
             }
         }
         Some(path)
+    }
+
+    /// What a write leaves that was meant for another place: a sector of any segment.
+    fn stray_sector(&self, paths: &[String], rng: &mut Rng) -> Vec<u8> {
+        let other = rng.pick(paths).and_then(|path| self.segments.get(path));
+        let bytes = other.map(Vec::as_slice).unwrap_or_default();
+        let start = rng.index(bytes.len());
+        bytes.iter().skip(start).take(SECTOR).copied().collect()
     }
 }
