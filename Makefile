@@ -8,6 +8,7 @@ SEEDS ?= 200
 MINUTES ?= 5
 FAULTS ?= 1000
 NODES ?= 3
+LINKS ?= wires
 JOBS ?= $(shell nproc)
 ARGS ?=
 TARGET ?= all
@@ -49,8 +50,8 @@ bench: ## the comparison with etcd (needs Debian's etcd-server; about ten minute
 sim: ## simulated clusters under faults (SEEDS=200)
 	cargo run --locked --release --package sim -- run --seeds $(SEEDS) --jobs $(JOBS) --traces $(BUILT)/sim $(ARGS)
 
-torture: ## random faults on real processes under load, the history checked (MINUTES=5 NODES=3)
-	TORTURE_MINUTES=$(MINUTES) TORTURE_NODES=$(NODES) cargo test --locked --package cli --test it -- --nocapture random_faults
+torture: ## random faults on real processes under load, the history checked (MINUTES=5 NODES=3 LINKS=wires)
+	TORTURE_MINUTES=$(MINUTES) TORTURE_NODES=$(NODES) TORTURE_LINKS=$(LINKS) cargo test --locked --package cli --test it -- --nocapture random_faults
 
 tamper: ## random changes of a minority's files: all found, repaired or refused (FAULTS=1000 SEED=)
 	TAMPER_FAULTS=$(FAULTS) $(if $(SEED),TAMPER_SEED=$(SEED)) cargo test --locked --release --package cli --test it -- --nocapture tamper
