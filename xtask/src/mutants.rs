@@ -132,7 +132,15 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> Result<()> {
     }
     workshop.restore()?;
     match options.format {
-        Format::Table => println!("{}", table::table(&trials, began.elapsed())),
+        Format::Table => {
+            println!("{}", table::table(&trials, began.elapsed()));
+            let protocol = repository.read(PROTOCOL)?;
+            let mutants = trials.iter().map(|trial| &trial.mutant);
+            let alone = unguarded(&protocol, mutants).join(", ");
+            println!(
+                "rules that none of these breaks (docs/testing.md says what tests them): {alone}"
+            );
+        }
         Format::Json => println!("{}", table::json(&trials)),
     }
     for what in trials.iter().filter_map(|trial| trial.unbuilt.as_ref()) {
@@ -195,6 +203,23 @@ fn attempt(workshop: &Workshop, mutant: Mutant, options: &Options) -> Result<Tri
         unbuilt: unbuilt.map(|error| format!("{error:#}")),
         building,
     })
+}
+
+/// The rules of the protocol, policies apart, that no mutant breaks.
+fn unguarded<'a>(protocol: &str, mutants: impl Iterator<Item = &'a Mutant>) -> Vec<String> {
+    let broken: Vec<&str> = mutants
+        .flat_map(|mutant| mutant.rules.iter().map(String::as_str))
+        .collect();
+    let bold = protocol.lines().filter_map(|line| line.strip_prefix("**P"));
+    let stated = bold.filter_map(|line| line.split_once(".**").map(|(name, _)| name));
+    let rules = stated.filter_map(|name| match name.split_once(" (") {
+        Some((number, "rule)")) => Some(format!("P{number}")),
+        Some(_) => None,
+        None => Some(format!("P{name}")),
+    });
+    rules
+        .filter(|rule| !broken.contains(&rule.as_str()))
+        .collect()
 }
 
 /// What is wrong with the mutants among `files`: path and complaint. Cheap: nothing is built.
@@ -272,6 +297,16 @@ mod tests {
             complaints(mutant("P3", "one")),
             ["docs/protocol.md has no rule P3"]
         );
+    }
+
+    #[test]
+    fn rules_that_no_mutant_breaks_are_named() {
+        let protocol =
+            "**P1 (rule).** x\n**P2 (policy).** x\n**P3 (rule).** x **P9 (rule).**\n**P39.** y\n";
+        let file = mutant("P1", "one");
+        let mutant = Mutant::at(&file.path, &file.text).unwrap().unwrap();
+        let alone = unguarded(protocol, std::iter::once(&mutant));
+        assert_eq!(alone, ["P3", "P39"]);
     }
 
     #[test]
