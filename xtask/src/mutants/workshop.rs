@@ -28,7 +28,7 @@ const PROFILE: &str = "
 inherits = \"release\"
 opt-level = 0
 debug = false
-incremental = false
+incremental = true
 codegen-units = 16
 
 [profile.mutants.package.model]

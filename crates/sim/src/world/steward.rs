@@ -62,12 +62,13 @@ impl World<'_> {
         let roster = Arc::clone(self.chain.roster(self.chain.top()));
         let voters: Vec<NodeId> = roster.voters().voters().iter().map(|m| m.id).collect();
         let voter = self.rng.pick(&voters).copied();
+        let leaver = voter.filter(|node| self.may_be_spared(*node));
         let epoch = roster.epoch();
         match errand {
             Errand::Join => self.invite(via, true),
             Errand::Follow => self.invite(via, false),
             Errand::Remove => {
-                let change = voter.map(|node| SeatChange::Remove {
+                let change = leaver.map(|node| SeatChange::Remove {
                     node,
                     reason: Reason::Asked,
                 });
@@ -76,7 +77,7 @@ impl World<'_> {
             }
             Errand::Replace => {
                 let learner = roster.learners().iter().find(|learner| learner.votes);
-                let change = voter
+                let change = leaver
                     .zip(learner)
                     .map(|(old, learner)| SeatChange::Replace {
                         old,
@@ -143,6 +144,16 @@ impl World<'_> {
     /// The first violation.
     pub fn join(&mut self, via: Seat, seat: Seat) -> Checked {
         self.welcome(via, seat, &[seat], true)
+    }
+
+    /// Whether the disks that are not to be trusted are a minority among the voters without this one. Of those who have
+    /// left nobody may ask for what the last one's disk has lost.
+    fn may_be_spared(&self, node: NodeId) -> bool {
+        let doubtful = self.doubtful();
+        let mut rest = self.voters();
+        rest.retain(|seat| self.cast.id(*seat) != node);
+        let spoiled = rest.iter().filter(|seat| doubtful.contains(seat)).count();
+        spoiled <= rest.len().saturating_sub(1) / 2
     }
 
     /// Invites and admits a machine that does not belong yet, and starts it with a genesis block and the addresses of
