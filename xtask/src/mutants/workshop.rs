@@ -19,7 +19,7 @@ pub(super) const SIMULATOR: &str = "sim";
 pub(super) const MODEL: &str = "explore";
 
 /// Scenarios with a claim each, in the tests of the simulator.
-const SCENARIOS: [&str; 4] = ["scenarios", "membership", "turnover", "storage"];
+const SCENARIOS: [&str; 5] = ["scenarios", "membership", "turnover", "storage", "flushes"];
 
 /// Optimised where it pays: a mutant is built once and mostly caught within a second. Most mutants leave the bottom of
 /// the stack alone, so that is built well, and once.
