@@ -19,7 +19,14 @@ pub(super) const SIMULATOR: &str = "sim";
 pub(super) const MODEL: &str = "explore";
 
 /// Scenarios with a claim each, in the tests of the simulator.
-const SCENARIOS: [&str; 5] = ["scenarios", "membership", "turnover", "storage", "flushes"];
+const SCENARIOS: [&str; 6] = [
+    "scenarios",
+    "membership",
+    "turnover",
+    "storage",
+    "flushes",
+    "logs",
+];
 
 /// Optimised where it pays: a mutant is built once and mostly caught within a second. Most mutants leave the bottom of
 /// the stack alone, so that is built well, and once.

@@ -16,7 +16,7 @@ pub(crate) struct Forger {
 }
 
 /// How many blocks a forged segment has.
-const LENGTH: u64 = 4;
+const LENGTH: u64 = 40;
 /// Of every segment: its first and its last bytes.
 const HEADER: usize = 64;
 const TRAILER: usize = 32;

@@ -153,6 +153,16 @@ impl Platter {
         image
     }
 
+    /// All files of the log but the first and the newest are gone.
+    pub(crate) fn lose_middle_of_log(&mut self) {
+        let logs = self.files.keys().filter(|name| name.ends_with(".log"));
+        let logs: Vec<String> = logs.cloned().collect();
+        let inner = logs.len().saturating_sub(2);
+        for name in logs.iter().skip(1).take(inner) {
+            self.files.remove(name);
+        }
+    }
+
     /// Harms one segment; false if there is none.
     pub(crate) fn rot_segment(&mut self, rng: &mut Rng) -> Option<String> {
         let paths: Vec<String> = self.segments.keys().cloned().collect();

@@ -301,6 +301,13 @@ impl World<'_> {
         self.machine_mut(seat).disk.astray = true;
     }
 
+    /// Takes from a machine that is down all files of its log but the first and the newest.
+    pub fn lose_middle_of_log(&mut self, seat: Seat) {
+        let machine = self.machine_mut(seat);
+        machine.disk.forgetful = true;
+        lock(&machine.platter).lose_middle_of_log();
+    }
+
     /// The height a node has decided, if it runs.
     pub fn tip_of(&self, seat: Seat) -> Option<Height> {
         self.tip(seat)

@@ -11,10 +11,8 @@ use replica::Replica;
 use super::{Event, Season, World};
 use crate::archive::{Decay, Forger, forged, misled};
 use crate::checks::durability::{Kept, check_votes_survive};
-use crate::checks::sealed::{
-    check_boots_survive, check_one_lost_segment_is_no_loss, check_segments_hold_the_chain,
-};
-use crate::checks::{Checked, ensure};
+use crate::checks::sealed::{check_boots_survive, check_one_lost_segment_is_no_loss, check_segments_hold_the_chain};
+use crate::checks::{Checked, Violation, ensure};
 use crate::disk::{Mishap, Platter, lock};
 use crate::machine::Life;
 use crate::plan::Fault;
@@ -165,6 +163,27 @@ impl World<'_> {
         check_boots_survive(seat, image, &*machine.signatures, boot)
     }
 
+    /// What a node does with its log after a purge up to this height, as far as that can be done now: it begins a file
+    /// and lets go of those before. Whether that is done.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn renew_log(&mut self, seat: Seat, purged: Height) -> Result<bool, Violation> {
+        let Some(reader) = self.machine(seat).replica().map(Replica::reader) else {
+            return Ok(false);
+        };
+        match ledger::erase(&reader, purged) {
+            Ok(erased) => {
+                self.check_retired(seat)?;
+                Ok(erased == ledger::Erased::Done)
+            }
+            Err(error) => {
+                self.check_sealer_has_an_excuse(seat, &error)?;
+                Ok(false)
+            }
+        }
+    }
+
     fn upload(&mut self, seat: Seat, reader: &Reader) {
         let platter = self.platter(seat);
         let platter = lock(&platter);
@@ -187,7 +206,9 @@ impl World<'_> {
         };
         let done = match decay {
             Decay::Forgery => {
-                let from = Height(self.sealer.below(self.chain.top().0 + 1));
+                // Where a real segment ends, and longer than any: else nobody would look at it.
+                let object = self.archive.any(&mut self.sealer);
+                let from = object.map_or(Height::GENESIS, |(name, _)| name.to());
                 let planted = self.below(from).and_then(|below| forged(below, &forger));
                 planted.map(|(name, bytes)| self.archive.plant(name, bytes))
             }
