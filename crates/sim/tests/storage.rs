@@ -86,6 +86,24 @@ fn a_joiner_takes_from_a_lying_archive_what_it_can_prove() -> Tested {
 }
 
 #[test]
+fn a_joiner_believes_neither_made_up_blocks_nor_a_lie_about_the_members() -> Tested {
+    for seed in 0..6 {
+        let mut world = cluster(seed, 1)?;
+        write(&mut world, A, 40)?;
+        world.run_for(millis(2_000))?;
+        for _ in 0..8 {
+            world.deceive_archive();
+        }
+        world.run_errand(A, Errand::Join)?;
+        let joined = |world: &World<'_>| world.voters().contains(&D) && world.is_voting(D);
+        assert!(world.run_until(millis(20_000), joined)?);
+        assert!(met(&world, "archive: object refused") > 0);
+        world.settle(sim::CALM)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_voter_that_lost_its_disk_comes_back_as_another() -> Tested {
     let mut world = cluster(5, 1)?;
     write(&mut world, B, 20)?;

@@ -199,6 +199,16 @@ impl World<'_> {
     /// Somebody harms the archive.
     pub(super) fn rot_archive(&mut self) {
         let decay = *self.sealer.pick(&Decay::ALL).unwrap_or(&Decay::Bit);
+        self.suffer(decay);
+    }
+
+    /// Strangers put made-up chains into the archive, and lies about the members above real blocks.
+    pub fn deceive_archive(&mut self) {
+        self.suffer(Decay::Lie);
+        self.suffer(Decay::Forgery);
+    }
+
+    fn suffer(&mut self, decay: Decay) {
         let forger = Forger {
             id: model::NodeId(self.sealer.bytes()),
             // Any keys but a voter's own: what these sign as others proves nothing.
