@@ -11,7 +11,9 @@ use replica::Replica;
 use super::{Event, Season, World};
 use crate::archive::{Decay, Forger, forged, misled};
 use crate::checks::durability::{Kept, check_votes_survive};
-use crate::checks::sealed::{check_boots_survive, check_one_lost_segment_is_no_loss, check_segments_hold_the_chain};
+use crate::checks::sealed::{
+    check_boots_survive, check_one_lost_segment_is_no_loss, check_segments_hold_the_chain,
+};
 use crate::checks::{Checked, Violation, ensure};
 use crate::disk::{Mishap, Platter, lock};
 use crate::machine::Life;
