@@ -147,7 +147,7 @@ impl Platter {
 
     /// Moves what is queued into the cache, as far as there is room, and starts its flush.
     pub(crate) fn begin(&mut self) -> Begun {
-        let queued = self.queue.len();
+        let queued = self.next_batch();
         let fitting = self.room.map_or(queued, |room| {
             queued.min(usize::try_from(room).unwrap_or(queued))
         });
@@ -284,13 +284,19 @@ impl Platter {
             .any(|write| needles.iter().all(|needle| stands_apart(write, needle)))
     }
 
+    /// How many of the queued writes are flushed together.
+    fn next_batch(&self) -> usize {
+        begins_one_file(&self.flight, &self.queue)
+    }
+
     fn tear_queue(&mut self, rng: &mut Rng) {
         let whole = rng.index(self.queue.len() + 1);
         let queue = std::mem::take(&mut self.queue);
         if self.failed || self.room.is_some() {
             return;
         }
-        for (at, write) in queue.iter().enumerate().take(whole + 1) {
+        let batch = begins_one_file(&self.flight, &queue);
+        for (at, write) in queue.iter().enumerate().take(batch.min(whole + 1)) {
             let length = if at < whole {
                 write.bytes.len()
             } else {
@@ -349,6 +355,17 @@ impl Platter {
             self.evidence_bytes -= oldest;
         }
     }
+}
+
+/// How many of the queued writes may be on their way at once: no file is begun while the one before it may not be there.
+/// In earnest a file is as long as all that may wait for the disk together.
+fn begins_one_file(flight: &[Write], queue: &VecDeque<Write>) -> usize {
+    let mut begun = flight.iter().filter(|write| write.create).count();
+    let fits = |write: &&Write| {
+        begun += usize::from(write.create);
+        begun < 2 || !write.create
+    };
+    queue.iter().take_while(fits).count()
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
