@@ -357,8 +357,8 @@ impl Platter {
     }
 }
 
-/// How many of the queued writes may be on their way at once: no file is begun while the one before it may not be there.
-/// In earnest a file is as long as all that may wait for the disk together.
+/// How many of the queued writes may be on their way at once: no file is begun while the one before it may not be there,
+/// as the node's disk flushes a file before it begins the next.
 fn begins_one_file(flight: &[Write], queue: &VecDeque<Write>) -> usize {
     let mut begun = flight.iter().filter(|write| write.create).count();
     let fits = |write: &&Write| {

@@ -55,8 +55,8 @@ fn lives_through(seeds: std::ops::Range<u64>, seals: bool) -> Result<(u64, u64, 
     let (mut begun, mut refused, mut lies) = (0, 0, 0);
     for seed in seeds {
         let mut world = cluster(seed, seals)?;
-        for round in 0..4 {
-            write(&mut world, [A, B, C][round % 3], 8)?;
+        for writer in [A, B, C, A] {
+            write(&mut world, writer, 8)?;
             world.cut_power_now(C)?;
             world.start_now(C);
             world.run_for(millis(300))?;

@@ -81,11 +81,7 @@ impl World<'_> {
                 let machine = self.machine_mut(seat);
                 machine.disk.ambush = machine.process.is_some().then_some((moment, down));
             }
-            Deed::RotVote { seat } => {
-                let platter = self.platter(seat);
-                let rotten = lock(&platter).rot_doubled(&mut self.rng);
-                self.line(|| format!("{seat} has a rotten copy of a vote: {rotten}"));
-            }
+            Deed::RotVote { seat } => self.rot_vote(seat),
             Deed::RotBlock { seat } => self.rot_block(seat),
             Deed::ClockJump { seat, microseconds } => {
                 self.machine_mut(seat).clock.set_wall_error(microseconds);
@@ -102,6 +98,13 @@ impl World<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A bit turns in one of the two copies of a vote.
+    fn rot_vote(&mut self, seat: Seat) {
+        let platter = self.platter(seat);
+        let rotten = lock(&platter).rot_doubled(&mut self.rng);
+        self.line(|| format!("{seat} has a rotten copy of a vote: {rotten}"));
     }
 
     /// A bit turns in a block that a machine has decided.
