@@ -342,8 +342,12 @@ async fn put_back(cluster: &mut Cluster, table: &mut Table) {
     copy(&folder, &older);
     cluster.restart(VICTIM).await;
     for _ in 0..5 {
-        let placed = cluster.api(VICTIM).append("after the copy", None).await;
-        placed.expect("a place");
+        // Its links to the others may not stand yet.
+        until("a record is placed", async || {
+            let placed = cluster.api(VICTIM).append("after the copy", None).await;
+            placed.ok()
+        })
+        .await;
     }
     cluster.stop(VICTIM).await;
     std::fs::remove_dir_all(&folder).expect("removed");
