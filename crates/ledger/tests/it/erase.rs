@@ -142,6 +142,28 @@ fn what_is_purged_is_gone_from_log_and_segments() {
 }
 
 #[test]
+fn what_is_purged_goes_also_where_one_segment_reaches_to_the_tip() {
+    let (mut node, erasures) = purged();
+    let purge = node.memory.tip.block.height();
+    let reader = node.ledger.reader();
+    reader.forget(&erasures);
+    let done = (0..9).any(|_| {
+        let Erased::Waiting { above } = ledger::erase(&reader, purge).unwrap() else {
+            return true;
+        };
+        // Whoever erases asks for a block only if the one that is waited for is not there.
+        let tip = node.memory.tip.block.height();
+        if above.is_none_or(|height| tip < height) {
+            node.write_blocks(3);
+            ledger::seal_to_tip(&reader).unwrap();
+        }
+        false
+    });
+    assert!(done, "it is never done");
+    assert_eq!(holds_secret(&node.disk.files()), [""; 0]);
+}
+
+#[test]
 fn nothing_of_it_is_read_from_the_moment_it_is_to_be_forgotten() {
     let (node, erasures) = purged();
     let reader = node.ledger.reader();
