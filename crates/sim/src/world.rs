@@ -89,8 +89,8 @@ pub(crate) enum Event {
     Seal(Seat, Life),
     /// A machine whose disk was lost gets another identity.
     Succeed(Seat),
-    /// A machine was admitted, and is told of those who vote then.
-    Welcome(Seat),
+    /// A machine was admitted.
+    Admitted(Seat),
 }
 
 /// An event and its time. Later ones are smaller, for the heap.
@@ -368,8 +368,8 @@ impl<'a> World<'a> {
             Event::Nemesis => self.nemesis_acts(),
             Event::Seal(seat, life) => self.sealer_looks(seat, life),
             Event::Succeed(seat) => self.succeed(seat),
-            Event::Welcome(seat) => {
-                self.welcome(seat);
+            Event::Admitted(seat) => {
+                self.admitted(seat);
                 Ok(())
             }
         }

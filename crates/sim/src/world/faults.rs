@@ -249,7 +249,7 @@ impl World<'_> {
                 self.resume(seat)?;
             }
             let stopped = |process: &crate::machine::Process| process.stopped.is_some();
-            let away = self.absent.contains(&seat) || self.tell_of_others(seat);
+            let away = self.absent.contains(&seat);
             let process = self.machine(seat).process.as_ref();
             if process.is_some_and(|process| away || stopped(process)) {
                 self.kill(seat);

@@ -249,7 +249,7 @@ impl World<'_> {
         for learner in after.learners() {
             let node = learner.member.id;
             if before.everybody().all(|member| member.id != node) {
-                self.schedule(Duration::ZERO, Event::Welcome(self.cast.seat(node)));
+                self.schedule(Duration::ZERO, Event::Admitted(self.cast.seat(node)));
             }
         }
         if after.epoch() == before.epoch() {

@@ -201,39 +201,12 @@ impl World<'_> {
         self.ask(via, changes)
     }
 
-    /// A machine that was admitted is told who votes now, as the answer to whoever joins does (P58): of those that it was
-    /// told of with its invite none may be left. One that was never invited itself, and has another's invite, starts.
-    pub(super) fn welcome(&mut self, seat: Seat) {
-        let is_new = !std::mem::replace(&mut self.machine_mut(seat).born, true);
-        let is_told = self.tell_of_others(seat);
-        if is_told && self.machine(seat).process.is_some() {
-            self.kill(seat);
-        }
-        if is_new || is_told {
+    /// A machine that was admitted starts, if it never did: it was not invited itself, and has another's invite. Nobody
+    /// tells it who votes now; those call it (P66).
+    pub(super) fn admitted(&mut self, seat: Seat) {
+        if !std::mem::replace(&mut self.machine_mut(seat).born, true) {
             self.schedule(Duration::ZERO, Event::Start(seat));
         }
-    }
-
-    /// Tells a machine of those who vote today, if nobody whom it knows belongs any more: then nobody knows it. Whether
-    /// that was news.
-    pub(super) fn tell_of_others(&mut self, seat: Seat) -> bool {
-        let (me, machine) = (self.cast.id(seat), self.machine(seat));
-        let today = self.chain.roster(self.chain.top());
-        let belongs = |node: NodeId| today.everybody().any(|member| member.id == node);
-        let knows_nobody = {
-            let known = self.chain.roster(self.chain.tip(seat)).everybody();
-            let known = known.map(|member| member.id);
-            let mut known = known.chain(machine.contacts.iter().copied());
-            known.all(|node| node == me || !belongs(node))
-        };
-        let voters = today.voters().voters().iter().map(|voter| voter.id);
-        let others: Vec<NodeId> = voters.filter(|voter| *voter != me).collect();
-        let is_news = belongs(me) && knows_nobody && !others.is_empty();
-        if is_news {
-            self.stats.meet("told of others");
-            self.machine_mut(seat).contacts.extend(others);
-        }
-        is_news
     }
 
     /// Machines that do not belong and never did.
