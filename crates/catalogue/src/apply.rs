@@ -12,12 +12,13 @@ mod snapshot;
 mod uploads;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::codec::Encode;
 use model::{BlockHash, Command, Height, NodeId, Payload, Position, Timestamp, limits};
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use crate::index::TextChanges;
+use crate::index::{Index, IndexChanges};
 use crate::outcome::{Applied, Refusal, Verdict};
 use crate::purge::Mention;
 use crate::row;
@@ -75,6 +76,7 @@ pub struct Catalogue {
     height: Option<Height>,
     set_aside: Option<SetAside>,
     owner: Option<NodeId>,
+    index: Option<Arc<Index>>,
 }
 
 impl Catalogue {
@@ -94,6 +96,7 @@ impl Catalogue {
             height,
             set_aside,
             owner: None,
+            index: None,
         })
     }
 
@@ -103,17 +106,24 @@ impl Catalogue {
     /// [`OpenError`] if the file cannot be moved or an empty one cannot be made.
     pub fn rebuild(self) -> Result<Self, OpenError> {
         let Self {
-            db, path, owner, ..
+            db,
+            path,
+            owner,
+            index,
+            ..
         } = self;
         drop(db);
         let why = Unusable::Damaged("a run of blocks could not be applied".to_owned());
         let aside = schema::set_aside(&path, why)?;
         let empty = Self::open(&path)?;
-        Ok(Self {
+        let rebuilt = Self {
             set_aside: Some(aside),
             owner,
+            index,
             ..empty
-        })
+        };
+        rebuilt.load_index()?;
+        Ok(rebuilt)
     }
 
     /// Moves a catalogue that nobody has open into a folder of what is kept for people, and says where it is.
@@ -172,7 +182,32 @@ impl Catalogue {
             source,
         })?;
         (self.db, self.height) = (db, height);
-        Ok(())
+        self.load_index()
+    }
+
+    /// The index in memory, which is kept up to date from now on. The first call builds it, which takes a while.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file cannot be read.
+    pub fn index(&mut self) -> Result<Arc<Index>, OpenError> {
+        if let Some(index) = &self.index {
+            return Ok(Arc::clone(index));
+        }
+        let index = Arc::clone(self.index.insert(Arc::default()));
+        self.load_index()?;
+        Ok(index)
+    }
+
+    /// Builds the index anew, if there is one.
+    fn load_index(&self) -> Result<(), OpenError> {
+        let Some(index) = &self.index else {
+            return Ok(());
+        };
+        let loaded = index.load(&self.db);
+        loaded.map_err(|source| OpenError::Database {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// Whose catalogue it is: what this node has erased need not be remembered.
@@ -230,7 +265,7 @@ impl Catalogue {
         let change = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut text = TextChanges::default();
+        let mut changes = IndexChanges::new(self.index.is_some());
         let mut applied = Vec::new();
         for block in blocks {
             forget(&change, block.time)?;
@@ -249,7 +284,7 @@ impl Catalogue {
                 };
                 let mut applier = Applier {
                     db: &change,
-                    text: &mut text,
+                    changes: &mut changes,
                     time: block.time,
                     position,
                     command,
@@ -260,7 +295,6 @@ impl Catalogue {
             }
             mentions.try_for_each(note)?;
         }
-        text.write(&change)?;
         change
             .prepare_cached("INSERT OR REPLACE INTO applied VALUES (1, ?1, ?2, ?3)")?
             .execute(params![
@@ -269,6 +303,9 @@ impl Catalogue {
                 last.time.0.cast_signed()
             ])?;
         change.commit()?;
+        if let Some(index) = &self.index {
+            index.change(changes, last.height, last.time);
+        }
         Ok(applied)
     }
 }
@@ -289,7 +326,7 @@ fn forget(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
 /// One command on its way into the tables.
 struct Applier<'a> {
     db: &'a Connection,
-    text: &'a mut TextChanges,
+    changes: &'a mut IndexChanges,
     time: Timestamp,
     position: Position,
     command: &'a Command,

@@ -1,89 +1,77 @@
-//! What searches read: the row's columns, its words, its tags and its position.
+//! What searches read: the row's columns and its tags in SQLite, and everything that is counted in memory.
 //!
-//! Full-text rows are written once per run of blocks, in ascending order: the index flushes its memory whenever a
-//! row id goes down. Nothing in the application of commands reads them.
+//! Every file that is put in, replaced or taken out passes through here, so that the index in memory (`memory`, of one
+//! `library` each) learns of it: the changes of a run of blocks are collected and made when the run is committed. It
+//! holds bitmaps of files per tag, month, kind, rating and so on, and per distinct value of what has words (`values`).
+//! Nothing in the application of commands reads it.
 
-use std::collections::BTreeMap;
+pub(crate) mod fold;
+pub(crate) mod library;
+pub(crate) mod memory;
+pub(crate) mod posting;
+pub(crate) mod values;
+pub(crate) mod world;
 
 use model::codec::Encode;
 use rusqlite::{Connection, params};
 
 use crate::key::RowKey;
 use crate::row::FileRow;
-use crate::stored::{Stored, Words, fold};
+use crate::stored::{Stored, fold};
 
-/// Full-text rows to be written, with what stood there when the run began.
+pub use memory::Index;
+
+/// What a run of blocks does to files, in order.
 #[derive(Debug, Default)]
-pub(crate) struct TextChanges {
-    rows: BTreeMap<RowKey, TextChange>,
+pub(crate) struct IndexChanges {
+    /// Whether anybody will ask for them.
+    wanted: bool,
+    changes: Vec<IndexChange>,
 }
 
-#[derive(Debug, Default)]
-struct TextChange {
-    before: Option<Words>,
-    after: Option<Words>,
+/// A file before and after.
+#[derive(Debug)]
+pub(crate) struct IndexChange {
+    pub(crate) before: Option<(RowKey, Stored)>,
+    pub(crate) after: Option<FileRow>,
 }
 
-impl TextChanges {
-    fn remove(&mut self, key: RowKey, words: Words) {
-        self.rows
-            .entry(key)
-            .or_insert(TextChange {
-                before: Some(words),
-                after: None,
-            })
-            .after = None;
-    }
-
-    fn add(&mut self, key: RowKey, words: Words) {
-        self.rows.entry(key).or_default().after = Some(words);
-    }
-
-    /// Writes them, lowest row id first.
-    pub(crate) fn write(self, db: &Connection) -> rusqlite::Result<()> {
-        // The index keeps no text of its own, so taking a row out needs the text that was put in.
-        let mut delete = db.prepare_cached(
-            "INSERT INTO words(words, rowid, name, title, description, tags, place, camera)
-             VALUES ('delete', ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?;
-        let mut insert = db.prepare_cached(
-            "INSERT INTO words(rowid, name, title, description, tags, place, camera)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?;
-        for (key, change) in self.rows {
-            if change.before == change.after {
-                continue;
-            }
-            for (statement, words) in [(&mut delete, change.before), (&mut insert, change.after)] {
-                if let Some(words) = words {
-                    let Words {
-                        name,
-                        title,
-                        description,
-                        tags,
-                        place,
-                        camera,
-                    } = words;
-                    statement.execute(params![
-                        key.0,
-                        name,
-                        title,
-                        description,
-                        tags,
-                        place,
-                        camera
-                    ])?;
-                }
-            }
+impl IndexChanges {
+    /// Keeps the changes, if they are wanted.
+    pub(crate) fn new(wanted: bool) -> Self {
+        Self {
+            wanted,
+            changes: Vec::new(),
         }
-        Ok(())
+    }
+
+    pub(crate) fn into_changes(self) -> Vec<IndexChange> {
+        self.changes
+    }
+
+    fn add(&mut self, row: &FileRow) {
+        if self.wanted {
+            self.changes.push(IndexChange {
+                before: None,
+                after: Some(row.clone()),
+            });
+        }
+    }
+
+    fn remove(&mut self, row: &FileRow) {
+        if self.wanted {
+            self.changes.push(IndexChange {
+                before: Some((row.key, row.stored.clone())),
+                after: None,
+            });
+        }
     }
 }
 
 /// Writes a new file.
 pub(crate) fn insert(
     db: &Connection,
-    text: &mut TextChanges,
+    changes: &mut IndexChanges,
     row: &FileRow,
 ) -> rusqlite::Result<()> {
     let (key, stored) = (row.key, &row.stored);
@@ -110,26 +98,22 @@ pub(crate) fn insert(
         stored.size.cast_signed(),
         stored.to_bytes(),
     ])?;
-    if let Some(place) = place {
-        db.prepare_cached("INSERT INTO places VALUES (?1, ?2, ?2, ?3, ?3)")?
-            .execute(params![key.0, place.latitude(), place.longitude()])?;
-    }
     for (path, spelled) in stored.tag_paths() {
         db.prepare_cached("INSERT INTO tags(library, path, id, spelled) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![stored.library.as_str(), path, key.0, spelled])?;
     }
-    text.add(key, stored.words());
+    changes.add(row);
     Ok(())
 }
 
 /// Replaces a file; it moves to another row if its capture time has changed.
 pub(crate) fn update(
     db: &Connection,
-    text: &mut TextChanges,
+    changes: &mut IndexChanges,
     before: &FileRow,
     after: Stored,
 ) -> rusqlite::Result<()> {
-    remove(db, text, before)?;
+    remove(db, changes, before)?;
     let moved = before.stored.local_time() != after.local_time();
     let key = if moved {
         RowKey::free(db, after.local_time())?
@@ -138,7 +122,7 @@ pub(crate) fn update(
     };
     insert(
         db,
-        text,
+        changes,
         &FileRow {
             key,
             arrival: before.arrival,
@@ -150,20 +134,16 @@ pub(crate) fn update(
 /// Takes a file out.
 pub(crate) fn remove(
     db: &Connection,
-    text: &mut TextChanges,
+    changes: &mut IndexChanges,
     row: &FileRow,
 ) -> rusqlite::Result<()> {
     let (key, stored) = (row.key, &row.stored);
     db.prepare_cached("DELETE FROM files WHERE id = ?1")?
         .execute([key.0])?;
-    if stored.place().is_some() {
-        db.prepare_cached("DELETE FROM places WHERE id = ?1")?
-            .execute([key.0])?;
-    }
     for path in stored.tag_paths().keys() {
         db.prepare_cached("DELETE FROM tags WHERE library = ?1 AND path = ?2 AND id = ?3")?
             .execute(params![stored.library.as_str(), path, key.0])?;
     }
-    text.remove(key, stored.words());
+    changes.remove(row);
     Ok(())
 }

@@ -9,13 +9,12 @@
 use model::file::LocalTime;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::time;
+
 /// Bits of the sequence number.
 const SEQUENCE_BITS: u32 = 14;
 /// Milliseconds' worth of row ids below the year 1: room for 2^60 undated files.
 const UNDATED_SLOTS: i64 = 1 << 46;
-/// How far behind its own millisecond a row may have been pushed, for ranges of row ids.
-const SPILL_SLOTS: i64 = 3_600_000;
-
 /// A row id. Invariant: positive; at least [`RowKey::FIRST_DATED`] if and only if the file has a capture time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowKey(pub(crate) i64);
@@ -24,14 +23,12 @@ impl RowKey {
     /// Lower than every dated row, higher than every undated one.
     pub(crate) const FIRST_DATED: Self = Self(UNDATED_SLOTS << SEQUENCE_BITS);
 
-    /// The lowest row id that a file taken at `time` can have.
-    pub(crate) fn first_at(time: LocalTime) -> Self {
-        Self(slot(time) << SEQUENCE_BITS)
-    }
-
-    /// The highest row id that a file taken at `time` can have.
-    pub(crate) fn last_at(time: LocalTime) -> Self {
-        Self(((slot(time) + SPILL_SLOTS) << SEQUENCE_BITS) - 1)
+    /// The month the row lies in, counted from the year 0; nothing if it is undated.
+    pub(crate) fn month(self) -> Option<i32> {
+        let millis = (self.0 >> SEQUENCE_BITS) - UNDATED_SLOTS;
+        let micros = LocalTime::MIN.micros() + millis.max(0) * 1_000;
+        let time = LocalTime::from_micros(micros.min(LocalTime::MAX.micros()))?;
+        (self >= Self::FIRST_DATED).then(|| time::month(time))
     }
 
     /// A free row id for a file taken at `taken`: the one behind all others of its millisecond.
@@ -67,6 +64,11 @@ fn last_between(db: &Connection, first: RowKey, end: RowKey) -> rusqlite::Result
 mod tests {
     use super::*;
 
+    /// The lowest row id that a file taken at `time` can have.
+    fn first_at(time: LocalTime) -> RowKey {
+        RowKey(slot(time) << SEQUENCE_BITS)
+    }
+
     #[test]
     fn keys_are_positive_and_in_date_order() {
         let epoch = LocalTime::from_micros(0).unwrap();
@@ -76,12 +78,13 @@ mod tests {
             LocalTime::from_micros(1_000).unwrap(),
             LocalTime::MAX,
         ];
-        assert_eq!(RowKey::first_at(LocalTime::MIN), RowKey::FIRST_DATED);
+        assert_eq!(first_at(LocalTime::MIN), RowKey::FIRST_DATED);
         for pair in times.windows(2) {
-            assert!(RowKey::first_at(pair[0]) < RowKey::first_at(pair[1]));
-            assert!(RowKey::first_at(pair[0]) < RowKey::last_at(pair[0]));
+            assert!(first_at(pair[0]) < first_at(pair[1]));
+            assert_eq!(first_at(pair[0]).month(), Some(time::month(pair[0])));
         }
-        assert!(RowKey::last_at(LocalTime::MAX).0 > 0);
+        assert!(first_at(LocalTime::MAX).0 > 0);
+        assert_eq!(RowKey(1).month(), None);
     }
 
     #[test]
@@ -91,12 +94,12 @@ mod tests {
             .unwrap();
         let time = LocalTime::from_micros(1_234_567).unwrap();
         let first = RowKey::free(&db, Some(time)).unwrap();
-        assert_eq!(first, RowKey::first_at(time));
+        assert_eq!(first, first_at(time));
         let last = first.0 + (1 << SEQUENCE_BITS) - 1;
         db.execute("INSERT INTO files VALUES (?1)", [last]).unwrap();
         let spilled = RowKey::free(&db, Some(time)).unwrap();
         assert_eq!(spilled.0, last + 1);
-        assert!(spilled <= RowKey::last_at(time));
+        assert_eq!(spilled.month(), Some(time::month(time)));
     }
 
     #[test]

@@ -6,14 +6,20 @@
 //! `docs/query-language.md`; the examples are run as a test.
 
 mod error;
+mod json;
 mod key;
 mod lexer;
+mod measure;
 mod parser;
+mod polygon;
 mod print;
 pub(crate) mod tree;
 mod value;
 
 pub use error::{QueryError, QueryErrorKind};
+pub use json::TreeError;
+pub use measure::{Measure, Uploaded};
+pub use polygon::Polygon;
 pub use tree::{
     BoundingBox, Circle, Comparison, Direction, Expr, Extent, Pattern, Query, Sort, SortKey, Term,
     Within,
@@ -25,6 +31,13 @@ pub const QUERY_BYTES_MAX: usize = 4 << 10;
 pub const DEPTH_MAX: usize = 64;
 /// Terms in one query, so that what it becomes stays within SQLite's limits.
 pub const TERMS_MAX: usize = 256;
+
+/// The keys of the language, in the order in which errors list them.
+pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
+    <key::Key as crate::file::Word>::WORDS
+        .iter()
+        .map(|(word, _)| *word)
+}
 
 impl std::str::FromStr for Query {
     type Err = QueryError;

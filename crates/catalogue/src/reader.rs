@@ -1,26 +1,33 @@
 //! The read side: any number of connections that can change nothing.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::file::State;
 use model::{
     BlobId, Digest, Erasure, Height, LibraryId, NodeId, Position, Timestamp, TokenId, UploadId,
 };
-use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::access::{self, BlobRecord, Token};
 use crate::file::File;
 use crate::history::{self, HistoryEntry};
+use crate::index::Index;
+use crate::index::memory::Memory;
 use crate::named::{self, Named, NamedPage, NewlyNamed};
 use crate::outcome::{Outcome, Verdict};
 use crate::purge::{self, Purge};
 use crate::query::Query;
-use crate::search::{self, Page, SearchError, SearchPage};
+use crate::search::facets::{self, FacetKey, Facets};
+use crate::search::map::{self, Map, View};
+use crate::search::suggest::{self, Suggestions};
+use crate::search::timeline::{self, Columns, Timeline};
+use crate::search::{self, Limit, Page, Scene, SearchError, SearchPage};
 use crate::tags::{self, TagCount};
 use crate::uploads::{self, Part, Upload};
-use crate::{digest, geo, row, schema};
+use crate::{digest, row, schema};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +68,17 @@ pub struct Stats {
     pub bytes: u64,
 }
 
+/// How often a reader takes another snapshot before it builds an index of its own.
+const SNAPSHOTS: usize = 1_000;
+
 /// One connection that reads. Every answer shows one height; [`Reader::at_one_height`] makes several do so.
 #[derive(Debug)]
 pub struct Reader {
     db: Connection,
+    /// The writer's.
+    index: Option<Arc<Index>>,
+    /// Its own, built when it is needed: what a reader without a writer has, and one that holds an old snapshot.
+    own: RefCell<Memory>,
 }
 
 impl Reader {
@@ -73,28 +87,32 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Open`] if there is none.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let open = || {
-            let db = schema::open_reader(path)?;
-            let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-            db.create_scalar_function("distance_m", 4, flags, |call| {
-                let (lat, lon): (Option<f64>, Option<f64>) = (call.get(0)?, call.get(1)?);
-                let (from_lat, from_lon) = (call.get(2)?, call.get(3)?);
-                let here = lat.zip(lon);
-                Ok(here.map(|(lat, lon)| geo::distance_m(lat, lon, from_lat, from_lon)))
-            })?;
-            Ok(db)
-        };
-        open()
-            .map(|db| Self { db })
-            .map_err(|source| ReadError::Open {
-                path: path.into(),
-                source,
-            })
+        let db = schema::open_reader(path).map_err(|source| ReadError::Open {
+            path: path.into(),
+            source,
+        })?;
+        Ok(Self {
+            db,
+            index: None,
+            own: RefCell::default(),
+        })
     }
 
     /// The connection.
     pub(crate) fn connection(&self) -> &Connection {
         &self.db
+    }
+
+    /// Opens the catalogue beside its writer, whose index it shares.
+    ///
+    /// # Errors
+    /// [`ReadError::Open`] if there is none.
+    pub fn sharing(path: &Path, index: Arc<Index>) -> Result<Self, ReadError> {
+        let reader = Self::open(path)?;
+        Ok(Self {
+            index: Some(index),
+            ..reader
+        })
     }
 
     /// Answers several questions at the same height.
@@ -150,7 +168,121 @@ impl Reader {
         query: &Query,
         page: &Page,
     ) -> Result<SearchPage, SearchError> {
-        self.at_one_height(|reader| search::search(&reader.db, default_library, query, page))
+        self.indexed(default_library, |scene| search::search(scene, query, page))
+    }
+
+    /// How often each value of some properties occurs among the files that meet `query`.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn facets(
+        &self,
+        default_library: &LibraryId,
+        query: &Query,
+        by: &[FacetKey],
+        limit: Limit,
+    ) -> Result<Facets, SearchError> {
+        self.indexed(default_library, |scene| {
+            facets::count(scene, query, by, limit)
+        })
+    }
+
+    /// How many files that meet `query` were taken when.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn timeline(
+        &self,
+        default_library: &LibraryId,
+        query: &Query,
+    ) -> Result<Timeline, SearchError> {
+        self.indexed(default_library, |scene| timeline::buckets(scene, query))
+    }
+
+    /// What a gallery shows of the files of one bucket of a timeline, newest first.
+    ///
+    /// # Errors
+    /// [`SearchError`], also if there cannot be such a bucket.
+    pub fn timeline_bucket(
+        &self,
+        default_library: &LibraryId,
+        query: &Query,
+        bucket: &str,
+        page: &Page,
+    ) -> Result<Columns, SearchError> {
+        self.indexed(default_library, |scene| {
+            timeline::columns(scene, query, bucket, page)
+        })
+    }
+
+    /// Where the files that meet `query` were taken, put together for a scale.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn map(
+        &self,
+        default_library: &LibraryId,
+        query: &Query,
+        view: &View,
+    ) -> Result<Map, SearchError> {
+        self.indexed(default_library, |scene| map::clusters(scene, query, view))
+    }
+
+    /// How a word that is being typed may go on.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn suggest(
+        &self,
+        library: &LibraryId,
+        typed: &str,
+        limit: Limit,
+    ) -> Result<Suggestions, SearchError> {
+        self.indexed(library, |scene| suggest::suggest(scene, typed, limit))
+    }
+
+    /// Asks rows and index at the same height.
+    fn indexed<T>(
+        &self,
+        library: &LibraryId,
+        ask: impl FnOnce(Scene<'_>) -> Result<T, SearchError>,
+    ) -> Result<T, SearchError> {
+        for _ in 0..SNAPSHOTS {
+            let Some(index) = &self.index else { break };
+            let snapshot = self
+                .db
+                .is_autocommit()
+                .then(|| self.db.unchecked_transaction());
+            let snapshot = snapshot.transpose()?;
+            let nested = snapshot.is_none();
+            let height = row::applied_height(&self.db)?;
+            if let Some(memory) = index.at(height) {
+                let (db, memory) = (&self.db, &*memory);
+                let answer = ask(Scene {
+                    db,
+                    memory,
+                    library,
+                });
+                snapshot.map_or(Ok(()), rusqlite::Transaction::finish)?;
+                return answer;
+            }
+            if nested {
+                break;
+            }
+            // The writer has committed and is about to change the index.
+            std::thread::yield_now();
+        }
+        self.at_one_height(|reader| {
+            let mut own = reader.own.borrow_mut();
+            if own.height.is_none() || own.height != row::applied_height(&reader.db)? {
+                *own = Memory::build(&reader.db)?;
+            }
+            ask(Scene {
+                db: &reader.db,
+                memory: &own,
+                library,
+            })
+        })
     }
 
     /// Which of `files` a library has, in the order asked.

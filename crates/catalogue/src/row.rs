@@ -10,6 +10,7 @@ use crate::key::RowKey;
 use crate::stored::Stored;
 
 /// A file with its place in the table.
+#[derive(Debug, Clone)]
 pub(crate) struct FileRow {
     pub(crate) key: RowKey,
     pub(crate) arrival: i64,

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-pub(crate) const VERSION: i64 = 3_000 + char::UNICODE_VERSION.0 as i64;
+pub(crate) const VERSION: i64 = 4_000 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -42,11 +42,6 @@ CREATE INDEX files_name ON files(library, name);
 CREATE INDEX files_size ON files(library, size);
 CREATE INDEX files_rating ON files(library, rating) WHERE rating IS NOT NULL;
 
-CREATE VIRTUAL TABLE words USING fts5(
-    name, title, description, tags, place, camera,
-    content='', columnsize=0, tokenize='unicode61 remove_diacritics 2');
-INSERT INTO words(words, rank) VALUES ('secure-delete', 1);
-CREATE VIRTUAL TABLE places USING rtree(id, min_lat, max_lat, min_lon, max_lon);
 CREATE TABLE tags(
     library TEXT NOT NULL, path TEXT NOT NULL, id INTEGER NOT NULL, spelled TEXT,
     PRIMARY KEY (library, path, id)) WITHOUT ROWID;

@@ -1,20 +1,28 @@
-//! Pages of files that meet a query.
+//! Pages of files that meet a query, and what is counted over all of them.
 //!
-//! An order consists of one or two stretches, each walked along an index: files with the value, then those without,
-//! which come last in both directions. A page reads on in the next stretch when one ends.
+//! Which files meet a query is a bitmap (`matching`). Totals, facets, timeline, map and suggestions are counted from it in
+//! memory; the rows of a page, once it is known which they are (`order`), are read from SQLite.
 
 mod cursor;
-mod plan;
+pub(crate) mod facets;
+pub(crate) mod map;
+mod matching;
+mod order;
+pub(crate) mod suggest;
+pub(crate) mod timeline;
 
 use model::{Height, LibraryId};
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use roaring::RoaringBitmap;
+use rusqlite::Connection;
+use serde::Serialize;
 
-use self::cursor::{Context, Cursor, SortValue};
-use self::plan::Plan;
+use self::cursor::Context;
+use self::matching::Matching;
+use self::order::{Hit, Order};
 use crate::file::File;
-use crate::key::RowKey;
-use crate::query::{Direction, Query, Sort, SortKey};
+use crate::index::library::Library;
+use crate::index::memory::Memory;
+use crate::query::{Query, Sort};
 use crate::row;
 use crate::stored::Stored;
 
@@ -76,6 +84,9 @@ pub enum SearchError {
     /// An order in the query and one beside it.
     #[error("the order is given twice, in the query and beside it")]
     SortTwice,
+    /// Not a part of a timeline.
+    #[error("a bucket is 2019-07, 2019-07-04, 2019-07-04T18 or undated")]
+    Bucket,
     /// No such library.
     #[error("there is no library {0}")]
     UnknownLibrary(LibraryId),
@@ -84,300 +95,124 @@ pub enum SearchError {
     Database(#[from] rusqlite::Error),
 }
 
-/// A part of an order in which all files have the value, or none has.
-struct Stretch {
-    /// Column to order by before the row id; none for the row id alone.
-    column: Option<&'static str>,
-    /// What its files have in common.
-    condition: Option<&'static str>,
+/// What a search looks at: rows and memory, at one height.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) db: &'a Connection,
+    pub(crate) memory: &'a Memory,
+    /// The library, unless the query names another.
+    pub(crate) library: &'a LibraryId,
 }
 
-/// An item's place in the order.
-struct Hit {
-    id: i64,
-    value: SortValue,
-    stretch: u8,
+/// What meets a query.
+struct Found<'a> {
+    id: &'a LibraryId,
+    library: &'a Library,
+    files: RoaringBitmap,
 }
 
-/// A search about to be run.
-struct Search<'a> {
-    db: &'a Connection,
-    library: &'a LibraryId,
-    query: &'a Query,
-    sort: Sort,
+/// What every answer says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answered {
+    /// How many files meet the query.
+    pub total: u64,
+    /// The query as it was understood.
+    pub query: String,
+    /// The height the answer reflects.
+    #[serde(skip)]
+    pub height: Height,
 }
 
-/// Finds a page. To be called within a read transaction.
+impl<'a> Scene<'a> {
+    /// The library that a query is about.
+    fn library_of(self, query: &'a Query) -> Result<&'a LibraryId, SearchError> {
+        let library = query.library.as_ref().unwrap_or(self.library);
+        let known = "SELECT 1 FROM libraries WHERE library = ?1";
+        if row::exists(self.db, known, [library.as_str()])? {
+            Ok(library)
+        } else {
+            Err(SearchError::UnknownLibrary(library.clone()))
+        }
+    }
+
+    fn find(self, query: &'a Query) -> Result<Found<'a>, SearchError> {
+        let id = self.library_of(query)?;
+        let library = self.memory.library(id);
+        let now = self.memory.now;
+        let files = Matching { library, now }.files(query);
+        Ok(Found { id, library, files })
+    }
+
+    fn answered(self, query: &Query, files: &RoaringBitmap) -> Answered {
+        Answered {
+            total: files.len(),
+            query: query.canonical(),
+            height: self.memory.height.unwrap_or_default(),
+        }
+    }
+}
+
+/// Places of a page in order, and where to go on.
+struct Places {
+    hits: Vec<Hit>,
+    next_cursor: Option<String>,
+}
+
+/// Finds a page.
 pub(crate) fn search(
-    db: &Connection,
-    default_library: &LibraryId,
+    scene: Scene<'_>,
     query: &Query,
     page: &Page,
 ) -> Result<SearchPage, SearchError> {
+    let found = scene.find(query)?;
+    let places = places(scene, query, &found, page)?;
+    Ok(SearchPage {
+        items: files(scene.db, &places.hits)?,
+        total: found.files.len(),
+        next_cursor: places.next_cursor,
+        canonical: query.canonical(),
+        height: scene.memory.height.unwrap_or_default(),
+    })
+}
+
+fn places(
+    scene: Scene<'_>,
+    query: &Query,
+    found: &Found<'_>,
+    page: &Page,
+) -> Result<Places, SearchError> {
     if query.sort.is_some() && page.sort.is_some() {
         return Err(SearchError::SortTwice);
     }
-    let library = query.library.as_ref().unwrap_or(default_library);
-    if !row::exists(
-        db,
-        "SELECT 1 FROM libraries WHERE library = ?1",
-        [library.as_str()],
-    )? {
-        return Err(SearchError::UnknownLibrary(library.clone()));
-    }
     let sort = query.sort.or(page.sort).unwrap_or_default();
-    let context = Context::new(library, query, sort);
-    let after = page
-        .cursor
-        .as_deref()
-        .map(|text| context.read(text))
-        .transpose()?;
-    let search = Search {
-        db,
-        library,
-        query,
+    let context = Context::new(found.id, query, sort);
+    let after = page.cursor.as_deref();
+    let after = after.map(|text| context.read(text)).transpose()?;
+    let order = Order {
+        db: scene.db,
+        id: found.id,
+        library: found.library,
         sort,
     };
-
     let limit = page.limit.0 as usize;
-    let mut hits = search.hits(after.as_ref(), limit + 1)?;
+    let mut hits = order.next(&found.files, after.as_ref(), limit + 1)?;
     let more = hits.len() > limit;
     hits.truncate(limit);
     let next_cursor = hits
         .last()
         .filter(|_| more)
-        .map(|last| context.write(last.stretch, last.value.clone(), last.id));
-    Ok(SearchPage {
-        items: search.files(&hits)?,
-        total: search.total()?,
-        next_cursor,
-        canonical: query.canonical(),
-        height: row::applied_height(db)?.unwrap_or_default(),
-    })
+        .map(|last| context.write(last.stretch, last.value.clone(), last.key.0));
+    Ok(Places { hits, next_cursor })
 }
 
-impl Search<'_> {
-    fn plan(&self) -> Plan {
-        Plan::new(self.library, self.query.within, self.query.filter.as_ref())
-    }
-
-    fn total(&self) -> rusqlite::Result<u64> {
-        let plan = self.plan();
-        let sql = format!(
-            "SELECT count(*) FROM {} WHERE {}",
-            plan.from,
-            plan.conditions.join(" AND ")
-        );
-        self.db
-            .prepare_cached(&sql)?
-            .query_row(params_from_iter(plan.params), |row| row::number(row, 0))
-    }
-
-    /// The places of the next `count` items.
-    fn hits(&self, after: Option<&Cursor>, count: usize) -> Result<Vec<Hit>, SearchError> {
-        let mut hits = Vec::new();
-        let first = after.map_or(0, |cursor| cursor.stretch);
-        for (number, stretch) in (0_u8..).zip(stretches(self.sort.key)) {
-            if number < first || hits.len() == count {
-                continue;
-            }
-            let after = after.filter(|cursor| cursor.stretch == number);
-            self.stretch_hits(&stretch, number, after, count - hits.len(), &mut hits)?;
-        }
-        Ok(hits)
-    }
-
-    fn stretch_hits(
-        &self,
-        stretch: &Stretch,
-        number: u8,
-        after: Option<&Cursor>,
-        count: usize,
-        hits: &mut Vec<Hit>,
-    ) -> Result<(), SearchError> {
-        let (sql, params) = self.page_sql(stretch, after, count)?;
-        let mut statement = self.db.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(params))?;
-        while let Some(row) = rows.next()? {
-            let value = match row.get(1)? {
-                Value::Integer(number) => SortValue::Number(number),
-                Value::Text(text) => SortValue::Text(text),
-                _ => SortValue::Id,
-            };
-            hits.push(Hit {
-                id: row.get(0)?,
-                value,
-                stretch: number,
-            });
-        }
-        Ok(())
-    }
-
-    /// The next `count` items of a stretch: row id and sort value.
-    fn page_sql(
-        &self,
-        stretch: &Stretch,
-        after: Option<&Cursor>,
-        count: usize,
-    ) -> Result<(String, Vec<Value>), SearchError> {
-        let mut plan = self.plan();
-        let id = plan.id;
-        let (compares, direction) = match self.sort.direction {
-            Direction::Ascending => (">", "ASC"),
-            Direction::Descending => ("<", "DESC"),
-        };
-        if let Some(condition) = stretch.condition {
-            plan.push(&condition.replace("{id}", id), []);
-        }
-        if let Some(cursor) = after {
-            let last = Value::from(cursor.id);
-            match (stretch.column, &cursor.value) {
-                (None, SortValue::Id) => plan.push(&format!("{id} {compares} ?"), [last]),
-                (Some(column), SortValue::Number(number)) => {
-                    let value = Value::from(*number);
-                    plan.push(
-                        &format!("({column}, {id}) {compares} (?, ?)"),
-                        [value, last],
-                    );
-                }
-                (Some(column), SortValue::Text(text)) => {
-                    let value = Value::from(text.clone());
-                    plan.push(
-                        &format!("({column}, {id}) {compares} (?, ?)"),
-                        [value, last],
-                    );
-                }
-                (None, _) | (Some(_), SortValue::Id) => return Err(SearchError::Cursor),
-            }
-        }
-        let value = stretch.column.unwrap_or("NULL");
-        let order = stretch
-            .column
-            .map(|column| format!("{column} {direction}, "))
-            .unwrap_or_default();
-        let sql = format!(
-            "SELECT {id}, {value} FROM {} WHERE {} ORDER BY {order}{id} {direction} LIMIT {count}",
-            plan.from,
-            plan.conditions.join(" AND "),
-        );
-        Ok((sql, plan.params))
-    }
-
-    fn files(&self, hits: &[Hit]) -> rusqlite::Result<Vec<File>> {
-        let mut record = self
-            .db
-            .prepare_cached("SELECT record FROM files WHERE id = ?1")?;
-        let mut read = |hit: &Hit| {
-            record.query_row([hit.id], |row| {
-                let stored: Stored = row::decoded(row, 0)?;
-                Ok(stored.to_file())
-            })
-        };
-        hits.iter().map(&mut read).collect()
-    }
+/// The rows of a page.
+fn stored(db: &Connection, hits: &[Hit]) -> rusqlite::Result<Vec<Stored>> {
+    let mut record = db.prepare_cached("SELECT record FROM files WHERE id = ?1")?;
+    let mut read = |hit: &Hit| record.query_row([hit.key.0], |row| row::decoded::<Stored>(row, 0));
+    hits.iter().map(&mut read).collect()
 }
 
-/// The stretches of an order, first to last.
-fn stretches(key: SortKey) -> Vec<Stretch> {
-    let by = |column| {
-        vec![Stretch {
-            column: Some(column),
-            condition: None,
-        }]
-    };
-    match key {
-        SortKey::Added => by("f.arrival"),
-        SortKey::Name => by("f.name"),
-        SortKey::Size => by("f.size"),
-        SortKey::Taken => vec![
-            Stretch {
-                column: None,
-                condition: Some(DATED),
-            },
-            Stretch {
-                column: None,
-                condition: Some(UNDATED),
-            },
-        ],
-        SortKey::Rating => vec![
-            Stretch {
-                column: Some("f.rating"),
-                condition: Some("f.rating IS NOT NULL"),
-            },
-            Stretch {
-                column: None,
-                condition: Some("f.rating IS NULL"),
-            },
-        ],
-    }
-}
-
-/// The row ids of files with a capture time; a number in the text, so that SQLite sees the range.
-const DATED: &str = "{id} >= 1152921504606846976";
-/// Those of files without one.
-const UNDATED: &str = "{id} < 1152921504606846976";
-
-const _: () = assert!(RowKey::FIRST_DATED.0 == 1_152_921_504_606_846_976);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Catalogue, Reader};
-
-    /// How SQLite would walk the first page of a query.
-    fn walk(text: &str) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("catalogue.sqlite");
-        drop(Catalogue::open(&path).unwrap());
-        let reader = Reader::open(&path).unwrap();
-        let query: Query = text.parse().unwrap();
-        let (library, sort) = (LibraryId::home(), query.sort.unwrap_or_default());
-        let search = Search {
-            db: reader.connection(),
-            library: &library,
-            query: &query,
-            sort,
-        };
-        let stretch = &stretches(sort.key)[0];
-        let (sql, params) = search.page_sql(stretch, None, 51).unwrap();
-        let mut explain = search
-            .db
-            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-            .unwrap();
-        let steps = explain
-            .query_map(params_from_iter(params), |row| row.get::<_, String>(3))
-            .unwrap();
-        steps.collect::<Result<Vec<_>, _>>().unwrap().join("\n")
-    }
-
-    #[test]
-    fn the_newest_page_is_found_without_sorting() {
-        let queries = [
-            "",
-            "beach",
-            "beach ice",
-            "beach OR ice",
-            "tag:a",
-            "tag:a tag:b rating>=3",
-            "beach tag:a",
-            "taken:2019",
-            "beach taken:2019 has:gps",
-            "tag:a -tag:b sort:taken",
-            "type:photo in:trash",
-            "sort:added",
-            "sort:-name",
-            "sort:size",
-            "sort:rating",
-        ];
-        for text in queries {
-            let walk = walk(text);
-            assert!(!walk.contains("TEMP B-TREE"), "{text}: {walk}");
-        }
-    }
-
-    #[test]
-    fn words_lead_then_tags() {
-        assert!(walk("rating>=3 tag:a beach").starts_with("SCAN words VIRTUAL TABLE INDEX"));
-        assert!(walk("rating>=3 tag:a").starts_with("SEARCH t USING PRIMARY KEY"));
-    }
+fn files(db: &Connection, hits: &[Hit]) -> rusqlite::Result<Vec<File>> {
+    Ok(stored(db, hits)?.iter().map(Stored::to_file).collect())
 }

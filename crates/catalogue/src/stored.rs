@@ -17,10 +17,6 @@ use crate::file::{self, File};
 use crate::rules::NAMES_MAX;
 use crate::time;
 
-/// Parts two values in one full-text column, so that no phrase reaches from one into the next. A private character
-/// that counts as a word of its own and that nobody types.
-const WALL: &str = " \u{E000} ";
-
 /// A file in a library.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stored {
@@ -64,17 +60,6 @@ codec_struct!(Stored {
     said_place,
     facts,
 });
-
-/// The text of a file, by full-text column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Words {
-    pub(crate) name: String,
-    pub(crate) title: String,
-    pub(crate) description: String,
-    pub(crate) tags: String,
-    pub(crate) place: String,
-    pub(crate) camera: String,
-}
 
 /// What a new file is made of.
 pub(crate) struct NewFile<'a> {
@@ -239,20 +224,9 @@ impl Stored {
             .sum()
     }
 
-    /// What a search for words looks at.
-    pub(crate) fn words(&self) -> Words {
-        let camera = self.facts.camera.as_ref();
-        Words {
-            name: self.names.join(WALL),
-            title: self.title.clone().unwrap_or_default(),
-            description: self.description.clone().unwrap_or_default(),
-            tags: self.tags.join(WALL),
-            place: self
-                .place()
-                .and_then(|place| place.name.clone())
-                .unwrap_or_default(),
-            camera: camera.map(camera_text).unwrap_or_default(),
-        }
+    /// The camera as one text: make, model and lens.
+    pub(crate) fn camera_text(&self) -> Option<String> {
+        self.facts.camera.as_ref().map(camera_text)
     }
 
     /// Every tag and every tag above it, folded for comparison, with the spelling if the file carries it itself.

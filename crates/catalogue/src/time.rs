@@ -114,6 +114,21 @@ pub fn parse_offset(text: &str) -> Result<i16, TimeError> {
     }
 }
 
+/// The month of a capture time, counted from the year 0.
+pub(crate) fn month(time: LocalTime) -> i32 {
+    let date = naive(time.micros()).date();
+    date.year() * 12 + date.month0() as i32
+}
+
+/// A month as [`month`] counts them: `2019-07`.
+pub(crate) fn format_month(month: i32) -> String {
+    format!(
+        "{:04}-{:02}",
+        month.div_euclid(12),
+        month.rem_euclid(12) + 1
+    )
+}
+
 fn naive(micros: i64) -> NaiveDateTime {
     DateTime::from_timestamp_micros(micros)
         .expect("the years 1 to 9999 are within chrono's range")

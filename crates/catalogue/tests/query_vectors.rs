@@ -237,6 +237,15 @@ fn anything_like_a_query() -> impl Strategy<Value = String> {
         Just("library:home"),
         Just("camera:\"Pixel 7\""),
         Just("favourite:true"),
+        Just("size>1.5MB"),
+        Just("duration:1m..90s"),
+        Just("width<=4000"),
+        Just("uploaded:7d"),
+        Just("uploaded:2024..2025-02"),
+        Just("within:51.4,-0.20,51.6,-0.2,51.5,0.1"),
+        Just("within:POLYGON((0 0, 1.50 1,1 0))"),
+        Just("description:x"),
+        Just("place:Oslo"),
         Just("é"),
         Just("a:b"),
         Just("name:IMG_1*"),
@@ -257,6 +266,9 @@ proptest! {
     ) {
         match text.parse::<Query>() {
             Ok(query) => {
+                let tree = serde_json::to_value(&query).unwrap();
+                let from_tree = Query::from_tree(&tree);
+                prop_assert_eq!(from_tree.as_ref(), Ok(&query), "{}", tree);
                 let canonical = query.canonical();
                 let again: Query = canonical.parse().expect("canonical text is a query");
                 prop_assert_eq!(&again, &query);

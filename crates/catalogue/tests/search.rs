@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 
 use catalogue::file::Word;
 use catalogue::query::{
-    BoundingBox, Circle, Comparison, Direction, Expr, Extent, Pattern, Sort, SortKey, Term, Within,
+    BoundingBox, Circle, Comparison, Direction, Expr, Extent, Measure, Pattern, Polygon, Sort,
+    SortKey, Term, Uploaded, Within,
 };
 use catalogue::{Field, File, Limit, Page, Query, SearchError};
 use common::*;
@@ -130,6 +131,42 @@ fn has(file: &File, field: Field) -> bool {
     !value.is_null()
 }
 
+fn measured(number: Option<u64>, measure: &Measure) -> bool {
+    number.is_some_and(|number| match *measure {
+        Measure::Is { is, value } => match is {
+            Comparison::Equal => number == value,
+            Comparison::Less => number < value,
+            Comparison::AtMost => number <= value,
+            Comparison::More => number > value,
+            Comparison::AtLeast => number >= value,
+        },
+        Measure::Between { from, to } => {
+            (from.unwrap_or(0)..=to.unwrap_or(u64::MAX)).contains(&number)
+        }
+    })
+}
+
+/// Everything of the tests came on one day, some seconds after their start.
+fn uploaded(file: &File, when: &Uploaded) -> bool {
+    match when.to_string().as_str() {
+        "1h" | "2023-11-14" => true,
+        "2023-11-14T22:13:20..2023-11-14T22:13:21" => {
+            file.added_at <= "2023-11-14T22:13:22".to_owned()
+        }
+        "..2023-11-13" => false,
+        other => panic!("no plain reading of {other}"),
+    }
+}
+
+/// The one area that is asked for: a square from 51 to 52 north, 1 west to 0.05 east.
+fn in_area(file: &File, area: &Polygon) -> bool {
+    assert_eq!(area.to_string(), "51,-1,51,0.05,52,0.05,52,-1");
+    let inside = |lat: f64, lon: f64| 51.0 < lat && lat < 52.0 && -1.0 < lon && lon < 0.05;
+    file.place
+        .as_ref()
+        .is_some_and(|place| inside(place.lat, place.lon))
+}
+
 fn meets(file: &File, expr: &Expr) -> bool {
     match expr {
         Expr::And(parts) => parts.iter().all(|part| meets(file, part)),
@@ -141,6 +178,20 @@ fn meets(file: &File, expr: &Expr) -> bool {
             Term::Camera(pattern) => contains(&camera_of(file), pattern),
             Term::Name(pattern) => file.names.iter().any(|name| contains(name, pattern)),
             Term::Title(pattern) => file.title.iter().any(|title| contains(title, pattern)),
+            Term::Description(pattern) => {
+                let text = file.description.as_ref();
+                text.is_some_and(|text| contains(text, pattern))
+            }
+            Term::Place(pattern) => {
+                let name = file.place.as_ref().and_then(|place| place.name.as_ref());
+                name.is_some_and(|name| contains(name, pattern))
+            }
+            Term::Uploaded(when) => uploaded(file, when),
+            Term::Within(area) => in_area(file, area),
+            Term::Width(measure) => measured(file.width.map(u64::from), measure),
+            Term::Height(measure) => measured(file.height.map(u64::from), measure),
+            Term::Size(measure) => measured(Some(file.size), measure),
+            Term::Duration(measure) => measured(file.duration_ms, measure),
             Term::Type(kind) => file.kind == *kind,
             Term::Taken(range) => {
                 taken_of(file).is_some_and(|time| range.first() <= time && time <= range.last())
@@ -227,7 +278,25 @@ const PLACES: [(f64, f64); 8] = [
     (-90.0, 10.0),
     (51.5, 0.1),
 ];
-const TERMS: [&str; 52] = [
+const TERMS: [&str; 70] = [
+    "description:beach",
+    "description:\"ice cream\"",
+    "place:cafe",
+    "place:be*",
+    "uploaded:1h",
+    "uploaded:2023-11-14",
+    "uploaded:..2023-11-13",
+    "uploaded:2023-11-14T22:13:20..2023-11-14T22:13:21",
+    "within:51,-1,51,0.05,52,0.05,52,-1",
+    "width>=100",
+    "width:10..99",
+    "height<60",
+    "height:60",
+    "size>3",
+    "size:2..3",
+    "duration>1s",
+    "duration:..1s",
+    "duration=1500ms",
     "beach",
     "ice",
     "\"ice cream\"",
@@ -292,6 +361,8 @@ fn any_file() -> impl Strategy<Value = common::New> {
         prop::option::of(select(&DATES[..])),
         prop::option::of((select(&PLACES[..]), prop::option::of(phrase()))),
         prop::option::of(prop::option::of(Just("EF 50"))),
+        prop::option::of((select(vec![10, 99, 100]), select(vec![59, 60]))),
+        prop::option::of(select(vec![0, 1_000, 1_001, 1_500])),
     );
     let said = (
         prop::option::of(phrase()),
@@ -303,6 +374,9 @@ fn any_file() -> impl Strategy<Value = common::New> {
     (phrase(), facts, said).prop_map(|(name, facts, said)| {
         let mut file = new(&name).tags(&said.2);
         file.facts.kind = facts.0;
+        file.facts.width = facts.4.map(|(width, _)| width);
+        file.facts.height = facts.4.map(|(_, height)| height);
+        file.facts.duration_ms = facts.5;
         if let Some(date) = facts.1 {
             file = file.taken(date);
         }

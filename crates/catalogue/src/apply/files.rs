@@ -55,7 +55,7 @@ impl Applier<'_> {
             arrival: self.arrival(),
             stored,
         };
-        index::insert(self.db, self.text, &row)?;
+        index::insert(self.db, self.changes, &row)?;
         self.record(None, &row.stored, HistoryKind::Added)?;
         Ok(Verdict::FileAdded(Arc::new(row.stored)))
     }
@@ -121,7 +121,7 @@ impl Applier<'_> {
     ) -> rusqlite::Result<Arc<Stored>> {
         if after != before.stored {
             after.version += 1;
-            index::update(self.db, self.text, before, after.clone())?;
+            index::update(self.db, self.changes, before, after.clone())?;
             self.record(Some(&before.stored), &after, kind)?;
         }
         Ok(Arc::new(after))

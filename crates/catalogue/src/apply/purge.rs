@@ -71,7 +71,7 @@ impl Applier<'_> {
     fn destroy(&mut self, file: &BlobId) -> rusqlite::Result<()> {
         let library = &self.command.library;
         if let Some(known) = row::file(self.db, library, file)? {
-            index::remove(self.db, self.text, &known)?;
+            index::remove(self.db, self.changes, &known)?;
         }
         let named = (library.as_str(), file.as_bytes());
         for sql in [

@@ -1,6 +1,7 @@
 //! The words in front of a colon.
 
 use super::error::{QueryError, QueryErrorKind, nearest};
+use super::measure::Unit;
 use crate::file::Word;
 
 /// A key of the language.
@@ -8,21 +9,41 @@ use crate::file::Word;
 pub(super) enum Key {
     Tag,
     Camera,
+    Description,
+    Place,
     Type,
     Taken,
     After,
     Before,
+    Uploaded,
     Near,
     Bbox,
+    Within,
     Has,
     Missing,
     Rating,
+    Width,
+    Height,
+    Size,
+    Duration,
     Favourite,
     Name,
     Title,
     In,
     Library,
     Sort,
+}
+
+impl Key {
+    /// The unit of the numbers that it compares, if it does.
+    pub(super) fn unit(self) -> Option<Unit> {
+        match self {
+            Self::Width | Self::Height => Some(Unit::Pixels),
+            Self::Size => Some(Unit::Bytes),
+            Self::Duration => Some(Unit::Milliseconds),
+            _ => None,
+        }
+    }
 }
 
 impl Word for Key {
@@ -33,14 +54,22 @@ impl Word for Key {
         ("taken", Self::Taken),
         ("after", Self::After),
         ("before", Self::Before),
+        ("uploaded", Self::Uploaded),
         ("near", Self::Near),
         ("bbox", Self::Bbox),
+        ("within", Self::Within),
         ("has", Self::Has),
         ("missing", Self::Missing),
         ("rating", Self::Rating),
+        ("width", Self::Width),
+        ("height", Self::Height),
+        ("size", Self::Size),
+        ("duration", Self::Duration),
         ("favourite", Self::Favourite),
         ("name", Self::Name),
         ("title", Self::Title),
+        ("description", Self::Description),
+        ("place", Self::Place),
         ("in", Self::In),
         ("library", Self::Library),
         ("sort", Self::Sort),
@@ -48,9 +77,7 @@ impl Word for Key {
 }
 
 /// Keys that belong to the language and have nothing to look at yet.
-const LATER: [&str; 7] = [
-    "within", "person", "album", "duration", "uploaded", "like", "field",
-];
+const LATER: [&str; 4] = ["person", "album", "like", "field"];
 
 /// The key of this name.
 pub(super) fn lookup(name: &str, column: usize) -> Result<Key, QueryError> {

@@ -142,6 +142,7 @@ impl Lexer {
             let column = self.column();
             let pattern = match self.peek() {
                 Some('"') => self.quoted()?,
+                Some('P' | 'p') if key == Key::Within => self.bracketed()?,
                 _ => self.bare()?,
             };
             let value = Value { column, pattern };
@@ -201,6 +202,28 @@ impl Lexer {
         let key = key::lookup(&name, self.column())?;
         self.at += length + width;
         Ok(Some((key, operator)))
+    }
+
+    /// Text up to the end of its parentheses, spaces and all: `POLYGON((0 0, 1 1, 1 0))`.
+    fn bracketed(&mut self) -> Result<Pattern, QueryError> {
+        let opening = self.column();
+        let (mut text, mut depth) = (String::new(), 0_usize);
+        while let Some(c) = self.peek().filter(|c| !c.is_control()) {
+            match c {
+                '(' => depth += 1,
+                ')' if depth == 0 => break,
+                ')' => depth -= 1,
+                c if c.is_whitespace() && depth == 0 => break,
+                _ => {}
+            }
+            text.push(c);
+            self.at += 1;
+        }
+        if depth > 0 {
+            return Err(QueryErrorKind::UnclosedParenthesis.at(opening));
+        }
+        let extent = Extent::Whole;
+        Ok(Pattern { text, extent })
     }
 
     /// Text without quotes, up to a space or parenthesis.

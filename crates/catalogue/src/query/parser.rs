@@ -192,14 +192,14 @@ impl Parser {
     }
 }
 
-fn flatten_and(part: Expr, parts: &mut Vec<Expr>) {
+pub(super) fn flatten_and(part: Expr, parts: &mut Vec<Expr>) {
     match part {
         Expr::And(inner) => parts.extend(inner),
         other => parts.push(other),
     }
 }
 
-fn flatten_or(part: Expr, parts: &mut Vec<Expr>) {
+pub(super) fn flatten_or(part: Expr, parts: &mut Vec<Expr>) {
     match part {
         Expr::Or(inner) => parts.extend(inner),
         other => parts.push(other),
@@ -207,7 +207,7 @@ fn flatten_or(part: Expr, parts: &mut Vec<Expr>) {
 }
 
 /// One part stands for itself.
-fn joined(mut parts: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Option<Expr> {
+pub(super) fn joined(mut parts: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Option<Expr> {
     match parts.len() {
         0 | 1 => parts.pop(),
         _ => Some(join(parts)),

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
+use super::measure::Unit;
 use super::tree::{Direction, Expr, Extent, Pattern, Query, Sort, Term, Within};
 use crate::file::Word;
 
@@ -77,10 +78,14 @@ impl Display for Term {
             Self::Camera(pattern) => write!(f, "camera:{pattern}"),
             Self::Name(pattern) => write!(f, "name:{pattern}"),
             Self::Title(pattern) => write!(f, "title:{pattern}"),
+            Self::Description(pattern) => write!(f, "description:{pattern}"),
+            Self::Place(pattern) => write!(f, "place:{pattern}"),
             Self::Type(kind) => write!(f, "type:{}", kind.word()),
             Self::Taken(range) => write!(f, "taken:{range}"),
             Self::After(date) => write!(f, "after:{date}"),
             Self::Before(date) => write!(f, "before:{date}"),
+            Self::Uploaded(when) => write!(f, "uploaded:{when}"),
+            Self::Within(area) => write!(f, "within:{area}"),
             Self::Near(circle) => {
                 write!(f, "near:{},{},", circle.lat, circle.lon)?;
                 let km = circle.radius_m / 1000.0;
@@ -99,6 +104,10 @@ impl Display for Term {
                 value,
             } => write!(f, "rating:{value}"),
             Self::Rating { is, value } => write!(f, "rating{}{value}", is.word()),
+            Self::Width(measure) => Unit::Pixels.show("width", measure, f),
+            Self::Height(measure) => Unit::Pixels.show("height", measure, f),
+            Self::Size(measure) => Unit::Bytes.show("size", measure, f),
+            Self::Duration(measure) => Unit::Milliseconds.show("duration", measure, f),
             Self::Favourite(favourite) => write!(f, "favourite:{favourite}"),
         }
     }

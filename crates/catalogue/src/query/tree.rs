@@ -5,6 +5,8 @@ use model::file::Kind;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::measure::{Measure, Uploaded};
+use super::polygon::Polygon;
 use crate::field::Field;
 use crate::file::{Word, text, words};
 use crate::time::{DateRange, PartialDate};
@@ -57,6 +59,10 @@ pub enum Term {
     Name(Pattern),
     /// A word or phrase in the title.
     Title(Pattern),
+    /// A word or phrase in the description.
+    Description(Pattern),
+    /// A word or phrase in the place's name.
+    Place(Pattern),
     /// A kind of file.
     #[serde(with = "words")]
     Type(Kind),
@@ -69,10 +75,15 @@ pub enum Term {
     /// Taken earlier.
     #[serde(with = "text")]
     Before(PartialDate),
+    /// Added to the library then.
+    #[serde(with = "text")]
+    Uploaded(Uploaded),
     /// Taken near a point.
     Near(Circle),
     /// Taken in a box.
     Bbox(BoundingBox),
+    /// Taken in an area.
+    Within(Polygon),
     /// A field has a value.
     #[serde(with = "words")]
     Has(Field),
@@ -87,6 +98,14 @@ pub enum Term {
         /// With what, 0 to 5.
         value: u8,
     },
+    /// Pixels across.
+    Width(Measure),
+    /// Pixels down.
+    Height(Measure),
+    /// Length in bytes.
+    Size(Measure),
+    /// Length of a video or sound, in milliseconds.
+    Duration(Measure),
     /// Marked or not.
     Favourite(bool),
 }
@@ -163,6 +182,19 @@ pub enum Comparison {
     More,
     /// Higher or the same.
     AtLeast,
+}
+
+impl Comparison {
+    /// Whether two values compare so.
+    pub fn holds<T: PartialOrd>(self, left: &T, right: &T) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::Less => left < right,
+            Self::AtMost => left <= right,
+            Self::More => left > right,
+            Self::AtLeast => left >= right,
+        }
+    }
 }
 
 impl Word for Comparison {

@@ -5,6 +5,8 @@ use model::LibraryId;
 use super::error::{QueryError, QueryErrorKind, nearest};
 use super::key::Key;
 use super::lexer::{Operator, Value};
+use super::measure::{Measure, Unit};
+use super::polygon::Polygon;
 use super::tree::{
     BoundingBox, Circle, Comparison, Direction, Extent, Pattern, Sort, SortKey, Term, Within,
 };
@@ -40,12 +42,14 @@ pub(super) fn keyed(
     }
     let comparison = match operator {
         Operator::Colon => Comparison::Equal,
-        Operator::Compare(comparison) if key == Key::Rating => comparison,
+        Operator::Compare(comparison) if key == Key::Rating || key.unit().is_some() => comparison,
         Operator::Compare(_) => {
-            let suggestion = if key == Key::Taken {
-                "use after:, before: or taken:2019..2021".to_owned()
-            } else {
-                format!("write {name}: and the value")
+            let suggestion = match key {
+                Key::Taken => "use after:, before: or taken:2019..2021".to_owned(),
+                Key::Uploaded => {
+                    "write uploaded:2024.. or uploaded:..2024, for instance".to_owned()
+                }
+                _ => format!("write {name}: and the value"),
             };
             return Err(QueryErrorKind::NotComparable(name).suggesting(column, suggestion));
         }
@@ -56,6 +60,8 @@ pub(super) fn keyed(
         Key::Camera => Term::Camera(searchable(value.pattern, at)?),
         Key::Name => Term::Name(searchable(value.pattern, at)?),
         Key::Title => Term::Title(searchable(value.pattern, at)?),
+        Key::Description => Term::Description(searchable(value.pattern, at)?),
+        Key::Place => Term::Place(searchable(value.pattern, at)?),
         _ => {
             let text = whole(key, value)?;
             return plain(key, comparison, &text, at);
@@ -79,6 +85,15 @@ fn plain(key: Key, is: Comparison, text: &str, at: usize) -> Result<Item, QueryE
         ),
         Key::After => Term::After(date()?),
         Key::Before => Term::Before(date()?),
+        Key::Uploaded => Term::Uploaded(
+            text.parse()
+                .map_err(|error| QueryErrorKind::Time(error).at(at))?,
+        ),
+        Key::Width => Term::Width(measure(key, is, text, at)?),
+        Key::Height => Term::Height(measure(key, is, text, at)?),
+        Key::Size => Term::Size(measure(key, is, text, at)?),
+        Key::Duration => Term::Duration(measure(key, is, text, at)?),
+        Key::Within => Term::Within(polygon(text).map_err(|kind| kind.at(at))?),
         Key::Near => Term::Near(near(text).map_err(|kind| kind.at(at))?),
         Key::Bbox => Term::Bbox(bbox(text).map_err(|kind| kind.at(at))?),
         Key::Has => Term::Has(choice(name, text, at)?),
@@ -91,7 +106,7 @@ fn plain(key: Key, is: Comparison, text: &str, at: usize) -> Result<Item, QueryE
         Key::In => return within(name, text, at).map(Item::Within),
         Key::Library => return library(text, at).map(Item::Library),
         Key::Sort => return sort(name, text, at).map(Item::Sort),
-        Key::Tag | Key::Camera | Key::Name | Key::Title => {
+        Key::Tag | Key::Camera | Key::Name | Key::Title | Key::Description | Key::Place => {
             unreachable!("text is read as a pattern")
         }
     };
@@ -267,6 +282,27 @@ fn bbox(text: &str) -> Result<BoundingBox, QueryErrorKind> {
             north,
         }),
     }
+}
+
+fn measure(key: Key, is: Comparison, text: &str, column: usize) -> Result<Measure, QueryError> {
+    let unit = key.unit().unwrap_or(Unit::Pixels);
+    unit.read(is, text).ok_or_else(|| {
+        let expected = unit.example();
+        let key = key.word();
+        QueryErrorKind::Form { key, expected }.at(column)
+    })
+}
+
+fn polygon(text: &str) -> Result<Polygon, QueryErrorKind> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|part| decimal(part.trim())).collect();
+    let area = match numbers {
+        Some(numbers) => Polygon::of_pairs(&numbers),
+        None => Polygon::of_wkt(text, decimal),
+    };
+    area.ok_or(QueryErrorKind::Form {
+        key: "within",
+        expected: "within:LAT,LON,LAT,LON,LAT,LON or within:POLYGON((LON LAT,…)), 3 to 100 corners on the earth",
+    })
 }
 
 /// A number of digits with at most one point; no exponent, no infinity.
