@@ -28,6 +28,7 @@ mod pairs;
 mod process;
 mod report;
 mod run;
+mod search;
 mod series;
 mod slow;
 mod starling;
@@ -72,6 +73,8 @@ enum What {
     Slow,
     /// A node joins a cluster with a long ledger.
     Join(join::What),
+    /// A large library is searched, beside a plain SQLite table.
+    Search(search::What),
 }
 
 impl What {
@@ -193,5 +196,6 @@ async fn measure(what: What, setup: &mut Setup, options: &Options) -> Result<Rep
         What::Losing => losing::run(setup, options).await,
         What::Slow => slow::run(setup, options).await,
         What::Join(what) => join::run(setup, options, what).await,
+        What::Search(what) => search::run(setup, what).await,
     }
 }

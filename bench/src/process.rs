@@ -144,7 +144,14 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-    parse_resident(&text).with_context(|| format!("understanding {path}"))
+    parse_kibibytes(&text, "VmRSS:").with_context(|| format!("understanding {path}"))
+}
+
+/// Memory that is resident and no file's, in bytes.
+pub(crate) fn anonymous_bytes(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    parse_kibibytes(&text, "RssAnon:").with_context(|| format!("understanding {path}"))
 }
 
 fn parse_cpu_time(stat: &str) -> Option<Duration> {
@@ -156,10 +163,8 @@ fn parse_cpu_time(stat: &str) -> Option<Duration> {
     Some(TICK * (user + system))
 }
 
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn parse_kibibytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes << 10)
 }
@@ -178,9 +183,9 @@ mod tests {
     #[test]
     fn resident_memory_is_in_kibibytes() {
         assert_eq!(
-            parse_resident("Name:\tx\nVmRSS:\t   2048 kB\n"),
+            parse_kibibytes("Name:\tx\nVmRSS:\t   2048 kB\n", "VmRSS:"),
             Some(2 << 20)
         );
-        assert_eq!(parse_resident("Name:\tx\n"), None);
+        assert_eq!(parse_kibibytes("Name:\tx\n", "VmRSS:"), None);
     }
 }

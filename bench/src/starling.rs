@@ -29,15 +29,18 @@ const FLUSH_DELAY: &str = "STARLING_TEST_FSYNC_DELAY_MS";
 
 /// What `starling cluster init --json` prints.
 #[derive(Debug, Deserialize)]
-struct Created {
-    token: String,
-    nodes: Vec<CreatedNode>,
+pub(crate) struct Created {
+    /// The administrator's.
+    pub(crate) token: String,
+    /// In the order of their seats.
+    pub(crate) nodes: Vec<CreatedNode>,
 }
 
 #[derive(Debug, Deserialize)]
-struct CreatedNode {
+pub(crate) struct CreatedNode {
     id: String,
-    config: PathBuf,
+    /// Its configuration file.
+    pub(crate) config: PathBuf,
 }
 
 /// A member whose disk is slower than the others'.
@@ -454,7 +457,7 @@ impl Starling {
 }
 
 /// Makes the folders of a cluster.
-fn create(program: &Path, folder: &Path, seats: &[Seat]) -> Result<Created> {
+pub(crate) fn create(program: &Path, folder: &Path, seats: &[Seat]) -> Result<Created> {
     let mut command = Command::new(program);
     command
         .args(["cluster", "init", "--json", "--http", "plain", "--out"])
@@ -477,7 +480,7 @@ fn log(folder: &Path, member: usize) -> PathBuf {
 }
 
 /// Starts a node, which ends with this program at the latest.
-fn serve(
+pub(crate) fn serve(
     program: &Path,
     seat: &Seat,
     config: &Path,

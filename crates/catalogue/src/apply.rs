@@ -190,12 +190,14 @@ impl Catalogue {
     /// # Errors
     /// [`OpenError`] if the file cannot be read.
     pub fn index(&mut self) -> Result<Arc<Index>, OpenError> {
-        if let Some(index) = &self.index {
-            return Ok(Arc::clone(index));
+        if self.index.is_none() {
+            self.index = Some(Arc::default());
+            if let Err(error) = self.load_index() {
+                self.index = None;
+                return Err(error);
+            }
         }
-        let index = Arc::clone(self.index.insert(Arc::default()));
-        self.load_index()?;
-        Ok(index)
+        Ok(Arc::clone(self.index.get_or_insert_default()))
     }
 
     /// Builds the index anew, if there is one.

@@ -1,6 +1,6 @@
-//! `starling search`: files, one a line.
+//! `starling search`: files, one a line; or how many there are, in all or by property.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Call, Client};
 use crate::connection::Connection;
@@ -37,6 +37,14 @@ pub(crate) struct Search {
     )]
     sort: Option<String>,
 
+    /// Show how many files there are instead
+    #[arg(long, env = "STARLING_SEARCH_COUNT", conflicts_with = "facets")]
+    count: bool,
+
+    /// Show how often each value of some properties occurs instead, `tag,year` for instance
+    #[arg(long, env = "STARLING_SEARCH_FACETS", value_name = "KEYS")]
+    facets: Option<String>,
+
     #[command(flatten)]
     connection: Connection,
 
@@ -47,6 +55,12 @@ pub(crate) struct Search {
 impl Search {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.connection)?;
+        if let Some(keys) = &self.facets {
+            return self.count_by(&client, keys).await;
+        }
+        if self.count {
+            return self.count(&client).await;
+        }
         let mut left = self.limit;
         let mut cursor: Option<String> = None;
         loop {
@@ -64,12 +78,50 @@ impl Search {
         }
     }
 
-    fn page(&self, left: u64, cursor: Option<&str>) -> Call {
-        let mut call = Call::get("/files").query("limit", left.min(PAGE_MAX));
-        let query = self.query.join(" ");
-        if !query.is_empty() {
-            call = call.query("q", query);
+    async fn count(&self, client: &Client) -> Result<(), Failure> {
+        let page: Value = client.json(&self.page(1, None)).await?;
+        let total = at(&page, "/total").as_u64().unwrap_or_default();
+        if self.format.json {
+            output::object(&json!({"total": total, "query": text_at(&page, "/query")}))?;
+        } else {
+            output::line(&total.to_string())?;
         }
+        Ok(())
+    }
+
+    /// One value a line: property, how often, and the term that finds it.
+    async fn count_by(&self, client: &Client, keys: &str) -> Result<(), Failure> {
+        let call = self.asking("/facets").query("by", keys);
+        let call = call.query("limit", self.limit.min(PAGE_MAX));
+        let answer: Value = client.json(&call).await?;
+        for key in keys.split(',') {
+            for value in list_at(&answer, &format!("/facets/{key}/values")) {
+                if self.format.json {
+                    let mut object = value.clone();
+                    if let Some(members) = object.as_object_mut() {
+                        members.insert("facet".to_owned(), Value::from(key));
+                    }
+                    output::object(&object)?;
+                } else {
+                    let count = at(value, "/count").as_u64().unwrap_or_default();
+                    output::line(&format!("{count:>9}  {}", text_at(value, "/term")))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A call about the files that the query finds.
+    fn asking(&self, path: &str) -> Call {
+        let query = self.query.join(" ");
+        match query.as_str() {
+            "" => Call::get(path),
+            _ => Call::get(path).query("q", query),
+        }
+    }
+
+    fn page(&self, left: u64, cursor: Option<&str>) -> Call {
+        let mut call = self.asking("/files").query("limit", left.min(PAGE_MAX));
         if let Some(sort) = &self.sort {
             call = call.query("sort", sort);
         }

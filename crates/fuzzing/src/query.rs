@@ -2,7 +2,7 @@
 //! a query can be asked.
 //!
 //! An input is a query's text, and behind a zero byte a cursor, if there is one. Queries are put to a catalogue that holds
-//! one file, since half of what can be wrong with a query only SQLite would notice.
+//! one file, since half of what can be wrong with a query is noticed only then.
 
 use catalogue::query::QUERY_BYTES_MAX;
 use catalogue::{BlockInput, Catalogue, Limit, Page, Query, Reader, SearchError};
@@ -84,6 +84,9 @@ fn check_canonical(query: &Query) {
     assert!(canonical.len() <= QUERY_BYTES_MAX, "{canonical:?} grows");
     let again = canonical.parse::<Query>();
     assert_eq!(again.as_ref(), Ok(query), "{canonical:?} is another query");
+    let tree = serde_json::to_value(query).expect("a tree has no odd keys");
+    let again = Query::from_tree(&tree);
+    assert_eq!(again.as_ref(), Ok(query), "{tree} is another query");
 }
 
 /// A first page, the one behind it, and the one behind a cursor that a stranger made.
@@ -144,6 +147,10 @@ const TEXTS: &[(&str, &str)] = &[
     ),
     ("near", "near:+51.5,-0.10,1500m sort:-taken"),
     ("bbox", "bbox:170,-20,-170,20 has:gps"),
+    ("amounts", "size>1.5MB width:1000.. duration<=90s height=2160"),
+    ("arrival", "uploaded:7d OR uploaded:2024-07..2025"),
+    ("area", "within:POLYGON((0 0, 1 1,1 0)) OR within:0,0,1,1,0,1.5"),
+    ("more-words", "description:\"a b\" place:lon*"),
     ("numbers", "rating>=4 rating<5 OR rating=0 favourite:true"),
     ("presence", "has:place missing:tags has:thumbhash in:all"),
     ("order-name", "in:trash library:home sort:name"),

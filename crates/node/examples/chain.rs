@@ -1,11 +1,12 @@
 //! A long chain for a cluster that was just made, without the time that it takes to write one.
 //!
 //!     starling cluster init --out CLUSTER --node …
-//!     cargo run --release -p node --example chain -- CLUSTER records|files COUNT
+//!     cargo run --release -p node --example chain -- CLUSTER records|files|library COUNT
 //!
-//! Writes a chain of so many records, or files without bytes, a hundred in a block, into the ledgers of all nodes in
+//! Writes a chain of so many records, or files without bytes (`library`: with names, tags and places as people have them),
+//! a hundred in a block, into the ledgers of all nodes in
 //! CLUSTER, decided and signed by a quorum of them as if they had been there, and sealed; and the catalogue that belongs
-//! to it. Says how long building the catalogue took. `starling-bench join` begins with it.
+//! to it. Says how long building the catalogue took. `starling-bench join` and `search` begin with it.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,6 +14,9 @@
     clippy::print_stdout,
     reason = "a program that measures reads the clock and says what it found"
 )]
+
+#[path = "chain/library.rs"]
+mod library;
 
 use std::error::Error;
 use std::fs;
@@ -43,12 +47,13 @@ const RUN_BLOCKS: usize = 20;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [cluster, kind, count] = &arguments[..] else {
-        return Err("say: CLUSTER records|files COUNT".into());
+        return Err("say: CLUSTER records|files|library COUNT".into());
     };
     let payload = match kind.as_str() {
         "records" => record,
         "files" => file,
-        _ => return Err("a chain is of records or of files".into()),
+        "library" => library::file,
+        _ => return Err("a chain is of records, of files or of a library".into()),
     };
     let nodes = nodes(Path::new(cluster))?;
     let first = nodes

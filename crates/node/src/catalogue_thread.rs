@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Mention, Outcome, Reader};
+use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Index, Mention, Outcome, Reader};
 use model::{Block, Height, Position};
 use replica::{AppliedBlock, CoreState, Disposition};
 use tokio::sync::{Semaphore, watch};
@@ -230,6 +230,8 @@ struct Shared {
     outcomes: Mutex<Outcomes>,
     permits: Semaphore,
     readers: Mutex<Readers>,
+    /// What searches count with; none until it is built.
+    index: watch::Sender<Option<Arc<Index>>>,
     replacement: Mutex<Option<Replacement>>,
     /// The state at a height of which a snapshot is to be made.
     captured: Mutex<Option<Captured>>,
@@ -241,7 +243,7 @@ struct Shared {
 #[derive(Default)]
 struct Readers {
     idle: Vec<Reader>,
-    /// Counts the files that were at the catalogue's path: a reader of an earlier one is not used again.
+    /// Counts the files that were at the catalogue's path, and their indexes: a reader of an earlier one is not used again.
     file: u64,
 }
 
@@ -292,6 +294,7 @@ pub(crate) fn start(
         outcomes: Mutex::default(),
         permits: Semaphore::new(READERS),
         readers: Mutex::default(),
+        index: watch::Sender::new(None),
         replacement: Mutex::default(),
         captured: Mutex::default(),
         comparing: Mutex::default(),
@@ -356,6 +359,7 @@ struct Worker {
 impl Worker {
     fn run(mut self, blocks: &Receiver<Arc<AppliedBlock>>) {
         loop {
+            self.build_index();
             self.replace();
             if !self.flow.is_open() && !self.catch_up() {
                 return;
@@ -409,6 +413,25 @@ impl Worker {
         }
         std::thread::sleep(RETRY);
         true
+    }
+
+    /// Builds what searches count with, once, while the node takes part already: searches wait for it.
+    fn build_index(&mut self) {
+        if self.shared.index.borrow().is_some() {
+            return;
+        }
+        match self.feeder.catalogue.index() {
+            Ok(index) => {
+                let mut readers = self.shared.readers.lock().expect("see read");
+                // Those that are open know nothing of it.
+                readers.idle.clear();
+                readers.file += 1;
+                self.shared.index.send_replace(Some(index));
+            }
+            Err(error) => {
+                error!(%error, cause = %cause(&error), "the catalogue's index could not be built");
+            }
+        }
     }
 
     /// Puts another catalogue in the place of this one, if somebody has found this one wrong.
@@ -513,8 +536,8 @@ fn catch_up(replacement: &Replacement, height: Option<Height>) -> Result<(), Str
 }
 
 /// What SQLite says.
-fn cause(error: &ApplyError) -> String {
-    std::error::Error::source(error).map_or_else(String::new, ToString::to_string)
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(String::new, ToString::to_string)
 }
 
 impl CatalogueHandle {
@@ -608,6 +631,22 @@ impl CatalogueHandle {
         }
     }
 
+    /// Waits until searches can be answered at once.
+    ///
+    /// # Errors
+    /// If that is not so in time.
+    pub(crate) async fn indexed(&self, deadline: tokio::time::Instant) -> Result<(), Behind> {
+        let mut index = self.shared.index.subscribe();
+        let built = index.wait_for(Option::is_some);
+        match tokio::time::timeout_at(deadline, built).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Behind {
+                wanted: self.height(),
+                applied: Height::GENESIS,
+            }),
+        }
+    }
+
     /// Runs a query on a reader of its own, on a thread where it may block.
     ///
     /// # Panics
@@ -628,7 +667,12 @@ impl CatalogueHandle {
                 let readers = shared.readers.lock();
                 let mut readers = readers.expect("nothing panics while it holds the readers");
                 let reader = readers.idle.pop().unwrap_or_else(|| {
-                    Reader::open(&shared.path).expect("the catalogue was opened at start")
+                    let index = shared.index.borrow().clone();
+                    let reader = match index {
+                        Some(index) => Reader::sharing(&shared.path, index),
+                        None => Reader::open(&shared.path),
+                    };
+                    reader.expect("the catalogue was opened at start")
                 });
                 (reader, readers.file)
             };

@@ -33,6 +33,7 @@ mod recovery;
 mod replication;
 mod restore;
 mod rolling_restart;
+mod search;
 mod snapshots;
 mod tamper;
 mod torture;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
-use catalogue::Outcome;
+use catalogue::{Outcome, Reader, SearchError};
 use consensus::{Phase, StopReason};
 use model::codec::Encode as _;
 use model::command::Scope;
@@ -23,6 +23,7 @@ use super::Api;
 use super::auth::{self, Known, Shown};
 use super::params::Params;
 use super::problem::{Code, Fault, Problem};
+use super::search;
 use crate::{Decision, DecisionKind, Request, SubmitError};
 
 /// The client's name for a change, under which it may be repeated.
@@ -204,6 +205,20 @@ impl Call {
     ) -> Result<T, Problem> {
         self.reflects(self.api.app.catalogue.height());
         self.api.read(ask).await
+    }
+
+    /// Asks the catalogue what only its index can tell, which a node that has just started may still be building.
+    pub(crate) async fn find<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Reader, &LibraryId) -> Result<T, SearchError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let catalogue = &self.api.app.catalogue;
+        self.reflects(catalogue.height());
+        let built = catalogue.indexed(Instant::now() + self.patience).await;
+        built.map_err(|_| Problem::new(Code::Behind, "this node is still building its index"))?;
+        let library = self.library.clone();
+        let found = catalogue.read(move |reader| ask(reader, &library)).await;
+        found.map_err(|error| search::unfound(&error))
     }
 
     /// Has a command decided. `content` is the SHA-256 of the decoded body.

@@ -28,12 +28,14 @@ mod content;
 mod disposition;
 mod docs;
 mod events;
+mod facets;
 mod files;
 mod holdings;
 mod invites;
 mod json;
 mod ledger;
 mod limits;
+mod map;
 mod members;
 mod metadata;
 mod metrics;
@@ -49,6 +51,8 @@ mod reply;
 mod schema;
 mod search;
 mod server;
+mod suggest;
+mod timeline;
 mod tls;
 mod tokens;
 mod upload;
@@ -182,6 +186,10 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(upload::routes())
         .merge(uploads::routes())
         .merge(search::routes())
+        .merge(facets::routes())
+        .merge(timeline::routes())
+        .merge(map::routes())
+        .merge(suggest::routes())
         .merge(files::routes())
         .merge(content::routes())
         .merge(blobs::routes())

@@ -339,6 +339,8 @@ pub(crate) struct BytesOutProblems;
 pub(crate) struct VersionProblems;
 /// For the OpenAPI document: the refusals of a search.
 pub(crate) struct SearchProblems;
+/// For the OpenAPI document: the refusals of a search by a tree.
+pub(crate) struct TreeProblems;
 
 const READ: &[Code] = &[
     Code::InvalidParameter,
@@ -405,7 +407,11 @@ documented! {
         Code::InvalidJson, Code::InvalidBody, Code::NotFound, Code::StaleVersion,
         Code::PreconditionRequired,
     ];
-    SearchProblems: READ, &[Code::InvalidQuery];
+    SearchProblems: READ, &[Code::InvalidQuery, Code::NotFound];
+    TreeProblems: READ, &[
+        Code::InvalidJson, Code::InvalidBody, Code::NotFound, Code::RequestTimeout, Code::TooLarge,
+        Code::UnsupportedMediaType,
+    ];
 }
 
 /// One documented response per status, naming the codes it may carry.

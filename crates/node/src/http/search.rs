@@ -15,17 +15,23 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::MayRead;
+use super::call::{Call, MayRead};
 use super::json::{Faults, Node};
 use super::limits::{CHECK_FILES_MAX, JSON_BYTES_MAX};
-use super::problem::{Code, Fault, JsonProblems, Problem, ReadProblems, SearchProblems};
+use super::problem::{
+    Code, Fault, JsonProblems, Problem, ReadProblems, SearchProblems, TreeProblems,
+};
 use super::reply::{self, Page};
 use super::schema::{FileDocument, TagDocument};
 use super::{Api, body, json};
 
+/// Longer than any cursor, whatever it holds.
+const CURSOR_BYTES_MAX: usize = 4 << 10;
+
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(search))
+        .routes(routes!(search_tree))
         .routes(routes!(check))
         .routes(routes!(tags))
 }
@@ -45,6 +51,29 @@ struct Found<T> {
     /// The query in its canonical form.
     #[schema(example = "tag:beach taken:2019..2021-06")]
     query: String,
+    /// The query as a tree, which `POST /search` takes.
+    tree: Value,
+}
+
+/// A query as a tree, and which page of what it finds.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "documents a body that is read by hand")]
+struct SearchBody {
+    /// The condition: `{"and": […]}`, `{"or": […]}`, `{"not": …}` or a term such as `{"tag": "beach"}`; null means everything.
+    #[schema(example = json!({"and": [{"tag": "beach"}, {"after": "2019"}]}))]
+    filter: Option<Value>,
+    /// `live` (the default), `trash`, `archive` or `all`.
+    #[schema(rename = "in")]
+    within: Option<String>,
+    /// The library, default the token's own.
+    library: Option<String>,
+    /// `taken`, `added`, `name`, `size` or `rating`, with `-` before it for descending.
+    sort: Option<String>,
+    /// 1 to 1000, default 100.
+    limit: Option<u32>,
+    /// `nextCursor` of the page before.
+    cursor: Option<String>,
 }
 
 /// Whether a library has a file.
@@ -87,26 +116,68 @@ struct CheckFile {
     responses((status = 200, description = "A page", body = Found<FileDocument>), SearchProblems),
 )]
 async fn search(MayRead(mut call): MayRead) -> Result<Response, Problem> {
-    let text = call.params.take("q").unwrap_or_default();
+    let query = query(&mut call)?;
     let sort = call.params.take("sort");
-    let limit = call.params.limit()?;
+    let limit = limit(&mut call)?;
     let cursor = call.params.take("cursor");
     call.no_more_params()?;
-    let query: Query = text.parse().map_err(|error| misread(&error))?;
-    let sort = sort.as_deref().map(read_sort).transpose()?;
-    let limit = Limit::new(limit).ok_or_else(|| Problem::parameter("limit", "1 to 1000"))?;
     let page = catalogue::Page {
         limit,
         cursor,
-        sort,
+        sort: sort.as_deref().map(read_sort).transpose()?,
     };
-    let library = call.library.clone();
-    let searched = &call.api.app.catalogue;
-    call.reflects(searched.height());
-    let found = searched
-        .read(move |reader| reader.search(&library, &query, &page))
-        .await;
-    let found = found.map_err(|error| unfound(&error))?;
+    answer(call, query, page).await
+}
+
+/// Search files by a tree
+///
+/// The same as `GET /files`, for programs: the query is the tree that every search returns as `tree`.
+#[utoipa::path(
+    post, path = "/api/v1/search", operation_id = "searchFilesByTree", tag = "files",
+    request_body(content = SearchBody, content_type = "application/json"),
+    responses((status = 200, description = "A page", body = Found<FileDocument>), TreeProblems),
+)]
+async fn search_tree(MayRead(mut call): MayRead, request: Request) -> Result<Response, Problem> {
+    call.no_more_params()?;
+    let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
+    let (query, page) = read_tree(json::parse(&bytes)?)?;
+    answer(call, query, page).await
+}
+
+/// A tree with the two members that are not of the query taken out.
+fn read_tree(mut body: Value) -> Result<(Query, catalogue::Page), Problem> {
+    let mut members = body.as_object_mut();
+    let mut take = |name| members.as_mut().and_then(|members| members.remove(name));
+    let (limit, cursor) = (take("limit"), take("cursor"));
+    let query = Query::from_tree(&body).map_err(|error| {
+        Problem::at(
+            Code::InvalidBody,
+            vec![Fault::new(error.pointer, error.detail)],
+        )
+    })?;
+    let mut page = catalogue::Page::default();
+    if let Some(limit) = limit.filter(|limit| !limit.is_null()) {
+        let node = Node::at(&limit, "/limit");
+        let number = node.integer(1..=u64::from(Limit::MAX))?;
+        page.limit = u32::try_from(number)
+            .ok()
+            .and_then(Limit::new)
+            .unwrap_or_default();
+    }
+    if let Some(cursor) = cursor.filter(|cursor| !cursor.is_null()) {
+        let node = Node::at(&cursor, "/cursor");
+        page.cursor = Some(node.text(0..=CURSOR_BYTES_MAX)?.to_owned());
+    }
+    Ok((query, page))
+}
+
+/// Looks for files and shows them.
+async fn answer(call: Call, query: Query, page: catalogue::Page) -> Result<Response, Problem> {
+    let tree = serde_json::to_value(&query)
+        .map_err(|error| Problem::internal("writing a query as a tree", &error))?;
+    let found = call
+        .find(move |reader, library| reader.search(library, &query, &page))
+        .await?;
     // A block of nothing but records changes no row, so the catalogue may not have written its height yet.
     call.reflects(found.height);
     let page = Found {
@@ -115,8 +186,21 @@ async fn search(MayRead(mut call): MayRead) -> Result<Response, Problem> {
         as_of: call.height().0,
         total: found.total,
         query: found.canonical,
+        tree,
     };
     Ok(reply::json(StatusCode::OK, &page))
+}
+
+/// The query that a call asks, everything that is live if none.
+pub(super) fn query(call: &mut Call) -> Result<Query, Problem> {
+    let text = call.params.take("q").unwrap_or_default();
+    text.parse().map_err(|error| misread(&error))
+}
+
+/// How many items at most.
+pub(super) fn limit(call: &mut Call) -> Result<Limit, Problem> {
+    let limit = Limit::new(call.params.limit()?);
+    limit.ok_or_else(|| Problem::parameter("limit", "1 to 1000"))
 }
 
 fn misread(error: &QueryError) -> Problem {
@@ -140,12 +224,13 @@ fn read_sort(text: &str) -> Result<Sort, Problem> {
     Ok(Sort { key, direction })
 }
 
-fn unfound(error: &SearchError) -> Problem {
+pub(super) fn unfound(error: &SearchError) -> Problem {
     match error {
         SearchError::Cursor | SearchError::ForeignCursor => {
             Problem::new(Code::InvalidCursor, error.to_string())
         }
         SearchError::SortTwice => Problem::parameter("sort", error.to_string()),
+        SearchError::Bucket => Problem::parameter("bucket", error.to_string()),
         SearchError::UnknownLibrary(_) => Problem::not_found("library"),
         SearchError::Database(source) => Problem::internal("searching the catalogue", source),
     }

@@ -9,6 +9,7 @@ mod files;
 mod metrics;
 mod proof;
 mod records;
+mod search;
 mod stopping;
 
 use std::net::TcpListener;
