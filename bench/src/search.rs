@@ -82,7 +82,13 @@ pub(crate) async fn run(setup: &Setup, what: What) -> Result<Report> {
     let (ours, plain) = ask(&mut node, naive.as_mut(), what).await?;
     let anonymous = anonymous_bytes(node.process.pid())?;
     node.process.end(STOP_LIMIT).await?;
-    Ok(report(what, applied, node.started, anonymous, [ours, plain]))
+    Ok(report(
+        what,
+        applied,
+        node.started,
+        anonymous,
+        [ours, plain],
+    ))
 }
 
 /// Writes the library; gives how long its catalogue took.
@@ -172,7 +178,9 @@ async fn ask(node: &mut Node, mut naive: Option<&mut Naive>, what: What) -> Resu
             if round > 0 {
                 ours.entry(kind).or_default().push(took);
             }
-            let Some(naive) = naive.as_mut() else { continue };
+            let Some(naive) = naive.as_mut() else {
+                continue;
+            };
             let begun = Instant::now();
             let count = naive.ask(&sql)?;
             if round > 0 {
@@ -201,14 +209,20 @@ fn report(
 ) -> Report {
     let What { files, asked, .. } = what;
     let command = format!("starling-bench search --files {files} --asked {asked}");
-    let columns = ["question", "p50 ms", "p99 ms", "SQLite p50 ms", "SQLite p99 ms"];
+    let columns = [
+        "question",
+        "p50 ms",
+        "p99 ms",
+        "SQLite p50 ms",
+        "SQLite p99 ms",
+    ];
     let mut table = Table::new("Searching", &command, &columns);
     let mut data = serde_json::Map::new();
     for (kind, latencies) in &ours {
         let own = [0.5, 0.99].map(|part| millis(quantile(latencies, part)));
-        let other = plain.get(kind).map(|latencies| {
-            [0.5, 0.99].map(|part| millis(quantile(latencies, part)))
-        });
+        let other = plain
+            .get(kind)
+            .map(|latencies| [0.5, 0.99].map(|part| millis(quantile(latencies, part))));
         let shown = |number: Option<f64>| number.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
         table.row(&[
             kind.name().to_owned(),
@@ -217,7 +231,10 @@ fn report(
             shown(other.map(|[p50, _]| p50)),
             shown(other.map(|[_, p99]| p99)),
         ]);
-        data.insert(kind.name().to_owned(), json!({"ms": own, "sqliteMs": other}));
+        data.insert(
+            kind.name().to_owned(),
+            json!({"ms": own, "sqliteMs": other}),
+        );
     }
     let rate = files as f64 / applied.as_secs_f64();
     let sentence = format!(

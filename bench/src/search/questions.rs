@@ -48,7 +48,8 @@ struct Condition {
     sql: String,
 }
 
-const SHOWN: &str = "id, name, title, kind, taken, lat, lon, place, camera, rating, favourite, width, height";
+const SHOWN: &str =
+    "id, name, title, kind, taken, lat, lon, place, camera, rating, favourite, width, height";
 
 impl Questions {
     /// One of each kind, and searches of many kinds.
@@ -121,7 +122,9 @@ impl Questions {
 
     /// A tag that stands for itself alone.
     fn tag(&mut self) -> Condition {
-        let common = ["family", "holiday", "beach", "garden", "food", "work", "snow", "birthday"];
+        let common = [
+            "family", "holiday", "beach", "garden", "food", "work", "snow", "birthday",
+        ];
         let rank = self.rank(3_000);
         let named = usize::try_from(rank).ok().and_then(|rank| common.get(rank));
         let tag = named.map_or_else(|| format!("tag {}", rank * 3 + 13), |tag| (*tag).to_owned());

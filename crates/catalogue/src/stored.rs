@@ -282,7 +282,11 @@ impl Stored {
 
 /// Text for comparison without regard to case.
 pub(crate) fn fold(text: &str) -> String {
-    text.to_lowercase()
+    if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        text.to_lowercase()
+    }
 }
 
 fn filled(text: Option<String>) -> Option<String> {

@@ -151,7 +151,7 @@ fn uploaded(file: &File, when: &Uploaded) -> bool {
     match when.to_string().as_str() {
         "1h" | "2023-11-14" => true,
         "2023-11-14T22:13:20..2023-11-14T22:13:21" => {
-            file.added_at <= "2023-11-14T22:13:22".to_owned()
+            file.added_at.as_str() <= "2023-11-14T22:13:22"
         }
         "..2023-11-13" => false,
         other => panic!("no plain reading of {other}"),

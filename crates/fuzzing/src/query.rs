@@ -147,9 +147,15 @@ const TEXTS: &[(&str, &str)] = &[
     ),
     ("near", "near:+51.5,-0.10,1500m sort:-taken"),
     ("bbox", "bbox:170,-20,-170,20 has:gps"),
-    ("amounts", "size>1.5MB width:1000.. duration<=90s height=2160"),
+    (
+        "amounts",
+        "size>1.5MB width:1000.. duration<=90s height=2160",
+    ),
     ("arrival", "uploaded:7d OR uploaded:2024-07..2025"),
-    ("area", "within:POLYGON((0 0, 1 1,1 0)) OR within:0,0,1,1,0,1.5"),
+    (
+        "area",
+        "within:POLYGON((0 0, 1 1,1 0)) OR within:0,0,1,1,0,1.5",
+    ),
     ("more-words", "description:\"a b\" place:lon*"),
     ("numbers", "rating>=4 rating<5 OR rating=0 favourite:true"),
     ("presence", "has:place missing:tags has:thumbhash in:all"),

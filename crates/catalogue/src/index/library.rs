@@ -109,9 +109,7 @@ impl Library {
         }
         for tag in &stored.tags {
             for spelled in with_those_above(tag) {
-                let known = self.tags.entry(fold(spelled).into()).or_default();
-                posting::put(&mut known.slots, slot);
-                *known.spellings.entry(spelled.into()).or_default() += 1;
+                self.insert_tag(spelled, slot);
             }
         }
     }
@@ -234,6 +232,22 @@ impl Library {
                 .map(|(_, files)| files),
         );
         marks
+    }
+
+    fn insert_tag(&mut self, spelled: &str, slot: u32) {
+        let path = fold(spelled);
+        let tag = match self.tags.get_mut(path.as_str()) {
+            Some(tag) => tag,
+            None => self.tags.entry(path.into()).or_default(),
+        };
+        posting::put(&mut tag.slots, slot);
+        // Asked for first, so that a spelling that is known is not copied.
+        match tag.spellings.get_mut(spelled) {
+            Some(uses) => *uses += 1,
+            None => {
+                tag.spellings.insert(spelled.into(), 1);
+            }
+        }
     }
 
     fn remove_tag(&mut self, spelled: &str, slot: u32) {

@@ -130,7 +130,7 @@ impl Unit {
         let names = self.names().iter().rev();
         let best = names
             .filter(|(name, worth)| decimal(name) && *worth > 1)
-            .find(|(_, worth)| number >= *worth && number % worth == 0);
+            .find(|(_, worth)| number >= *worth && number.is_multiple_of(*worth));
         match best {
             Some((name, worth)) if self == Self::Bytes => {
                 let name = match *name {

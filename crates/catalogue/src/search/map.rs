@@ -23,6 +23,8 @@ pub(crate) const ZOOM_MAX: u8 = 22;
 const PARTS: u8 = 2;
 /// What a map can draw.
 const CLUSTERS_MAX: usize = 1_000;
+/// So many cells are too many for sure, before all files are seen.
+const CELLS_MAX: usize = 4 * CLUSTERS_MAX;
 
 /// What a map shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,6 +148,10 @@ pub(crate) fn clusters(scene: Scene<'_>, query: &Query, view: &View) -> Result<M
         };
         if shown {
             gather(&mut cells, cell(facts.x, facts.y, zoom), &Heap::of(facts));
+        }
+        while cells.len() > CELLS_MAX && zoom > 0 {
+            zoom -= 1;
+            cells = coarser(&cells);
         }
     }
     while cells.len() > CLUSTERS_MAX && zoom > 0 {

@@ -15,8 +15,18 @@ const PLACES: u64 = 3_000;
 const WORDS: u64 = 20_000;
 
 const COMMON_TAGS: [&str; 12] = [
-    "family", "holiday", "beach", "people/anna", "people/ben", "places/uk/london", "garden",
-    "food", "work", "people/carla", "snow", "birthday",
+    "family",
+    "holiday",
+    "beach",
+    "people/anna",
+    "people/ben",
+    "places/uk/london",
+    "garden",
+    "food",
+    "work",
+    "people/carla",
+    "snow",
+    "birthday",
 ];
 const COMMON_WORDS: [&str; 10] = [
     "summer", "boat", "the", "evening", "party", "old", "sea", "walk", "winter", "house",
@@ -45,7 +55,9 @@ impl Drawn {
         }
         let bytes = self.0.0.get(self.1..self.1 + 4).unwrap_or_default();
         self.1 += 4;
-        let number = bytes.iter().fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        let number = bytes
+            .iter()
+            .fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
         f64::from(number) / 4_294_967_296.0
     }
 
@@ -82,10 +94,14 @@ pub(crate) fn file(number: u64) -> Payload {
     let video = drawn.chance(0.05);
     let facts = facts(session, number, video, &mut drawn);
     let metadata = Metadata {
-        title: drawn.chance(0.1).then(|| sentence(&mut Drawn::of("title", session), 3)),
+        title: drawn
+            .chance(0.1)
+            .then(|| sentence(&mut Drawn::of("title", session), 3)),
         description: drawn.chance(0.05).then(|| sentence(&mut drawn, 8)),
         tags: tags(session, &mut drawn),
-        rating: drawn.chance(0.15).then(|| u8::try_from(drawn.below(6)).unwrap_or_default()),
+        rating: drawn
+            .chance(0.15)
+            .then(|| u8::try_from(drawn.below(6)).unwrap_or_default()),
         favourite: drawn.chance(0.03),
         ..Metadata::default()
     };
@@ -108,7 +124,11 @@ fn facts(session: u64, number: u64, video: bool, drawn: &mut Drawn) -> Facts {
         .and_then(|rank| CAMERAS.get(rank))
         .unwrap_or(&CAMERAS[0]);
     // Some sessions are of old pictures that somebody has found.
-    let when = if there.chance(0.1) { there.below(session.max(1)) } else { session };
+    let when = if there.chance(0.1) {
+        there.below(session.max(1))
+    } else {
+        session
+    };
     let seconds = BEGIN + when * BETWEEN_SESSIONS + number % SESSION * 40;
     let micros = i64::try_from(seconds * 1_000_000 + drawn.below(1_000) * 1_000);
     let local = micros.ok().and_then(LocalTime::from_micros);
@@ -131,7 +151,12 @@ fn facts(session: u64, number: u64, video: bool, drawn: &mut Drawn) -> Facts {
             model: Some(model.to_owned()),
             lens: lens.map(str::to_owned),
         }),
-        thumbhash: Drawn::of("hash", number).0.0.get(..25).unwrap_or_default().to_vec(),
+        thumbhash: Drawn::of("hash", number)
+            .0
+            .0
+            .get(..25)
+            .unwrap_or_default()
+            .to_vec(),
         ..Facts::default()
     }
 }
@@ -159,7 +184,9 @@ fn tags(session: u64, drawn: &mut Drawn) -> Vec<String> {
 }
 
 fn tag(rank: u64) -> String {
-    let common = usize::try_from(rank).ok().and_then(|rank| COMMON_TAGS.get(rank));
+    let common = usize::try_from(rank)
+        .ok()
+        .and_then(|rank| COMMON_TAGS.get(rank));
     match common {
         Some(tag) => (*tag).to_owned(),
         None if rank % 3 == 0 => format!("topic/{}/tag {rank}", rank % 40),
@@ -169,7 +196,9 @@ fn tag(rank: u64) -> String {
 
 fn sentence(drawn: &mut Drawn, words: usize) -> String {
     let word = |rank: u64| {
-        let common = usize::try_from(rank).ok().and_then(|rank| COMMON_WORDS.get(rank));
+        let common = usize::try_from(rank)
+            .ok()
+            .and_then(|rank| COMMON_WORDS.get(rank));
         common.map_or_else(|| format!("word{rank}"), |word| (*word).to_owned())
     };
     let words: Vec<String> = (0..words).map(|_| word(drawn.rank(WORDS))).collect();
@@ -180,7 +209,11 @@ fn name(number: u64, video: bool, drawn: &mut Drawn) -> String {
     let end = if video { "mp4" } else { "jpg" };
     match drawn.below(10) {
         0..6 => format!("IMG_{:04}.{end}", number % 10_000),
-        6..9 => format!("PXL_20{:02}0704_{:09}.{end}", number % 25, number * 7_919 % 1_000_000_000),
+        6..9 => format!(
+            "PXL_20{:02}0704_{:09}.{end}",
+            number % 25,
+            number * 7_919 % 1_000_000_000
+        ),
         _ => format!("DSC{:05}.{end}", number % 100_000),
     }
 }
