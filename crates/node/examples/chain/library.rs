@@ -189,7 +189,7 @@ fn tag(rank: u64) -> String {
         .and_then(|rank| COMMON_TAGS.get(rank));
     match common {
         Some(tag) => (*tag).to_owned(),
-        None if rank % 3 == 0 => format!("topic/{}/tag {rank}", rank % 40),
+        None if rank.is_multiple_of(3) => format!("topic/{}/tag {rank}", rank % 40),
         None => format!("tag {rank}"),
     }
 }
