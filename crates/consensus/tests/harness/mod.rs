@@ -304,7 +304,7 @@ impl Cluster {
             }
             Effect::Stopped(reason) => format!("stops: {reason}"),
             Effect::Evidence(evidence) => {
-                let proof = evidence.verify(&StandIn(id));
+                let proof = evidence.verify(&forge::StandIn(id));
                 assert_eq!(proof, Ok(()), "evidence that proves nothing");
                 format!(
                     "has evidence against {} at {}",
