@@ -2,6 +2,7 @@
 
 use model::file::{Camera, Exposure, Facts, Place, Source as From, TakenAt};
 
+use crate::described::{Moment, Words};
 use crate::notes::{Notes, clean};
 use crate::source::{Source, Window};
 use crate::tiff::{Directory, Tag, Tags};
@@ -12,20 +13,34 @@ const NAME_CHARS_MAX: usize = 100;
 /// Nobody photographs deeper or higher than this, in metres.
 pub(crate) const ALTITUDES: std::ops::RangeInclusive<f64> = -12_000.0..=100_000.0;
 
-/// Reads the EXIF blocks that were found in a file, each with the directory it holds.
+/// What cameras write as the description of every picture they take.
+const PLACEHOLDERS: &[&str] = &[
+    "OLYMPUS DIGITAL CAMERA",
+    "MINOLTA DIGITAL CAMERA",
+    "KONICA MINOLTA DIGITAL CAMERA",
+    "DIGITAL CAMERA",
+    "SAMSUNG",
+    "SONY DSC",
+    "DCIM",
+    "DEFAULT",
+    "ASCII",
+    "DAV",
+    "MDE",
+];
+
+/// Reads the EXIF blocks that were found in a file, each with the directory it holds, and gives back what people and
+/// programs wrote into them.
 pub(crate) fn read(
-    blocks: Vec<(Directory, Window)>,
+    blocks: &[(Directory, Window)],
     source: &mut Source,
     facts: &mut Facts,
     notes: &mut Notes,
-) {
+) -> Words {
     let mut tags = Tags::default();
-    for (directory, window) in blocks {
+    for &(directory, window) in blocks {
         tags.read(source, window, directory, notes);
     }
     facts.orientation = orientation(&tags, notes);
-    facts.taken_at = taken_at(&tags, notes);
-    facts.place = place(&tags, notes);
     facts.camera = camera(&tags);
     facts.exposure = exposure(&tags, notes);
     if facts.media_type == "image/tiff"
@@ -33,6 +48,32 @@ pub(crate) fn read(
     {
         media_type.clone_into(&mut facts.media_type);
     }
+    Words {
+        title: tags.utf16(Tag::XP_TITLE),
+        description: description(&tags),
+        keywords: keywords(&tags),
+        rating: tags
+            .whole_number(Tag::RATING)
+            .and_then(|stars| u8::try_from(stars).ok())
+            .filter(|stars| (1..=5).contains(stars)),
+        times: times(&tags, notes),
+        place: place(&tags, notes),
+        ..Words::default()
+    }
+}
+
+fn description(tags: &Tags) -> Option<String> {
+    let text = tags.text(Tag::DESCRIPTION).filter(|text| {
+        let text = text.trim();
+        !text.is_empty() && !PLACEHOLDERS.contains(&text.to_ascii_uppercase().as_str())
+    });
+    text.or_else(|| tags.utf16(Tag::XP_COMMENT))
+}
+
+/// Windows keeps them in one text.
+fn keywords(tags: &Tags) -> Vec<String> {
+    let text = tags.utf16(Tag::XP_KEYWORDS).unwrap_or_default();
+    text.split(';').map(str::to_owned).collect()
 }
 
 fn orientation(tags: &Tags, notes: &mut Notes) -> Option<u8> {
@@ -47,17 +88,17 @@ fn orientation(tags: &Tags, notes: &mut Notes) -> Option<u8> {
     orientation
 }
 
-/// The moment of exposure, or else of digitisation. The date of the last change of the file is neither.
-fn taken_at(tags: &Tags, notes: &mut Notes) -> Option<TakenAt> {
-    let original = (Tag::ORIGINAL, Tag::SUBSECOND_ORIGINAL, Tag::OFFSET_ORIGINAL);
-    let digitized = (
+/// The moment of exposure and that of digitisation. The date of the last change of the file is neither.
+fn times(tags: &Tags, notes: &mut Notes) -> Vec<(Moment, TakenAt)> {
+    let exposure = (Tag::ORIGINAL, Tag::SUBSECOND_ORIGINAL, Tag::OFFSET_ORIGINAL);
+    let creation = (
         Tag::DIGITIZED,
         Tag::SUBSECOND_DIGITIZED,
         Tag::OFFSET_DIGITIZED,
     );
-    [original, digitized]
+    [(Moment::Exposure, exposure), (Moment::Creation, creation)]
         .into_iter()
-        .find_map(|(time, subsecond, offset)| {
+        .filter_map(|(moment, (time, subsecond, offset))| {
             let text = tags.text(time).filter(|text| !when::is_blank(text))?;
             let Some(whole) = when::local_time(&text) else {
                 notes.add(format!(
@@ -69,12 +110,14 @@ fn taken_at(tags: &Tags, notes: &mut Notes) -> Option<TakenAt> {
             let micros = tags
                 .text(subsecond)
                 .and_then(|text| when::subsecond_micros(&text));
-            Some(TakenAt {
+            let taken = TakenAt {
                 local: when::with_micros(whole, micros.unwrap_or(0)),
                 offset_min: offset_min(tags, offset, notes),
                 source: From::Exif,
-            })
+            };
+            Some((moment, taken))
         })
+        .collect()
 }
 
 fn offset_min(tags: &Tags, tag: Tag, notes: &mut Notes) -> Option<i16> {
@@ -200,6 +243,11 @@ fn raw_media_type(tags: &Tags, camera: Option<&Camera>) -> Option<&'static str> 
         ("SONY", "image/x-sony-arw"),
         ("PENTAX", "image/x-pentax-pef"),
         ("SAMSUNG", "image/x-samsung-srw"),
+        ("HASSELBLAD", "image/x-hasselblad-3fr"),
+        ("PHASE ONE", "image/x-phaseone-iiq"),
+        ("SEIKO EPSON", "image/x-epson-erf"),
+        ("KODAK", "image/x-kodak-dcr"),
+        ("EASTMAN KODAK", "image/x-kodak-dcr"),
     ];
     let (_, media_type) = makers
         .into_iter()

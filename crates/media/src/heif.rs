@@ -1,58 +1,98 @@
-//! HEIC, HEIF and AVIF: the EXIF block and the dimensions, without decoding a pixel.
+//! HEIC, HEIF and AVIF: EXIF, XMP, dimensions and orientation, without decoding a pixel.
 //!
-//! The `meta` box lists items (pictures, tiles, one EXIF block), where each lies, and which properties each has. The
-//! primary item's size and rotation properties say how it is shown, and rule over the EXIF orientation.
-
-use model::file::Facts;
+//! The `meta` box lists items (pictures, tiles, an EXIF block, an XMP packet), where each lies, and which properties
+//! each has. The primary item's size, rotation and mirror properties say how it is shown; the EXIF orientation beside
+//! them is for information only, and often wrong.
 
 use crate::boxes;
 use crate::bytes::Endian::Big;
-use crate::exif;
+use crate::locate::Parts;
 use crate::notes::Notes;
 use crate::source::{Source, Window};
-use crate::tiff::Directory;
 
 /// The largest list read of each kind, in bytes. A burst of tiles needs some kilobytes.
 const LIST_BYTES_MAX: usize = 256 << 10;
 /// Items and properties looked at.
 const ITEMS_MAX: u64 = 4096;
+/// What an XMP item says it is.
+const XMP_TYPE: &[u8] = b"application/rdf+xml\0";
 
-/// Reads EXIF and dimensions into `facts`.
-pub(crate) fn read(source: &mut Source, facts: &mut Facts, notes: &mut Notes) {
+/// How the primary picture is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// Pixels across and down, turned.
+    pub(crate) size: (u32, u32),
+    /// How its stored pixels are turned, as EXIF would say it.
+    pub(crate) orientation: u8,
+}
+
+/// Finds the parts and how the picture is shown.
+pub(crate) fn read(source: &mut Source, notes: &mut Notes) -> (Parts, Option<Shown>) {
     let whole = source.whole();
     let meta = boxes::find(source, whole, b"meta").and_then(|meta| meta.after(4));
     let Some(meta) = meta else {
         notes.add("the file has no list of its pictures");
-        return;
+        return (Parts::default(), None);
     };
-    let block = exif_block(source, meta).map(|window| (Directory::Main, window));
-    exif::read(block.into_iter().collect(), source, facts, notes);
-    if let Some((width, height)) = dimensions(source, meta) {
-        facts.width = Some(width);
-        facts.height = Some(height);
-    }
+    let items = described_items(source, meta).unwrap_or_default();
+    let exif = items.exif.and_then(|item| exif_block(source, meta, item));
+    let parts = Parts {
+        xmp: items.xmp.and_then(|item| locate_item(source, meta, item)),
+        ..Parts::of_exif(exif)
+    };
+    (parts, shown(source, meta))
 }
 
-fn exif_block(source: &mut Source, meta: Window) -> Option<Window> {
-    let infos = boxes::find(source, meta, b"iinf")?;
-    let item = exif_item(source, infos)?;
+/// The block starts with the distance to its TIFF header.
+fn exif_block(source: &mut Source, meta: Window, item: u64) -> Option<Window> {
     let window = locate_item(source, meta, item)?;
-    // The block starts with the distance to its TIFF header.
     let skip = Big.u32(&source.read(window, 0, 4)?, 0)?;
     window.after(4 + u64::from(skip))
 }
 
-fn exif_item(source: &mut Source, infos: Window) -> Option<u64> {
+/// Numbers of the items that are not pictures.
+#[derive(Debug, Default)]
+struct Items {
+    exif: Option<u64>,
+    xmp: Option<u64>,
+}
+
+fn described_items(source: &mut Source, meta: Window) -> Option<Items> {
+    let infos = boxes::find(source, meta, b"iinf")?;
     let version = *source.read(infos, 0, 4)?.first()?;
     let entries = infos.after(if version == 0 { 6 } else { 8 })?;
-    let items = boxes::children(source, entries);
-    items.into_iter().find_map(|(_, body)| {
-        let mut info = List::read(source, body)?;
-        let wide = info.version()? > 2;
-        let id = info.number(if wide { 4 } else { 2 })?;
-        info.number(2)?;
-        (info.number(4)? == u64::from(u32::from_be_bytes(*b"Exif"))).then_some(id)
-    })
+    let mut items = Items::default();
+    for (_, body) in boxes::children(source, entries) {
+        match item_kind(source, body) {
+            Some((id, Kind::Exif)) => items.exif = items.exif.or(Some(id)),
+            Some((id, Kind::Xmp)) => items.xmp = items.xmp.or(Some(id)),
+            None => {}
+        }
+    }
+    Some(items)
+}
+
+enum Kind {
+    Exif,
+    Xmp,
+}
+
+fn item_kind(source: &mut Source, body: Window) -> Option<(u64, Kind)> {
+    let mut info = List::read(source, body)?;
+    let wide = info.version()? > 2;
+    let id = info.number(if wide { 4 } else { 2 })?;
+    info.number(2)?;
+    match &u32::try_from(info.number(4)?).ok()?.to_be_bytes() {
+        b"Exif" => Some((id, Kind::Exif)),
+        b"mime" => {
+            let rest = info.rest();
+            // A name, and behind it the type.
+            let name = rest.iter().position(|&byte| byte == 0)?;
+            let is_xmp = rest.get(name + 1..)?.starts_with(XMP_TYPE);
+            is_xmp.then_some((id, Kind::Xmp))
+        }
+        _ => None,
+    }
 }
 
 /// Where an item's bytes lie: its first extent, which for EXIF is all of it.
@@ -92,8 +132,8 @@ fn locate_item(source: &mut Source, meta: Window, wanted: u64) -> Option<Window>
     None
 }
 
-/// The primary picture's size as shown: its size property, turned by its rotation property.
-fn dimensions(source: &mut Source, meta: Window) -> Option<(u32, u32)> {
+/// The primary picture's size property, turned by its rotation and mirror properties in their order.
+fn shown(source: &mut Source, meta: Window) -> Option<Shown> {
     let primary = boxes::find(source, meta, b"pitm")?;
     let mut primary = List::read(source, primary)?;
     let id_size = if primary.version()? == 0 { 2 } else { 4 };
@@ -101,26 +141,78 @@ fn dimensions(source: &mut Source, meta: Window) -> Option<(u32, u32)> {
     let all = boxes::find_path(source, meta, &[b"iprp", b"ipco"])?;
     let all = boxes::children(source, all);
     let mut size = None;
-    let mut quarter_turns = 0;
+    let mut turn = Turn::NONE;
     for index in property_indices(source, meta, primary)? {
         let Some((name, body)) = index.checked_sub(1).and_then(|index| all.get(index)) else {
             continue;
         };
         match name {
             b"ispe" => size = source.read(*body, 4, 8),
-            b"irot" => quarter_turns = source.read(*body, 0, 1)?.first()? & 3,
+            b"irot" => {
+                for _ in 0..source.read(*body, 0, 1)?.first()? & 3 {
+                    turn = turn.then(Turn::LEFT);
+                }
+            }
+            b"imir" if source.read(*body, 0, 1)?.first()? & 1 == 0 => {
+                turn = turn.then(Turn::UPSIDE_DOWN)
+            }
+            b"imir" => turn = turn.then(Turn::MIRROR),
             _ => {}
         }
     }
     let size = size?;
     let (width, height) = (Big.u32(&size, 0)?, Big.u32(&size, 4)?);
     let plausible = (1..=65_535).contains(&width) && (1..=65_535).contains(&height);
-    let shown = if quarter_turns % 2 == 0 {
+    let orientation = turn.orientation();
+    let size = if orientation < 5 {
         (width, height)
     } else {
         (height, width)
     };
-    plausible.then_some(shown)
+    plausible.then_some(Shown { size, orientation })
+}
+
+/// Where a picture's right and its bottom are shown: each is a step across and a step down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Turn([(i8, i8); 2]);
+
+impl Turn {
+    const NONE: Self = Self([(1, 0), (0, 1)]);
+    /// A quarter turn against the clock.
+    const LEFT: Self = Self([(0, -1), (1, 0)]);
+    /// Left and right change places.
+    const MIRROR: Self = Self([(-1, 0), (0, 1)]);
+    /// Top and bottom change places.
+    const UPSIDE_DOWN: Self = Self([(1, 0), (0, -1)]);
+
+    /// EXIF's eight, in order.
+    const ALL: [Self; 8] = [
+        Self::NONE,
+        Self::MIRROR,
+        Self([(-1, 0), (0, -1)]),
+        Self::UPSIDE_DOWN,
+        Self([(0, 1), (1, 0)]),
+        Self([(0, 1), (-1, 0)]),
+        Self([(0, -1), (-1, 0)]),
+        Self::LEFT,
+    ];
+
+    fn then(self, next: Self) -> Self {
+        let Self([right, bottom]) = next;
+        let turned = |(across, down): (i8, i8)| {
+            (
+                across * right.0 + down * bottom.0,
+                across * right.1 + down * bottom.1,
+            )
+        };
+        Self(self.0.map(turned))
+    }
+
+    fn orientation(self) -> u8 {
+        let numbered = (1..).zip(Self::ALL);
+        let found = numbered.into_iter().find(|(_, turn)| *turn == self);
+        found.map_or(1, |(orientation, _)| orientation)
+    }
 }
 
 /// Which properties, counted from 1, an item has.
@@ -165,6 +257,11 @@ impl List {
         let version = self.number(1)?;
         self.number(3)?;
         Some(version)
+    }
+
+    /// What has not been read yet.
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// The next number of `size` bytes; zero bytes make a zero.

@@ -1,25 +1,26 @@
 //! MP4 and QuickTime: when, where, how long and how large, from the film's header alone.
 
-use model::file::{Camera, Facts, Place, Source as From, TakenAt};
+use model::file::{Camera, Facts, LocalTime, Place, Source as From, TakenAt};
 
 use crate::boxes;
 use crate::bytes::Endian::Big;
+use crate::described::{Moment, Words};
 use crate::exif;
 use crate::notes::{Notes, clean};
 use crate::source::{Source, Window};
 use crate::when;
 
 /// The longest text read from a film's header, in bytes.
-const TEXT_BYTES_MAX: usize = 512;
+const TEXT_BYTES_MAX: usize = 2048;
 /// No film is longer than a year; more is a broken header.
 const DURATION_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 
-/// Reads the film's header into `facts`.
-pub(crate) fn read(source: &mut Source, facts: &mut Facts, notes: &mut Notes) {
+/// Reads the film's header into `facts`, and gives back what it says in words.
+pub(crate) fn read(source: &mut Source, facts: &mut Facts, notes: &mut Notes) -> Words {
     let whole = source.whole();
     let Some(movie) = boxes::find(source, whole, b"moov") else {
         notes.add("the film has no header, so nothing is known about it");
-        return;
+        return Words::default();
     };
     let clock = boxes::find(source, movie, b"mvhd").and_then(|body| read_clock(source, body));
     facts.duration_ms = clock.as_ref().and_then(|clock| clock.duration_ms);
@@ -28,9 +29,14 @@ pub(crate) fn read(source: &mut Source, facts: &mut Facts, notes: &mut Notes) {
         facts.height = Some(height);
     }
     let texts = Texts::read(source, movie);
-    facts.taken_at = taken_at(&texts, clock.and_then(|clock| clock.created), notes);
-    facts.place = place(&texts, notes);
     facts.camera = texts.camera();
+    Words {
+        times: times(&texts, clock.and_then(|clock| clock.created), notes),
+        place: place(&texts, notes),
+        title: texts.title,
+        description: texts.description,
+        ..Words::default()
+    }
 }
 
 struct Clock {
@@ -94,6 +100,8 @@ struct Texts {
     location: Option<String>,
     make: Option<String>,
     model: Option<String>,
+    title: Option<String>,
+    description: Option<String>,
 }
 
 impl Texts {
@@ -105,6 +113,8 @@ impl Texts {
                 "com.apple.quicktime.location.ISO6709" => texts.location = Some(text),
                 "com.apple.quicktime.make" => texts.make = Some(text),
                 "com.apple.quicktime.model" => texts.model = Some(text),
+                "com.apple.quicktime.title" => texts.title = Some(text),
+                "com.apple.quicktime.description" => texts.description = Some(text),
                 _ => {}
             }
         }
@@ -151,16 +161,13 @@ fn text(source: &mut Source, body: Window) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The local time, if the writer gives it. Otherwise the header's clock, which is UTC.
-fn taken_at(texts: &Texts, created: Option<u64>, notes: &mut Notes) -> Option<TakenAt> {
+/// The local time, if the writer gives it, and the header's clock, which is UTC and may be that of a converter.
+fn times(texts: &Texts, created: Option<u64>, notes: &mut Notes) -> Vec<(Moment, TakenAt)> {
+    let mut times = Vec::new();
     if let Some(text) = &texts.created {
         match when::local_time_and_offset(text) {
             Some((local, offset_min)) => {
-                return Some(TakenAt {
-                    local,
-                    offset_min,
-                    source: From::Exif,
-                });
+                times.push((Moment::Exposure, taken_at(local, offset_min)))
             }
             None => notes.add(format!(
                 "capture time dropped: {:?} is not a date",
@@ -168,16 +175,22 @@ fn taken_at(texts: &Texts, created: Option<u64>, notes: &mut Notes) -> Option<Ta
             )),
         }
     }
-    let created = created.filter(|&seconds| seconds != 0)?;
-    let local = when::from_1904(created);
-    if local.is_none() {
-        notes.add("capture time dropped: the film's clock was never set");
+    match created.filter(|&seconds| seconds != 0).map(when::from_1904) {
+        Some(Some(local)) => times.push((Moment::Creation, taken_at(local, Some(0)))),
+        Some(None) if times.is_empty() => {
+            notes.add("capture time dropped: the film's clock was never set");
+        }
+        _ => {}
     }
-    Some(TakenAt {
-        local: local?,
-        offset_min: Some(0),
+    times
+}
+
+fn taken_at(local: LocalTime, offset_min: Option<i16>) -> TakenAt {
+    TakenAt {
+        local,
+        offset_min,
         source: From::Exif,
-    })
+    }
 }
 
 /// Reads ISO 6709, `+38.7077-009.1365+010.0/`.

@@ -1,5 +1,7 @@
 //! What kind of file it is, by its first bytes. Names and what a client says are not asked.
 
+use std::fmt;
+
 use image::ImageFormat;
 use model::file::Kind;
 
@@ -102,6 +104,8 @@ const SIGNATURES: &[(usize, &[u8], Format)] = &[
     (0, b"IIRS", Format::closed("image/x-olympus-orf", Container::Tiff)),
     (0, b"MMOR", Format::closed("image/x-olympus-orf", Container::Tiff)),
     (0, b"IIU\0", Format::closed("image/x-panasonic-rw2", Container::Tiff)),
+    (0, b"FOVb", Format::closed("image/x-sigma-x3f", Container::Plain)),
+    (0, b"\0MRM", Format::closed("image/x-minolta-mrw", Container::Plain)),
     (0, b"FUJIFILMCCD-RAW", Format::closed("image/x-fuji-raf", Container::Raf)),
     (0, b"\0\0\0\x0cJXL \r\n\x87\n", Format::closed("image/jxl", Container::Plain)),
     (0, b"\xff\x0a", Format::closed("image/jxl", Container::Plain)),
@@ -147,6 +151,39 @@ pub(crate) fn format(source: &mut Source) -> Format {
         .or_else(|| by_bmp(&head))
         .or_else(|| by_text(&head))
         .unwrap_or(UNKNOWN)
+}
+
+/// The program outside that decodes what nothing here can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoder {
+    /// HEIC, HEIF and AVIF.
+    Libheif,
+    /// Raw pictures without a preview.
+    Libraw,
+    /// A still of a film, and rarer kinds of pictures.
+    Ffmpeg,
+}
+
+impl fmt::Display for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Libheif => "libheif",
+            Self::Libraw => "libraw",
+            Self::Ffmpeg => "ffmpeg",
+        })
+    }
+}
+
+/// What decodes a picture or film of that type, if nothing here does.
+pub(crate) fn outside_decoder(kind: Kind, media_type: &str) -> Option<Decoder> {
+    match (kind, media_type) {
+        (Kind::Other, _) => None,
+        (Kind::Video, _) => Some(Decoder::Ffmpeg),
+        (Kind::Photo, "image/avif") => Some(Decoder::Libheif),
+        (Kind::Photo, _) if media_type.starts_with("image/hei") => Some(Decoder::Libheif),
+        (Kind::Photo, _) if !is_plain(media_type) => Some(Decoder::Libraw),
+        (Kind::Photo, _) => Some(Decoder::Ffmpeg),
+    }
 }
 
 /// True unless reading the tags showed that a seeming TIFF is a raw file, whose first picture is only a preview.
@@ -195,6 +232,13 @@ fn by_box(head: &[u8]) -> Option<Format> {
     brands
         .chunks_exact(4)
         .find_map(by_brand)
+        .or_else(|| {
+            // A picture whose coding the brands do not name.
+            let is_picture = |brand: &[u8]| matches!(brand, b"mif1" | b"msf1" | b"mif2" | b"miaf");
+            let mut brands = brands.chunks_exact(4);
+            let heif = Format::closed("image/heif", Container::Heif);
+            brands.any(is_picture).then_some(heif)
+        })
         .or(Some(Format::video("video/mp4", Container::Movie)))
 }
 

@@ -70,6 +70,17 @@ impl Source {
         }
     }
 
+    /// A reader of `window` alone, outside the budget: for decoders, which have bounds of their own.
+    pub(crate) fn reader(&mut self, window: Window) -> io::Result<Part<'_>> {
+        self.file.seek(SeekFrom::Start(window.start))?;
+        Ok(Part {
+            file: &mut self.file,
+            start: window.start,
+            at: 0,
+            len: window.len,
+        })
+    }
+
     /// Reads `len` bytes at `at` within `window`: all of them or nothing.
     pub(crate) fn read(&mut self, window: Window, at: u64, len: usize) -> Option<Vec<u8>> {
         let part = window.part(at, u64::try_from(len).ok()?)?;
@@ -90,41 +101,35 @@ impl Source {
     }
 }
 
-/// The first bytes of a file as a reader of its own, for decoders that would read a file of any size into memory.
+/// A part of a file as a reader of its own, for decoders that would read a file of any size into memory.
 #[derive(Debug)]
-pub(crate) struct Front {
-    file: File,
+pub(crate) struct Part<'a> {
+    file: &'a mut File,
+    start: u64,
     at: u64,
-    end: u64,
+    len: u64,
 }
 
-impl Front {
-    /// The first `len` bytes of the file, or all of it.
-    pub(crate) fn open(path: &Path, len: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let end = file.metadata()?.len().min(len);
-        Ok(Self { file, at: 0, end })
-    }
-}
-
-impl Read for Front {
+impl Read for Part<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.end.saturating_sub(self.at);
+        let left = self.len.saturating_sub(self.at);
         let read = self.file.by_ref().take(left).read(buffer)?;
         self.at += read as u64;
         Ok(read)
     }
 }
 
-impl Seek for Front {
+impl Seek for Part<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let target = match to {
             SeekFrom::Start(at) => Some(at),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.end.checked_add_signed(by),
+            SeekFrom::End(by) => self.len.checked_add_signed(by),
         };
-        let target = target.ok_or(io::ErrorKind::InvalidInput)?;
-        self.at = self.file.seek(SeekFrom::Start(target))?;
-        Ok(self.at)
+        let absolute = target.and_then(|at| self.start.checked_add(at));
+        let (target, absolute) = target.zip(absolute).ok_or(io::ErrorKind::InvalidInput)?;
+        self.file.seek(SeekFrom::Start(absolute))?;
+        self.at = target;
+        Ok(target)
     }
 }

@@ -12,11 +12,11 @@ use crate::notes::Notes;
 use crate::source::{Source, Window};
 
 /// Entries looked at in one directory. Cameras write a few dozen.
-const ENTRIES_MAX: u16 = 512;
+pub(crate) const ENTRIES_MAX: u16 = 512;
 /// The largest wanted value, in bytes. Longer texts are cut, longer lists are cut.
-const VALUE_BYTES_MAX: u64 = 1024;
+const VALUE_BYTES_MAX: u64 = 4096;
 /// The size of a directory entry.
-const ENTRY_BYTES: usize = 12;
+pub(crate) const ENTRY_BYTES: usize = 12;
 
 /// Which directory of a block a tag stands in. The same number means different things in different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,9 +46,14 @@ macro_rules! tags {
 
 tags! {
     SUBFILE_TYPE = Main 0x00fe,
+    DESCRIPTION = Main 0x010e,
     MAKE = Main 0x010f,
     MODEL = Main 0x0110,
     ORIENTATION = Main 0x0112,
+    RATING = Main 0x4746,
+    XP_TITLE = Main 0x9c9b,
+    XP_COMMENT = Main 0x9c9c,
+    XP_KEYWORDS = Main 0x9c9e,
     EXIF_POINTER = Main 0x8769,
     GPS_POINTER = Main 0x8825,
     DNG_VERSION = Main 0xc612,
@@ -121,7 +126,7 @@ impl Value {
     }
 }
 
-fn bytes_per_component(format: u16) -> Option<usize> {
+pub(crate) fn bytes_per_component(format: u16) -> Option<usize> {
     Some(match format {
         1 | 2 | 6 | 7 => 1,
         3 | 8 => 2,
@@ -197,6 +202,18 @@ impl Tags {
         self.0.get(&tag).map(Value::text)
     }
 
+    /// The text of one of the tags that Windows writes in UTF-16, little end first, whatever the block says.
+    pub(crate) fn utf16(&self, tag: Tag) -> Option<String> {
+        let bytes = &self.0.get(&tag)?.bytes;
+        let units = bytes
+            .chunks_exact(2)
+            .filter_map(|pair| Endian::Little.u16(pair, 0));
+        let text: String = char::decode_utf16(units.take_while(|&unit| unit != 0))
+            .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect();
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
     /// True if the tag is there at all.
     pub(crate) fn has(&self, tag: Tag) -> bool {
         self.0.contains_key(&tag)
@@ -260,7 +277,7 @@ impl Block<'_> {
 }
 
 /// The byte order and where the main directory lies. Some raw formats replace the number 42 by one of their own.
-fn read_header(source: &mut Source, window: Window) -> Option<(Endian, u32)> {
+pub(crate) fn read_header(source: &mut Source, window: Window) -> Option<(Endian, u32)> {
     let header = source.read(window, 0, 8)?;
     let endian = match header.get(..2)? {
         b"II" => Endian::Little,

@@ -93,6 +93,35 @@ pub(crate) fn local_time_and_offset(text: &str) -> Option<(LocalTime, Option<i16
     Some((local, Some(offset_min(rest)?)))
 }
 
+/// Reads a time as XMP and IPTC have it: seconds, fraction and offset may be missing. A date alone is its midnight;
+/// less than a date is no time.
+pub(crate) fn iso_time(text: &str) -> Option<(LocalTime, Option<i16>)> {
+    let text = text.trim();
+    let (date, clock) = match text.get(..10)? {
+        date if text.len() == 10 => (date, "00:00"),
+        date => (date, text.get(11..)?),
+    };
+    let end = clock.find(['Z', '+', '-']).unwrap_or(clock.len());
+    let (clock, offset) = clock.split_at_checked(end)?;
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let seconds = if clock.len() == 5 { ":00" } else { "" };
+    let whole = local_time(&format!("{date}T{clock}{seconds}"))?;
+    let local = with_micros(whole, subsecond_micros(fraction).unwrap_or(0));
+    let offset_min = (!offset.is_empty()).then(|| offset_min(offset));
+    Some((local, offset_min.flatten()))
+}
+
+/// Reads an IPTC date `20190704` and time `180300+0100`.
+pub(crate) fn iptc_time(date: &str, clock: Option<&str>) -> Option<(LocalTime, Option<i16>)> {
+    let part = |text: &str, at: usize, len: usize| text.get(at..at + len).map(str::to_owned);
+    let date = [part(date, 0, 4)?, part(date, 4, 2)?, part(date, 6, 2)?].join("-");
+    let Some(clock) = clock else {
+        return iso_time(&date);
+    };
+    let time = [part(clock, 0, 2)?, part(clock, 2, 2)?, part(clock, 4, 2)?].join(":");
+    iso_time(&format!("{date}T{time}{}", clock.get(6..)?))
+}
+
 /// A film's clock: seconds since 1904 in UTC. Nothing for a clock that was never set.
 pub(crate) fn from_1904(seconds: u64) -> Option<LocalTime> {
     let epoch = days_from_1970(1904, 1, 1) * SECONDS_PER_DAY;
@@ -211,6 +240,43 @@ mod tests {
         assert_eq!(subsecond_micros("12345678 "), Some(123_456));
         assert_eq!(subsecond_micros("-5"), None);
         assert_eq!(subsecond_micros(""), None);
+    }
+
+    #[test]
+    fn times_of_xmp_and_iptc_may_be_short() {
+        let read = |text| iso_time(text).map(|(local, offset)| (local.micros(), offset));
+        let minute = micros("2019:07:04 18:03:00").unwrap_or_default();
+        assert_eq!(read("2019-07-04T18:03"), Some((minute, None)));
+        assert_eq!(read("2019-07-04T18:03Z"), Some((minute, Some(0))));
+        let late = Some((minute + 120_000, Some(-210)));
+        assert_eq!(read("2019-07-04T18:03:00.12-03:30"), late);
+        let midnight = micros("2019:07:04 00:00:00").unwrap_or_default();
+        assert_eq!(read("2019-07-04"), Some((midnight, None)));
+        for text in [
+            "",
+            "2019",
+            "2019-07",
+            "2019-07-04T",
+            "2019-07-04T18",
+            "0000-00-00",
+            "2019-07-04é18:03",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        let iptc =
+            |date, clock| iptc_time(date, clock).map(|(local, offset)| (local.micros(), offset));
+        assert_eq!(
+            iptc("20190704", Some("180300+0100")),
+            Some((minute, Some(60)))
+        );
+        assert_eq!(iptc("20190704", None), Some((midnight, None)));
+        for (date, clock) in [
+            ("00000000", None),
+            ("2019", None),
+            ("20190704", Some("é0300")),
+        ] {
+            assert_eq!(iptc(date, clock), None, "{date}");
+        }
     }
 
     #[test]

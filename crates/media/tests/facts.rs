@@ -28,7 +28,8 @@ fn tags_written_by_others_are_read_from_every_container() {
         ("exif.jpg", Some(6)),
         ("exif.png", Some(8)),
         ("exif.webp", Some(3)),
-        ("exif.avif", None),
+        ("exif.avif", Some(6)),
+        ("exif.heic", Some(1)),
     ] {
         let facts = media::examine(&fixture(name)).facts;
         assert_eq!(facts.orientation, orientation, "{name}");

@@ -30,6 +30,40 @@ fn check(examined: &Examined) {
     if facts.kind == Kind::Photo {
         assert!(facts.undecodable || examined.thumbnail.is_some());
     }
+    assert!(facts.kind != Kind::Video || examined.needs.is_some());
+    check_described(&examined.described);
+}
+
+/// What must hold of everything that was read in words.
+fn check_described(described: &media::Described) {
+    let texts = [(&described.title, 1000), (&described.description, 16 << 10)];
+    for (text, most) in texts {
+        let text = text.as_ref().map(|told| &told.value);
+        assert!(text.is_none_or(|text| !text.trim().is_empty() && text.len() <= most));
+    }
+    for told in described.tags.iter().chain(&described.people) {
+        let (tag, parts) = (&told.value, told.value.split('/'));
+        assert!(
+            tag.len() <= 255 && !tag.contains(char::is_control),
+            "{tag:?}"
+        );
+        assert!(parts.clone().all(|part| part.trim() == part));
+    }
+    for told in &described.tags {
+        assert!(
+            told.value.split('/').all(|part| !part.is_empty()),
+            "{told:?}"
+        );
+    }
+    assert!(described.tags.len() <= 500 && described.people.len() <= 500);
+    let rating = described.rating.as_ref().map(|told| told.value);
+    assert!(rating.is_none_or(|rating| rating <= 5));
+}
+
+fn check_sidecar(bytes: &[u8]) {
+    let sidecar = media::sidecar(bytes);
+    check_described(&sidecar.described);
+    assert!(sidecar.notes.len() <= 12);
 }
 
 fn assert_refused(examined: &Examined, why: &str) {
@@ -209,6 +243,64 @@ fn values_that_claim_gigabytes_cost_nothing() {
 }
 
 #[test]
+fn a_sidecar_cut_at_every_tenth_says_what_is_left() {
+    let whole = std::fs::read(fixture("sidecar.xmp")).unwrap();
+    for tenth in 0..10 {
+        check_sidecar(&whole[..whole.len() * tenth / 10]);
+    }
+}
+
+#[test]
+fn sidecars_that_are_deep_wide_or_endless_cost_little() {
+    let start = Instant::now();
+    let rdf = "<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#' \
+               xmlns:d='http://purl.org/dc/elements/1.1/'>";
+    let declarations: String = (0..60).map(|n| format!(" xmlns:n{n}='urn:{n}'")).collect();
+    let nested = format!("<r:Bag{declarations}>").repeat(500);
+    let tags: String = (0..30_000).map(|n| format!("<r:li>{n}</r:li>")).collect();
+    for body in [
+        "<".repeat(1 << 20),
+        "<a ".repeat(300_000),
+        "<d:title>".repeat(100_000),
+        format!("{nested}<d:title>x</d:title>"),
+        format!("<d:subject><r:Bag>{tags}</r:Bag></d:subject>"),
+        format!("<d:title>{}</d:title>", "&amp;".repeat(200_000)),
+        format!("<d:title {}/>", "r:a='1' ".repeat(100_000)),
+        format!("<!--{}", "-".repeat(1 << 20)),
+    ] {
+        check_sidecar(format!("{rdf}{body}").as_bytes());
+        check_sidecar(body.as_bytes());
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn directories_below_directories_are_visited_once() {
+    // Every directory has itself and all the others below it and behind it.
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    let places: Vec<u32> = (0..200).map(|index| 8 + index * 18).collect();
+    let list = 8 + 200 * 18;
+    for &place in &places {
+        file.extend([1, 0, 0x4a, 0x01, 4, 0]);
+        file.extend(200_u32.to_le_bytes());
+        file.extend(u32::to_le_bytes(list));
+        file.extend(u32::to_le_bytes(place));
+    }
+    file.extend(places.iter().flat_map(|place| place.to_le_bytes()));
+    file[8..10].copy_from_slice(b"CR");
+    let start = Instant::now();
+    check(&examine(&file));
+    // As an Olympus raw file, which is looked through for a preview.
+    file[..4].copy_from_slice(b"IIRO");
+    check(&examine(&file));
+    assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
 fn boxes_without_end_or_size_end() {
     for size in [0_u32, 1, 2, 7, 8, u32::MAX] {
         let mut film = b"\0\0\0\x14ftypisom\0\0\0\0isom".to_vec();
@@ -226,6 +318,18 @@ proptest! {
     #[test]
     fn random_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         check(&examine(&bytes));
+    }
+
+    #[test]
+    fn sidecars_with_flipped_bits_are_survived(
+        flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..12),
+    ) {
+        let mut bytes = std::fs::read(fixture("sidecar.xmp")).unwrap();
+        for (at, byte) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        check_sidecar(&bytes);
     }
 
     #[test]

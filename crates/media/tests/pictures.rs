@@ -181,7 +181,7 @@ fn there_is_no_thumbnail_of_what_is_no_picture() {
     let text = file(b"hello");
     let error = media::thumbnail(text.path(), 256).unwrap_err();
     assert!(
-        matches!(error, ThumbnailError::NoDecoder { media_type } if media_type == "text/plain")
+        matches!(error, ThumbnailError::NoDecoder { media_type, needs: None } if media_type == "text/plain")
     );
     let error = media::thumbnail(std::path::Path::new("/nowhere/at all"), 256).unwrap_err();
     assert!(matches!(error, ThumbnailError::Open { .. }));

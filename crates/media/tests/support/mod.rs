@@ -31,7 +31,11 @@ pub(crate) fn fixture_names() -> Vec<String> {
     let mut names: Vec<String> = folder
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    names.retain(|name| !name.ends_with(".py") && !name.ends_with(".md"));
+    names.retain(|name| {
+        [".py", ".md", ".json"]
+            .iter()
+            .all(|end| !name.ends_with(end))
+    });
     names.sort();
     names
 }
