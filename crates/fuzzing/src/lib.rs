@@ -16,6 +16,7 @@
 //! * [`engine`]: a member that lies, talking to a healthy one.
 //! * [`query`]: what people search for.
 //! * [`picture`]: files that claim to be pictures or films.
+//! * [`sidecar`]: XMP files beside pictures.
 //! * [`receipt`]: proofs that come from anywhere at all.
 //!
 //! What this crate must never know: the node, its sockets and its HTTP. The bodies of calls between nodes are mutated in
@@ -33,6 +34,7 @@ pub mod query;
 pub mod receipt;
 mod seal;
 pub mod segment;
+pub mod sidecar;
 mod values;
 
 use std::path::PathBuf;
@@ -126,6 +128,11 @@ pub const TARGETS: &[Target] = &[
         name: "picture",
         run: picture::run,
         seeds: picture::seeds,
+    },
+    Target {
+        name: "sidecar",
+        run: sidecar::run,
+        seeds: sidecar::seeds,
     },
     Target {
         name: "receipt",

@@ -34,6 +34,7 @@ pub fn run(bytes: &[u8]) {
     assert!(!facts.undecodable || !facts.notes.is_empty(), "no reason");
     assert!(facts.orientation.is_none_or(|turn| (1..=8).contains(&turn)));
     assert!(facts.notes.len() <= 12);
+    crate::sidecar::check(&examined.described);
     if let Ok(thumbnail) = media::thumbnail(file.path(), 64) {
         assert!(thumbnail.starts_with(&[0xff, 0xd8]), "a JPEG");
     }
@@ -44,7 +45,10 @@ pub fn seeds() -> Vec<Seed> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../media/tests/fixtures");
     let files = fs::read_dir(folder).expect("the tests of media keep pictures");
     let names = files.filter_map(|file| Some(file.ok()?.path()));
-    let pictures = names.filter(|path| path.extension().is_some_and(|e| e != "md" && e != "py"));
+    let pictures = names.filter(|path| {
+        path.extension()
+            .is_some_and(|e| e != "md" && e != "py" && e != "json")
+    });
     let mut seeds: Vec<Seed> = pictures
         .map(|path| {
             let name = path.file_name().map(|name| name.to_string_lossy());

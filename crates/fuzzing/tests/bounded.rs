@@ -113,6 +113,11 @@ fn any_file_is_examined() {
 }
 
 #[test]
+fn any_sidecar_says_only_what_the_ledger_takes() {
+    attack("sidecar", 2_000);
+}
+
+#[test]
 fn any_receipt_that_passes_is_true() {
     attack("receipt", 4_000);
 }
