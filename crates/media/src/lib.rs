@@ -19,6 +19,7 @@
 //! How a file becomes what is known about it: `sniff` says what it is, `locate`, `heif` and `movie` where it keeps
 //! what, `exif`, `xmp` and `iptc` what that means, `described` whose word counts; `preview` finds a picture inside a
 //! raw file, `decode` its pixels, `picture` makes them small, `colour` makes them sRGB, `hash` makes them 64 bits.
+//! [`places`] knows what a point on the earth is called.
 //!
 //! Deliberately not done: the pixels of HEIC and AVIF and the stills of films need a program outside, which is named
 //! ([`Examined::needs`]); raw pictures are shown as their camera showed them; maker notes are not read.
@@ -38,6 +39,7 @@ mod notes;
 mod packet;
 mod pages;
 mod picture;
+pub mod places;
 mod preview;
 pub mod similar;
 mod sniff;
