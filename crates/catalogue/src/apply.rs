@@ -7,6 +7,7 @@
 
 mod access;
 mod files;
+mod pictures;
 mod purge;
 mod snapshot;
 mod uploads;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::codec::Encode;
-use model::{BlockHash, Command, Height, NodeId, Payload, Position, Timestamp, limits};
+use model::{BlockHash, Command, Height, MediaStep, NodeId, Payload, Position, Timestamp, limits};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::index::{Index, IndexChanges};
@@ -375,7 +376,11 @@ impl Applier<'_> {
             | Payload::Roster(_)
             | Payload::Succession { .. } => Ok(Verdict::Recorded),
             Payload::PutBlob { blob, size } => self.put_blob(*blob, *size),
-            Payload::AddFile { .. } => self.add_file(),
+            Payload::AddFile { .. } | Payload::Media(MediaStep::Add { .. }) => self.add_file(),
+            Payload::Media(MediaStep::Look { file, look }) => self.look(file, look),
+            Payload::Media(MediaStep::Preview { file, blob, size }) => {
+                self.preview(file, *blob, *size)
+            }
             Payload::EditFile {
                 file,
                 expected,

@@ -8,6 +8,8 @@ use model::file::{Kind, Source, State};
 use model::{BlobId, LibraryId, TokenId};
 use serde::{Deserialize, Serialize};
 
+pub use crate::told::Sources;
+
 /// What is known about a file in one library, at one version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,6 +77,18 @@ pub struct File {
     pub undecodable: bool,
     /// What was dropped from its metadata, and why.
     pub notes: Vec<String>,
+    /// Whose word title, description, tags and rating are.
+    pub sources: Sources,
+    /// Names of the people to be seen, as the file tells them.
+    pub people: Vec<String>,
+    /// Where it was taken, in words, as the file tells it.
+    pub location: Option<String>,
+    /// The decoder that would show its picture and was missing.
+    pub needs: Option<String>,
+    /// Nearly the same for pictures that look the same: 16 hexadecimal digits.
+    pub perceptual_hash: Option<String>,
+    /// SHA-256 of the picture that a client supplied.
+    pub preview: Option<String>,
 }
 
 /// When a picture was taken.
@@ -178,6 +192,9 @@ impl Word for Source {
         ("xmp", Self::Xmp),
         ("rule", Self::Rule),
         ("model", Self::Model),
+        ("iptc", Self::Iptc),
+        ("sidecar", Self::Sidecar),
+        ("name", Self::Name),
     ];
 }
 

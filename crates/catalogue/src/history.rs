@@ -43,9 +43,11 @@ pub enum HistoryKind {
     AddedAgain,
     /// It was edited, archived, trashed or restored.
     Edited,
+    /// Its picture became known: a decoder was found, or a client supplied it.
+    Pictured,
 }
 
-codec_enum!(HistoryKind, "kind of change" { 0 => Added, 1 => AddedAgain, 2 => Edited });
+codec_enum!(HistoryKind, "kind of change" { 0 => Added, 1 => AddedAgain, 2 => Edited, 3 => Pictured });
 
 /// The change of one property.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -132,7 +134,8 @@ pub(crate) fn of_file(
             kind: match row.get(4)? {
                 0_u8 => HistoryKind::Added,
                 1 => HistoryKind::AddedAgain,
-                _ => HistoryKind::Edited,
+                2 => HistoryKind::Edited,
+                _ => HistoryKind::Pictured,
             },
             version: row::number(row, 5)?,
             changes: changes.iter().map(&mut describe).collect(),

@@ -16,6 +16,7 @@ use model::codec::Encode;
 use rusqlite::{Connection, params};
 
 use crate::key::RowKey;
+use crate::pictures;
 use crate::row::FileRow;
 use crate::stored::{Stored, fold};
 
@@ -102,6 +103,7 @@ pub(crate) fn insert(
         db.prepare_cached("INSERT INTO tags(library, path, id, spelled) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![stored.library.as_str(), path, key.0, spelled])?;
     }
+    pictures::insert(db, stored)?;
     changes.add(row);
     Ok(())
 }
@@ -144,6 +146,7 @@ pub(crate) fn remove(
         db.prepare_cached("DELETE FROM tags WHERE library = ?1 AND path = ?2 AND id = ?3")?
             .execute(params![stored.library.as_str(), path, key.0])?;
     }
+    pictures::remove(db, stored)?;
     changes.remove(row);
     Ok(())
 }

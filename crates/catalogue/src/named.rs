@@ -1,5 +1,5 @@
-//! The blobs that must exist: those that a file names, in whatever state, those put within the last day, and what has
-//! arrived of uploads that are not over.
+//! The blobs that must exist: those that a file names, in whatever state, pictures that clients supplied of files, those
+//! put within the last day, and what has arrived of uploads that are not over.
 //!
 //! They are walked in the order of their names, a batch at a time, so that a walk over a million needs no memory and
 //! pins nothing; what is named meanwhile is told by height.
@@ -69,7 +69,9 @@ pub(crate) fn page(
     let mut next = None;
     let parts = "SELECT DISTINCT parts.blob, parts.size FROM parts JOIN uploads USING (upload)
                  WHERE parts.blob > ?1 AND ?2 > 0 AND uploads.file IS NULL ORDER BY parts.blob LIMIT ?3";
-    for sql in [puts, parts, files] {
+    let previews =
+        "SELECT blob, size FROM previews WHERE blob > ?1 AND arrival < ?2 ORDER BY blob LIMIT ?3";
+    for sql in [puts, parts, files, previews] {
         let rows: Vec<Named> = db
             .prepare_cached(sql)?
             .query_map(params![after, arrival_behind(until), limit], read_named)?
@@ -102,7 +104,12 @@ pub(crate) fn since(
              NOT EXISTS (SELECT 1 FROM files old WHERE old.file = new.file AND old.arrival < new.arrival)
              AND NOT EXISTS (SELECT 1 FROM puts WHERE blob = new.file)
          FROM libraries CROSS JOIN files new USING (library)
-         WHERE new.arrival >= ?1 ORDER BY new.arrival LIMIT ?2";
+         WHERE new.arrival >= ?1
+         UNION ALL SELECT new.blob, new.size, new.arrival,
+             NOT EXISTS (SELECT 1 FROM files old WHERE old.file = new.blob)
+             AND NOT EXISTS (SELECT 1 FROM puts WHERE blob = new.blob)
+         FROM previews new WHERE new.arrival >= ?1
+         ORDER BY 3 LIMIT ?2";
     let in_block = limits::BLOCK_COMMANDS_MAX as u64;
     let mut files = db.prepare_cached(files)?;
     let rows = files.query_map(params![arrival_behind(above), limit], |row| {
@@ -120,7 +127,8 @@ pub(crate) fn newest(db: &Connection, until: Height) -> rusqlite::Result<Height>
     let sql = "SELECT max(last) FROM (
              SELECT (SELECT max(arrival) FROM files
                      WHERE files.library = libraries.library AND arrival < ?1) AS last
-             FROM libraries)";
+             FROM libraries
+             UNION ALL SELECT max(arrival) FROM previews WHERE arrival < ?1)";
     let last: Option<i64> = db
         .prepare_cached(sql)?
         .query_row([arrival_behind(until)], |row| row.get(0))?;
@@ -149,6 +157,7 @@ pub(crate) fn is_named(db: &Connection, blob: &BlobId) -> rusqlite::Result<bool>
     row::exists(
         db,
         "SELECT 1 FROM files WHERE file = ?1 UNION ALL SELECT 1 FROM puts WHERE blob = ?1
+         UNION ALL SELECT 1 FROM previews WHERE blob = ?1
          UNION ALL SELECT 1 FROM parts JOIN uploads USING (upload) WHERE blob = ?1 AND uploads.file IS NULL",
         [blob.as_bytes()],
     )

@@ -18,6 +18,7 @@ use crate::index::Index;
 use crate::index::memory::Memory;
 use crate::named::{self, Named, NamedPage, NewlyNamed};
 use crate::outcome::{Outcome, Verdict};
+use crate::pictures::{self, Hashed, Waiting};
 use crate::purge::{self, Purge};
 use crate::query::Query;
 use crate::search::facets::{self, FacetKey, Facets};
@@ -96,6 +97,27 @@ impl Reader {
             index: None,
             own: RefCell::default(),
         })
+    }
+
+    /// The perceptual hashes of a library's files that are not in the trash, in the order of the files' ids.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn hashes(&self, library: &LibraryId) -> Result<Vec<Hashed>, ReadError> {
+        Ok(pictures::hashes(&self.db, library)?)
+    }
+
+    /// Files behind `after` whose picture nobody could decode for want of `needs`, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn waiting(
+        &self,
+        needs: &str,
+        after: Option<BlobId>,
+        limit: u32,
+    ) -> Result<Vec<Waiting>, ReadError> {
+        Ok(pictures::waiting(&self.db, needs, after, limit)?)
     }
 
     /// The connection.

@@ -4,6 +4,7 @@
 //! catalogue against commands that came another way, and decide the same on every node.
 
 use model::file::{Change, Metadata, Place, TakenAt};
+use model::media::Described;
 
 use crate::time::OFFSET_MIN_MAX;
 
@@ -122,6 +123,17 @@ pub fn check_metadata(metadata: &Metadata) -> Result<(), RuleError> {
     check_rating(metadata.rating)?;
     check_taken(metadata.taken_at.as_ref())?;
     check_place(metadata.place.as_ref())
+}
+
+/// Checks what a file tells of itself. Its tags are not asked: those that may not be are left out.
+///
+/// # Errors
+/// The first rule it breaks.
+pub fn check_described(described: &Described) -> Result<(), RuleError> {
+    check_title(described.title.as_ref().map(|told| told.value.as_str()))?;
+    let text = described.description.as_ref();
+    check_description(text.map(|told| told.value.as_str()))?;
+    check_rating(described.rating.as_ref().map(|told| told.value))
 }
 
 /// Checks a size.

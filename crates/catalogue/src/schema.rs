@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-pub(crate) const VERSION: i64 = 4_000 + char::UNICODE_VERSION.0 as i64;
+pub(crate) const VERSION: i64 = 5_000 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -45,6 +45,19 @@ CREATE INDEX files_rating ON files(library, rating) WHERE rating IS NOT NULL;
 CREATE TABLE tags(
     library TEXT NOT NULL, path TEXT NOT NULL, id INTEGER NOT NULL, spelled TEXT,
     PRIMARY KEY (library, path, id)) WITHOUT ROWID;
+
+CREATE TABLE hashes(
+    library TEXT NOT NULL, file BLOB NOT NULL, state INTEGER NOT NULL, hash INTEGER NOT NULL,
+    PRIMARY KEY (library, file)) WITHOUT ROWID;
+CREATE TABLE waiting(
+    needs TEXT NOT NULL, file BLOB NOT NULL, library TEXT NOT NULL,
+    PRIMARY KEY (needs, file, library)) WITHOUT ROWID;
+CREATE INDEX waiting_file ON waiting(library, file);
+CREATE TABLE previews(
+    library TEXT NOT NULL, file BLOB NOT NULL, blob BLOB NOT NULL, size INTEGER NOT NULL,
+    arrival INTEGER NOT NULL, PRIMARY KEY (library, file)) WITHOUT ROWID;
+CREATE INDEX previews_blob ON previews(blob);
+CREATE INDEX previews_arrival ON previews(arrival);
 
 CREATE TABLE history(
     library TEXT NOT NULL, file BLOB NOT NULL, height INTEGER NOT NULL, idx INTEGER NOT NULL,

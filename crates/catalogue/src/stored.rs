@@ -10,12 +10,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use model::codec_struct;
 use model::file::{Camera, Change, Facts, LocalTime, Metadata, Place, Source, State, TakenAt};
+use model::media::Described;
 use model::{BlobId, LibraryId, Timestamp, TokenId};
 
 use crate::field::Field;
 use crate::file::{self, File};
 use crate::rules::NAMES_MAX;
 use crate::time;
+use crate::told::{self, Beside};
 
 /// A file in a library.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +41,7 @@ pub(crate) struct Stored {
     /// What people say of the place; none if nothing was said.
     pub(crate) said_place: Option<Option<Place>>,
     pub(crate) facts: Facts,
+    pub(crate) beside: Beside,
 }
 
 codec_struct!(Stored {
@@ -59,6 +62,7 @@ codec_struct!(Stored {
     said_taken_at,
     said_place,
     facts,
+    beside,
 });
 
 /// What a new file is made of.
@@ -68,6 +72,9 @@ pub(crate) struct NewFile<'a> {
     pub(crate) size: u64,
     pub(crate) name: &'a str,
     pub(crate) facts: &'a Facts,
+    pub(crate) described: &'a Described,
+    pub(crate) perceptual_hash: Option<u64>,
+    pub(crate) needs: Option<&'a str>,
     pub(crate) metadata: &'a Metadata,
     pub(crate) added_at: Timestamp,
     pub(crate) added_by: TokenId,
@@ -76,7 +83,25 @@ pub(crate) struct NewFile<'a> {
 impl Stored {
     /// A file at its first version.
     pub(crate) fn new(new: NewFile<'_>) -> Self {
-        let metadata = new.metadata;
+        let (metadata, described) = (new.metadata, new.described);
+        let mut beside = Beside {
+            people: told::people(described),
+            location: described.location.as_ref().map(|told| told.value.clone()),
+            ..Beside::default()
+        };
+        beside.picture.hash = new.perceptual_hash;
+        beside.picture.needs = new.needs.map(str::to_owned);
+        let sources = &mut beside.sources;
+        let (title, text, rating);
+        (title, sources.title) =
+            told::first(filled(metadata.title.clone()), described.title.as_ref());
+        (text, sources.description) = told::first(
+            filled(metadata.description.clone()),
+            described.description.as_ref(),
+        );
+        (rating, sources.rating) = told::first(metadata.rating, described.rating.as_ref());
+        let (more, source) = told::more_tags(&metadata.tags, described);
+        sources.tags = source;
         let mut stored = Self {
             library: new.library.clone(),
             file: new.file,
@@ -87,16 +112,18 @@ impl Stored {
             state: State::Live,
             name: new.name.to_owned(),
             names: vec![new.name.to_owned()],
-            title: filled(metadata.title.clone()),
-            description: filled(metadata.description.clone()),
+            title,
+            description: text,
             tags: Vec::new(),
-            rating: metadata.rating,
+            rating,
             favourite: metadata.favourite,
             said_taken_at: metadata.taken_at.map(Some),
             said_place: metadata.place.clone().map(Some),
             facts: new.facts.clone(),
+            beside,
         };
         stored.add_tags(&metadata.tags);
+        stored.add_tags(&more);
         stored
     }
 
@@ -125,13 +152,23 @@ impl Stored {
                 self.name.clone_from(name);
                 self.add_name(name);
             }
-            Change::Title(title) => self.title = filled(title.clone()),
-            Change::Description(text) => self.description = filled(text.clone()),
+            Change::Title(title) => {
+                self.title = filled(title.clone());
+                self.beside.sources.title = Source::User;
+            }
+            Change::Description(text) => {
+                self.description = filled(text.clone());
+                self.beside.sources.description = Source::User;
+            }
             Change::Tags(tags) => {
                 self.tags.clear();
                 self.add_tags(tags);
+                self.beside.sources.tags = Source::User;
             }
-            Change::Rating(rating) => self.rating = *rating,
+            Change::Rating(rating) => {
+                self.rating = *rating;
+                self.beside.sources.rating = Source::User;
+            }
             Change::Favourite(favourite) => self.favourite = *favourite,
             Change::TakenAt(taken) => self.said_taken_at = Some(taken.map(by_user_at)),
             Change::Place(place) => self.said_place = Some(place.clone().map(by_user_in)),
@@ -178,13 +215,20 @@ impl Stored {
         let taken_source = taken.map_or(Source::User, |taken| taken.source);
         let place_source = place.as_ref().map_or(Source::User, |place| place.source);
         let user = Source::User;
+        let by = self.beside.sources;
         let (title, text) = (self.title.clone(), self.description.clone());
+        let (no_title, no_text) = (title.is_none(), text.is_none());
+        let tags = Change::Tags(self.tags.clone());
         [
             (Change::Name(self.name.clone()), user, false),
-            (Change::Title(title), user, self.title.is_none()),
-            (Change::Description(text), user, self.description.is_none()),
-            (Change::Tags(self.tags.clone()), user, self.tags.is_empty()),
-            (Change::Rating(self.rating), user, self.rating.is_none()),
+            (Change::Title(title), by.title, no_title),
+            (Change::Description(text), by.description, no_text),
+            (tags, by.tags, self.tags.is_empty()),
+            (
+                Change::Rating(self.rating),
+                by.rating,
+                self.rating.is_none(),
+            ),
             (Change::Favourite(self.favourite), user, !self.favourite),
             (Change::TakenAt(taken), taken_source, taken.is_none()),
             (Change::Place(place), place_source, self.place().is_none()),
@@ -229,6 +273,14 @@ impl Stored {
         self.facts.camera.as_ref().map(camera_text)
     }
 
+    /// What the place is called, by whoever calls it something.
+    pub(crate) fn place_words(&self) -> impl Iterator<Item = &str> {
+        let name = self.place().and_then(|place| place.name.as_deref());
+        let told = self.beside.location.as_deref();
+        let told = told.filter(|told| Some(*told) != name);
+        [name, told].into_iter().flatten()
+    }
+
     /// Every tag and every tag above it, folded for comparison, with the spelling if the file carries it itself.
     pub(crate) fn tag_paths(&self) -> BTreeMap<String, Option<&str>> {
         let mut paths: BTreeMap<String, Option<&str>> = BTreeMap::new();
@@ -245,7 +297,7 @@ impl Stored {
 
     /// The file as people see it.
     pub(crate) fn to_file(&self) -> File {
-        let facts = &self.facts;
+        let (facts, picture) = (&self.facts, &self.beside.picture);
         File {
             id: self.file,
             library: self.library.clone(),
@@ -276,6 +328,12 @@ impl Stored {
             version: self.version,
             undecodable: facts.undecodable,
             notes: facts.notes.clone(),
+            sources: self.beside.sources,
+            people: self.beside.people.clone(),
+            location: self.beside.location.clone(),
+            needs: picture.needs.clone(),
+            perceptual_hash: picture.hash.map(|hash| format!("{hash:016x}")),
+            preview: picture.preview.map(|preview| preview.blob.to_string()),
         }
     }
 }

@@ -49,6 +49,8 @@ fn a_new_file_has_every_key_of_the_contract() {
             "durationMs": null, "thumbhash": "AQID", "fields": {}, "albums": [], "state": "live",
             "addedAt": "2023-11-14T22:13:21.000000Z", "addedBy": "0101010101010101", "version": 1,
             "undecodable": false, "notes": [],
+            "sources": {"title": "user", "description": "user", "tags": "user", "rating": "user"},
+            "people": [], "location": null, "needs": null, "perceptualHash": null, "preview": null,
         })
     );
 }

@@ -7,10 +7,11 @@ use model::command::{Payload, RequestKey};
 use model::file::{
     Camera, Change, Exposure, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt,
 };
+use model::media::{Described, Look, Told};
 use model::{
     Addresses, Ballot, BlobId, Block, Boot, ChainId, Command, Decided, Digest, Domain, Encode,
-    Entry, Height, Member, NodeId, Nonce, Predecessor, Reason, RosterChange, Scope, SeatChange,
-    Signature, SnapshotStep, Timestamp, TokenId, UploadId, UploadStep,
+    Entry, Height, MediaStep, Member, NodeId, Nonce, Predecessor, Reason, RosterChange, Scope,
+    SeatChange, Signature, SnapshotStep, Timestamp, TokenId, UploadId, UploadStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -276,6 +277,56 @@ fn roster_changes() -> Vec<RosterChange> {
     seats.into_iter().chain(others).collect()
 }
 
+fn described() -> Described {
+    let told = |value: &str, source| Told {
+        value: value.to_owned(),
+        source,
+    };
+    Described {
+        title: Some(told("a heading", Source::Sidecar)),
+        description: Some(told("a text", Source::Exif)),
+        tags: vec![told("places/uk", Source::Xmp), told("beach", Source::Iptc)],
+        people: vec![told("Jane", Source::Xmp)],
+        rating: Some(Told {
+            value: 4,
+            source: Source::Xmp,
+        }),
+        location: Some(told("London", Source::Iptc)),
+    }
+}
+
+/// Every step of getting to know a file.
+fn media_steps(file: BlobId) -> Vec<Payload> {
+    vec![
+        Payload::Media(MediaStep::Add {
+            file,
+            size: 78,
+            name: "IMG_0002.HEIC".to_owned(),
+            facts: facts(),
+            described: described(),
+            perceptual_hash: Some(0x0123_4567_89ab_cdef),
+            needs: Some("libheif".to_owned()),
+            metadata: metadata(),
+            restore: false,
+        }),
+        Payload::Media(MediaStep::Look {
+            file,
+            look: Look {
+                width: Some(4032),
+                height: Some(3024),
+                thumbhash: vec![1, 2, 3],
+                perceptual_hash: None,
+                broken: Some("cut off".to_owned()),
+            },
+        }),
+        Payload::Media(MediaStep::Preview {
+            file,
+            blob: BlobId([0xf2; 32]),
+            size: 99,
+        }),
+    ]
+}
+
 /// One command of every kind.
 pub(crate) fn commands() -> Vec<Command> {
     let file = BlobId([0xf1; 32]);
@@ -334,6 +385,7 @@ pub(crate) fn commands() -> Vec<Command> {
     ];
     let payloads = payloads
         .into_iter()
+        .chain(media_steps(file))
         .chain(roster_changes().into_iter().map(Payload::Roster))
         .chain(snapshot_steps().map(Payload::Snapshot));
     let key = RequestKey {

@@ -7,6 +7,7 @@ use crate::codec::{Decode, DecodeError, Encode, Reader, encode_bytes};
 use crate::file::{Change, Facts, Metadata, State};
 use crate::id::{BlobId, Digest, LeafHash, LibraryId, NodeId, Position, TokenId};
 use crate::limits;
+use crate::media::MediaStep;
 use crate::membership::Member;
 use crate::purge::Erasure;
 use crate::roster::RosterChange;
@@ -128,6 +129,8 @@ pub enum Payload {
     Roster(RosterChange),
     /// An upload that may be interrupted goes on.
     Upload(UploadStep),
+    /// A file with all that its bytes say, or what is learnt about its picture later.
+    Media(MediaStep),
     /// Starts a chain that goes on where another one ended for good. Only in its first block, as the first command.
     Succession {
         /// The voters in ring order; the first has the turn of the next height at its boot 1.
@@ -160,6 +163,7 @@ codec_enum!(Payload, "payload" {
     8 => Roster(change),
     12 => Upload(step),
     15 => Succession { voters, predecessor },
+    16 => Media(step),
     9 => Purge(commands),
     10 => Erased { purge, node },
     17 => Snapshot(step),
@@ -179,6 +183,7 @@ impl Payload {
             Self::RevokeToken { .. } => "revokeToken",
             Self::Roster(change) => change.kind(),
             Self::Upload(step) => step.kind(),
+            Self::Media(step) => step.kind(),
             Self::Succession { .. } => "succession",
             Self::Purge(_) => "purge",
             Self::Erased { .. } => "erased",
@@ -194,6 +199,7 @@ impl Payload {
             | Self::EditFile { file: id, .. }
             | Self::SetState { file: id, .. } => Some(*id),
             Self::Upload(step) => Some(step.names()),
+            Self::Media(step) => Some(step.file()),
             _ => None,
         }
     }

@@ -73,15 +73,23 @@ pub enum Source {
     User,
     /// The file's EXIF block.
     Exif,
-    /// The file's XMP packet or a sidecar.
+    /// The file's XMP packet.
     Xmp,
     /// A rule.
     Rule,
     /// A model.
     Model,
+    /// The file's IPTC block.
+    Iptc,
+    /// An XMP file beside it.
+    Sidecar,
+    /// The file's name.
+    Name,
 }
 
-codec_enum!(Source, "source" { 0 => User, 1 => Exif, 2 => Xmp, 3 => Rule, 4 => Model });
+codec_enum!(Source, "source" {
+    0 => User, 1 => Exif, 2 => Xmp, 3 => Rule, 4 => Model, 5 => Iptc, 6 => Sidecar, 7 => Name,
+});
 
 /// A wall-clock reading without a zone: microseconds since 1970-01-01T00:00:00 on that same clock.
 ///

@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod file;
 pub mod id;
 pub mod limits;
+pub mod media;
 pub mod membership;
 pub mod merkle;
 pub mod purge;
@@ -38,6 +39,7 @@ pub use id::{
     BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq, MembershipHash,
     MerkleRoot, NodeId, Nonce, Position, TokenId, UploadId,
 };
+pub use media::MediaStep;
 pub use membership::{Member, Membership};
 pub use purge::{Erasure, Erasures, Residue};
 pub use receipt::{Checkpoint, Consistency, Proven, Receipt, ReceiptError};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::file::{Change, State};
-use model::{BlobId, Payload, limits};
+use model::media::Described;
+use model::{BlobId, MediaStep, Payload, limits};
 
 use super::Applier;
 use crate::history::{HistoryKind, NewEntry};
@@ -19,36 +20,81 @@ impl Applier<'_> {
     /// refuse them: a file with absurd EXIF may be all its owner has.
     pub(super) fn add_file(&mut self) -> rusqlite::Result<Verdict> {
         let command = self.command;
-        let Payload::AddFile {
-            file,
-            size,
-            name,
-            facts,
-            metadata,
-            restore,
-        } = &command.payload
-        else {
-            unreachable!("only an AddFile is handed over");
+        let nothing = Described::default();
+        let (new, restore) = match &command.payload {
+            Payload::AddFile {
+                file,
+                size,
+                name,
+                facts,
+                metadata,
+                restore,
+            } => (
+                NewFile {
+                    library: &command.library,
+                    file: *file,
+                    size: *size,
+                    name,
+                    facts,
+                    described: &nothing,
+                    perceptual_hash: None,
+                    needs: None,
+                    metadata,
+                    added_at: self.time,
+                    added_by: command.actor,
+                },
+                *restore,
+            ),
+            Payload::Media(MediaStep::Add {
+                file,
+                size,
+                name,
+                facts,
+                described,
+                perceptual_hash,
+                needs,
+                metadata,
+                restore,
+            }) => (
+                NewFile {
+                    library: &command.library,
+                    file: *file,
+                    size: *size,
+                    name,
+                    facts,
+                    described,
+                    perceptual_hash: *perceptual_hash,
+                    needs: needs.as_deref(),
+                    metadata,
+                    added_at: self.time,
+                    added_by: command.actor,
+                },
+                *restore,
+            ),
+            _ => unreachable!("only what adds a file is handed over"),
         };
-        let valid = rules::check_size(*size)
+        self.add(new, restore)
+    }
+
+    fn add(&mut self, new: NewFile<'_>, restore: bool) -> rusqlite::Result<Verdict> {
+        let NewFile {
+            file,
+            name,
+            metadata,
+            described,
+            ..
+        } = new;
+        let valid = rules::check_size(new.size)
             .and_then(|()| rules::check_name(name))
-            .and_then(|()| rules::check_metadata(metadata));
+            .and_then(|()| rules::check_metadata(metadata))
+            .and_then(|()| rules::check_described(described));
         if let Err(error) = valid {
             return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
         }
-        if let Some(known) = row::file(self.db, &command.library, file)? {
-            return self.meet_again(known, name, &metadata.tags, *restore);
+        if let Some(known) = row::file(self.db, new.library, &file)? {
+            return self.meet_again(known, name, &metadata.tags, restore);
         }
-        let stored = Stored::new(NewFile {
-            library: &command.library,
-            file: *file,
-            size: *size,
-            name,
-            facts,
-            metadata,
-            added_at: self.time,
-            added_by: command.actor,
-        });
+        let stored = Stored::new(new);
         let key = RowKey::free(self.db, stored.local_time())?;
         let row = FileRow {
             key,
@@ -113,7 +159,7 @@ impl Applier<'_> {
     }
 
     /// Writes the next version, if it differs from the last.
-    fn replace(
+    pub(super) fn replace(
         &mut self,
         before: &FileRow,
         mut after: Stored,
@@ -147,7 +193,7 @@ impl Applier<'_> {
     }
 
     /// A number that grows from command to command.
-    fn arrival(&self) -> i64 {
+    pub(super) fn arrival(&self) -> i64 {
         let block_commands = limits::BLOCK_COMMANDS_MAX as u64;
         (self.position.height.0 * block_commands + u64::from(self.position.index)).cast_signed()
     }

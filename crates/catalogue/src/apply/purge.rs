@@ -70,8 +70,16 @@ impl Applier<'_> {
     /// Takes a file out of every table.
     fn destroy(&mut self, file: &BlobId) -> rusqlite::Result<()> {
         let library = &self.command.library;
+        let (height, index) = place(self.position);
         if let Some(known) = row::file(self.db, library, file)? {
             index::remove(self.db, self.changes, &known)?;
+            if let Some(preview) = known.stored.beside.picture.preview {
+                self.db
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO remains(file, height, idx) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute(params![preview.blob.as_bytes(), height, index])?;
+            }
         }
         let named = (library.as_str(), file.as_bytes());
         for sql in [
@@ -83,7 +91,6 @@ impl Applier<'_> {
         ] {
             self.db.prepare_cached(sql)?.execute(named)?;
         }
-        let (height, index) = place(self.position);
         for sql in [
             "INSERT OR REPLACE INTO remains(file, height, idx) VALUES (?1, ?2, ?3)",
             "INSERT OR REPLACE INTO remains(file, height, idx)

@@ -309,7 +309,7 @@ fn each_text(texts: &mut Texts, stored: &Stored, mut visit: impl FnMut(&mut Valu
     if let Some(description) = &stored.description {
         visit(&mut texts.description, description);
     }
-    if let Some(name) = stored.place().and_then(|place| place.name.as_deref()) {
+    for name in stored.place_words() {
         visit(&mut texts.place, name);
     }
     if let Some(camera) = stored.camera_text() {

@@ -1,6 +1,6 @@
 //! What is proven, for people and for programs.
 
-use model::{Checkpoint, Command, Digest, Payload, Proven, ReceiptError, Timestamp};
+use model::{Checkpoint, Command, Digest, MediaStep, Payload, Proven, ReceiptError, Timestamp};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -66,6 +66,7 @@ fn as_json(proven: &Proven, trust: &Checkpoint, command: Option<&Command>) -> Va
             | Payload::EditFile { file, .. }
             | Payload::SetState { file, .. },
         ) => (Some(file.to_string()), None),
+        Some(Payload::Media(step)) => (Some(step.file().to_string()), None),
         Some(Payload::Record(body)) => (None, Some(Digest::of(&[body]).to_string())),
         _ => (None, None),
     };
@@ -99,8 +100,12 @@ fn what(payload: &Payload) -> String {
     match payload {
         Payload::AddFile {
             file, size, name, ..
-        } => format!("{kind} {file}, {size} bytes, called {}", shown(name)),
+        }
+        | Payload::Media(MediaStep::Add {
+            file, size, name, ..
+        }) => format!("{kind} {file}, {size} bytes, called {}", shown(name)),
         Payload::EditFile { file, .. } | Payload::SetState { file, .. } => format!("{kind} {file}"),
+        Payload::Media(step) => format!("{kind} {}", step.file()),
         Payload::Record(body) => {
             let sha256 = Digest::of(&[body]);
             format!("{kind} of {} bytes, SHA-256 {sha256}", body.len())
