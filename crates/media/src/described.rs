@@ -43,11 +43,13 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The source that a value of this origin has in the ledger. IPTC was written by people's programs, like XMP.
+    /// The source that a value of this origin has in the ledger.
     pub fn source(self) -> Source {
         match self {
+            Self::Sidecar => Source::Sidecar,
             Self::Exif => Source::Exif,
-            Self::Sidecar | Self::Xmp | Self::Iptc => Source::Xmp,
+            Self::Xmp => Source::Xmp,
+            Self::Iptc => Source::Iptc,
         }
     }
 }
@@ -155,7 +157,7 @@ impl Described {
     }
 
     /// Puts the time and the place among the facts that every node has.
-    pub(crate) fn settle(&self, facts: &mut Facts) {
+    pub fn settle(&self, facts: &mut Facts) {
         if let Some(taken) = &self.taken_at {
             facts.taken_at = Some(taken.value);
         }
@@ -192,6 +194,18 @@ fn description(words: &Words) -> Option<String> {
         .trim_end()
         .to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+impl Location {
+    /// On one line, the nearest first.
+    pub fn line(&self) -> String {
+        let parts = [&self.sublocation, &self.city, &self.state, &self.country];
+        let parts: Vec<&str> = parts
+            .into_iter()
+            .filter_map(|part| part.as_deref())
+            .collect();
+        clean(&parts.join(", "), TITLE_BYTES_MAX / 4)
+    }
 }
 
 fn location(location: &Location) -> Option<Location> {

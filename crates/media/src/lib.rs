@@ -19,6 +19,7 @@
 //! How a file becomes what is known about it: `sniff` says what it is, `locate`, `heif` and `movie` where it keeps
 //! what, `exif`, `xmp` and `iptc` what that means, `described` whose word counts; `preview` finds a picture inside a
 //! raw file, `decode` its pixels, `picture` makes them small, `colour` makes them sRGB, `hash` makes them 64 bits.
+//! [`named`] reads a time out of a file's name, for those that say it nowhere else.
 //! [`places`] knows what a point on the earth is called.
 //!
 //! Deliberately not done: the pixels of HEIC and AVIF and the stills of films need a program outside, which is named
@@ -35,6 +36,7 @@ mod heif;
 mod iptc;
 mod locate;
 mod movie;
+pub mod named;
 mod notes;
 mod packet;
 mod pages;
@@ -99,6 +101,21 @@ pub struct Thumbnail {
     pub jpeg: Vec<u8>,
 }
 
+/// A picture that a program outside has decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upright {
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// A blurred miniature.
+    pub thumbhash: Vec<u8>,
+    /// Nearly the same for pictures that look the same.
+    pub perceptual_hash: Option<u64>,
+    /// One for each size, the largest first.
+    pub thumbnails: Vec<Thumbnail>,
+}
+
 /// What a sidecar says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sidecar {
@@ -140,6 +157,15 @@ pub enum ThumbnailError {
         /// What the decoder said.
         why: String,
     },
+}
+
+impl From<PictureError> for ThumbnailError {
+    fn from(error: PictureError) -> Self {
+        match error {
+            PictureError::TooLarge(why) => Self::TooLarge { why },
+            PictureError::Broken { why, .. } => Self::Broken { why },
+        }
+    }
 }
 
 /// Says what is known about the file at `path` from its bytes alone, and makes its thumbnail.
@@ -227,14 +253,41 @@ pub fn thumbnail(path: &Path, max_px: u32) -> Result<Vec<u8>, ThumbnailError> {
         });
     };
     let jpegs = picture::render(&mut source, window, decoder, facts.orientation, &[px])
-        .and_then(|rendered| rendered.to_jpegs())
-        .map_err(|error| match error {
-            PictureError::TooLarge(why) => ThumbnailError::TooLarge { why },
-            PictureError::Broken { why, .. } => ThumbnailError::Broken { why },
-        })?;
+        .and_then(|rendered| rendered.to_jpegs())?;
     let jpeg = jpegs.into_iter().next().map(|(_, jpeg)| jpeg);
     jpeg.ok_or_else(|| ThumbnailError::Broken {
         why: "nothing was left of it".to_owned(),
+    })
+}
+
+/// A picture that a program outside has decoded: upright already, whatever its EXIF says.
+///
+/// # Errors
+/// [`ThumbnailError`] if it cannot be read or is not a picture that can be decoded.
+pub fn upright(path: &Path, sizes: &[u32]) -> Result<Upright, ThumbnailError> {
+    let mut source = Source::open(path).map_err(|source| ThumbnailError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    let format = sniff::format(&mut source);
+    let decoder = format.decoder.ok_or_else(|| ThumbnailError::NoDecoder {
+        media_type: format.media_type.to_owned(),
+        needs: None,
+    })?;
+    let sizes: Vec<u32> = sizes.iter().map(|px| (*px).clamp(1, 4096)).collect();
+    let window = source.whole();
+    let rendered = picture::render(&mut source, window, decoder, None, &sizes)?;
+    let thumbnails = rendered.to_jpegs()?.into_iter();
+    Ok(Upright {
+        width: rendered.width,
+        height: rendered.height,
+        thumbhash: rendered.thumbhash(),
+        perceptual_hash: rendered
+            .smallest()
+            .and_then(|small| hash::perceptual(&small)),
+        thumbnails: thumbnails
+            .map(|(px, jpeg)| Thumbnail { px, jpeg })
+            .collect(),
     })
 }
 
