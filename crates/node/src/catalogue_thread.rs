@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Index, Mention, Outcome, Reader};
-use model::{Block, Height, Position};
+use model::{BlobId, Block, Height, MediaStep, Payload, Position};
 use replica::{AppliedBlock, CoreState, Disposition};
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
@@ -156,12 +156,20 @@ impl Feeder {
         let applied = self.catalogue.apply(&self.run)?;
         self.metrics.apply.observe(seconds(begun.elapsed()));
         let commands = self.run.iter().flat_map(|block| &block.commands);
-        for named in commands.filter_map(|(_, command)| command.payload.names()) {
-            self.blobs.named(named);
+        for blob in commands.filter_map(|(_, command)| arrived_for(&command.payload)) {
+            self.blobs.named(blob);
         }
         self.commands = 0;
         self.run.clear();
         Ok(applied)
+    }
+}
+
+/// The blob that arrived for a command, if it may have.
+fn arrived_for(payload: &Payload) -> Option<BlobId> {
+    match payload {
+        Payload::Media(MediaStep::Preview { blob, .. }) => Some(*blob),
+        payload => payload.names(),
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod blobs;
 mod checker;
+mod media;
 mod scrub;
 mod trash;
 mod written;
@@ -23,6 +24,7 @@ use model::{Addresses, NodeId};
 
 pub use self::blobs::BlobsConfig;
 use self::checker::Checker;
+pub use self::media::MediaConfig;
 pub use self::scrub::ScrubConfig;
 pub use self::trash::TRASH_KEEP;
 use self::written::Written;
@@ -31,7 +33,7 @@ use self::written::Written;
 pub const FILE_NAME: &str = "node.toml";
 
 /// The variables that override a key of the file.
-pub const OVERRIDES: [&str; 14] = [
+pub const OVERRIDES: [&str; 16] = [
     "STARLING_FOLDER",
     "STARLING_HTTP_ADDRESS",
     "STARLING_HTTP_URL",
@@ -46,6 +48,8 @@ pub const OVERRIDES: [&str; 14] = [
     "STARLING_TRASH_KEEP",
     "STARLING_SCRUB_BYTES_PER_SECOND",
     "STARLING_SCRUB_PAUSE",
+    "STARLING_MEDIA_DECODERS",
+    "STARLING_MEDIA_LOOK_EVERY",
 ];
 
 /// How long a voter must be silent before it is pruned, unless the file says otherwise: a laptop may sleep over night.
@@ -72,6 +76,8 @@ pub struct NodeConfig {
     pub trash_keep: Option<Duration>,
     /// How the node looks for damage on its own disk.
     pub scrub: ScrubConfig,
+    /// How it gets pictures of what it cannot decode itself.
+    pub media: MediaConfig,
     /// How to reach every member, this node among them.
     pub members: Vec<MemberConfig>,
 }
@@ -275,6 +281,7 @@ impl NodeConfig {
         text += &self.blobs.to_toml();
         text += &trash::written(self.trash_keep);
         text += &self.scrub.to_toml();
+        text += &self.media.to_toml();
         for member in &self.members {
             text += &format!(
                 "\n[[members]]\nname = {}\nid = \"{}\"\npeer_address = {}\nurl = {}\n",
@@ -371,6 +378,10 @@ mod tests {
             dead_after: Some(Duration::from_secs(90)),
             blobs: BlobsConfig::default(),
             trash_keep: Some(Duration::from_secs(7)),
+            media: MediaConfig {
+                decoders: Some("/usr/bin:/opt/bin".to_owned()),
+                look_every: Duration::from_secs(5),
+            },
             scrub: ScrubConfig {
                 bytes_per_second: 1 << 20,
                 pause: Duration::from_secs(60),

@@ -25,6 +25,8 @@ const HEDGE: Duration = Duration::from_millis(500);
 const SLOW_PEER_RATE: u64 = 20 << 20;
 /// A peer that stores a copy slower than this has failed, in bytes per second.
 const DEAD_PEER_RATE: u64 = 1 << 20;
+/// Time for a peer to make a picture.
+const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a copy on top of what its size takes.
 const COPY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -187,6 +189,27 @@ impl Copies {
             fetches.remove(&id);
         }
         result
+    }
+
+    /// A small picture of a blob, from whoever has one or can make it.
+    pub async fn thumbnail(&self, id: BlobId, px: u32) -> Option<Vec<u8>> {
+        let mut seen = BTreeSet::new();
+        let roster = self.0.replica.roster();
+        let everybody = roster.everybody().map(|member| member.id);
+        let nodes = self.placement().ranking(id).into_iter().chain(everybody);
+        let nodes = nodes.filter(|node| seen.insert(*node)).collect();
+        for peer in self.in_turn(nodes) {
+            let asked = self.0.peers.get_thumbnail(peer, id, px);
+            match tokio::time::timeout(PICTURE_TIMEOUT, asked).await {
+                Ok(Ok(jpeg)) => return Some(jpeg),
+                Ok(Err(error)) => {
+                    let error = chain_of_causes(&error);
+                    tracing::debug!(%peer, blob = %id, error, "asking for a picture");
+                }
+                Err(_) => tracing::debug!(%peer, blob = %id, "a peer is slow to make a picture"),
+            }
+        }
+        None
     }
 
     /// Takes back what was moved aside because nobody named it, if it is whole.

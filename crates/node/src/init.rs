@@ -490,6 +490,7 @@ impl Addresses {
             blobs: config::BlobsConfig::default(),
             trash_keep: Some(config::TRASH_KEEP),
             scrub: config::ScrubConfig::default(),
+            media: config::MediaConfig::default(),
             members: members.to_vec(),
         }
     }

@@ -60,6 +60,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::identity::Identity;
+use crate::pictures::Pictures;
 use crate::stock::Stock;
 
 pub use self::blobs::{
@@ -97,6 +98,8 @@ pub struct Config {
     pub predecessor: PathBuf,
     /// What to say of the copies held here.
     pub stock: Stock,
+    /// The pictures to give to them.
+    pub(crate) pictures: Pictures,
     /// The blocks to give to them; none if no ledger is open.
     pub ledger: Option<ledger::Reader>,
 }
@@ -195,6 +198,7 @@ impl Peers {
             joining: config.joining,
             store: config.blobs.clone(),
             stock: config.stock,
+            pictures: config.pictures,
             ledger: config.ledger,
             inbound,
             refusals: refusals.clone(),

@@ -27,6 +27,7 @@ use crate::identity::Identity;
 use crate::mending::{Mender, MenderHandle};
 use crate::metrics::Metrics;
 use crate::peer::{Peers, chain_of_causes};
+use crate::pictures::Pictures;
 use crate::replica_thread::{self, Opening, ReplicaHandle};
 use crate::replicator::Replicator;
 use crate::scrubber::checks::Checks;
@@ -48,6 +49,8 @@ pub struct App {
     pub catalogue: CatalogueHandle,
     /// This node's bytes.
     pub blobs: blobs::Store,
+    /// What they look like.
+    pub(crate) pictures: Pictures,
     /// The other members.
     pub peers: Peers,
     /// Gives copies of files' bytes to the others and fetches theirs.
@@ -222,6 +225,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
         replica: running.handle.clone(),
         catalogue: catalogue.handle.clone(),
         blobs: base.blobs,
+        pictures: base.pictures,
         peers,
         copies,
         replicator,

@@ -11,7 +11,7 @@ use model::limits;
 use super::written::{Written, WrittenCluster, WrittenHttp, WrittenMember, WrittenTls};
 use super::{
     ConfigError, DEAD_AFTER, HttpConfig, MemberConfig, NodeConfig, Origin, PeerConfig, TlsConfig,
-    check_name, duration, port, scrub, trash,
+    check_name, duration, media, port, scrub, trash,
 };
 
 /// A shorter time would take a slow restart for a death.
@@ -73,6 +73,7 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
             blobs: self.blobs(written.blobs)?,
             trash_keep: trash::read(self, written.trash)?,
             scrub: scrub::read(self, written.scrub)?,
+            media: media::read(self, written.media)?,
             name,
             folder,
             members,

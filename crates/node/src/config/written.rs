@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::blobs::WrittenBlobs;
-use super::{scrub, trash};
+use super::{media, scrub, trash};
 
 /// The whole of it.
 #[derive(Deserialize)]
@@ -24,6 +24,8 @@ pub(super) struct Written {
     pub(super) trash: trash::Written,
     #[serde(default)]
     pub(super) scrub: scrub::Written,
+    #[serde(default)]
+    pub(super) media: media::Written,
     pub(super) members: Vec<WrittenMember>,
 }
 

@@ -13,6 +13,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use model::BlobId;
+use model::file::Kind;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,11 +26,10 @@ use super::range::{Selection, Span};
 use super::schema::Octets;
 use super::upload::content_tag;
 use super::{Api, conditional, files, reply};
+use crate::pictures::SIZES;
 
 /// Read from disk at once.
 const READ_BYTES: usize = 256 << 10;
-/// Sizes of thumbnails, in pixels on the longest side.
-const SIZES: [u64; 3] = [256, 512, 1440];
 /// An original, opened in a browser, must not be able to do anything.
 const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -88,7 +88,9 @@ async fn original(
 
 /// Read a file's thumbnail
 ///
-/// A JPEG with `size` pixels on its longest side, never enlarged, the right way up.
+/// A JPEG with `size` pixels on its longest side, never enlarged, the right way up, in sRGB: of the picture that a client
+/// has put, if one has, else of the file. A node without the decoder asks the others. 404 `no_thumbnail` names the decoder that
+/// is missing.
 #[utoipa::path(
     get, path = "/api/v1/files/{id}/thumbnail", operation_id = "getThumbnail", tag = "files",
     params(
@@ -111,24 +113,22 @@ async fn thumbnail(
 ) -> Result<Response, Problem> {
     let size = call.params.number("size")?.unwrap_or(256);
     call.no_more_params()?;
-    let px = SIZES
-        .iter()
-        .find(|known| **known == size)
-        .and_then(|px| u32::try_from(*px).ok());
+    let px = SIZES.into_iter().find(|known| u64::from(*known) == size);
     let px = px.ok_or_else(|| Problem::parameter("size", "256, 512 or 1440"))?;
     let file = files::find(&call, &id).await?;
-    let etag = format!("\"{}-{px}\"", file.id);
+    let of = file.preview.as_deref().and_then(|id| id.parse().ok());
+    let of: BlobId = of.unwrap_or(file.id);
+    let etag = format!("\"{of}-{px}\"");
     let tag = HeaderValue::try_from(&etag).expect("hexadecimal digits are visible ASCII");
     if conditional::client_has(&headers, &etag) {
         return Ok(reply::not_modified(tag));
     }
-    let picture = api.holdings.thumbnail(file.id, px).await?;
-    let picture = picture.ok_or_else(|| {
-        Problem::new(
-            Code::NoThumbnail,
-            "the file is no picture that can be decoded",
-        )
-    })?;
+    let hopeless = file.kind == Kind::Other || file.undecodable && file.needs.is_none();
+    let picture = match of == file.id && hopeless {
+        true => None,
+        false => api.holdings.thumbnail(of, px).await?,
+    };
+    let picture = picture.ok_or_else(|| no_thumbnail(&file))?;
     let mut response = Response::new(Body::from(picture));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
@@ -140,6 +140,18 @@ async fn thumbnail(
     );
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     Ok(response)
+}
+
+/// Why there is no picture, and what would help.
+fn no_thumbnail(file: &catalogue::File) -> Problem {
+    let detail = match &file.needs {
+        Some(needs) => format!(
+            "no node that can be reached has {needs}, which {} needs; a picture can be put to /files/{}/preview",
+            file.media_type, file.id
+        ),
+        None => "the file is no picture that can be decoded".to_owned(),
+    };
+    Problem::new(Code::NoThumbnail, detail)
 }
 
 /// Bytes to be handed out.

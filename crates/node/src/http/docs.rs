@@ -32,6 +32,7 @@ Every node answers every call; there is no node to prefer.
 * **Retries**: under an `Idempotency-Key` the same request again, on any node, gets the first answer. \
 503 means certainly not decided; 504 `outcome_unknown` may still be decided: retry with the key.
 * **Lists** are `{items, nextCursor, asOf}`; cursors work on every node.
+* Place names by GeoNames (geonames.org), CC BY 4.0.
 ";
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {

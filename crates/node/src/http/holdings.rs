@@ -10,26 +10,23 @@ use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use ::blobs::{BlobWriter, ReadError, Staged, Store, Verdict, WriteError};
 use model::BlobId;
 use prometheus::IntCounter;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::problem::{Code, Problem};
 use crate::copies::{Copies, FetchError};
 use crate::metrics::BlobMetrics;
 use crate::peer::chain_of_causes;
+use crate::pictures::{Around, Pictures, Seen};
 use crate::replicator::Replicator;
 use crate::{App, Findings, Place};
 
 /// Bytes collected before they are written: large enough for the disk, small enough for many uploads at once.
 const CHUNK_BYTES: usize = 512 << 10;
-/// Pictures decoded at one time: each may take a gigabyte.
-const EXAMINERS: usize = 2;
 /// Blobs remembered as checked.
 const SOUND_MAX: usize = 1 << 16;
 
@@ -40,8 +37,8 @@ pub(crate) struct Holdings(Arc<Shared>);
 struct Shared {
     store: Store,
     copies: Copies,
+    pictures: Pictures,
     replicator: Replicator,
-    examiners: Semaphore,
     sound: Mutex<HashMap<BlobId, Stamp>>,
     metrics: BlobMetrics,
     findings: Findings,
@@ -74,8 +71,6 @@ pub(crate) struct Sound {
     pub(crate) file: File,
     /// How many.
     pub(crate) size: u64,
-    /// Where it is.
-    pub(crate) path: PathBuf,
 }
 
 /// A blob on its way in. Dropped unfinished, it leaves nothing behind.
@@ -132,8 +127,8 @@ impl Holdings {
         Self(Arc::new(Shared {
             store: app.blobs.clone(),
             copies: app.copies.clone(),
+            pictures: app.pictures.clone(),
             replicator: app.replicator.clone(),
-            examiners: Semaphore::new(EXAMINERS),
             sound: Mutex::default(),
             metrics: app.metrics.blobs().clone(),
             findings: app.findings.clone(),
@@ -225,46 +220,33 @@ impl Holdings {
         })
     }
 
-    /// What a blob's bytes say of themselves; keeps the thumbnail.
-    pub(crate) async fn examine(&self, id: BlobId) -> Result<model::file::Facts, Problem> {
-        let shared = Arc::clone(&self.0);
-        let permit = self.0.examiners.acquire().await;
-        let facts = blocking(move || {
-            let examined = media::examine(&shared.store.path(id));
-            if let Some(thumbnail) = &examined.thumbnail {
-                shared.keep_derived(id, media::THUMBNAIL_PX, thumbnail);
-            }
-            examined.facts
-        });
-        let facts = facts.await;
-        drop(permit);
-        facts
+    /// What a blob's bytes, and what came with them, say; keeps the thumbnails.
+    pub(crate) async fn examine(&self, id: BlobId, around: Around) -> Result<Seen, Problem> {
+        let seen = self.0.pictures.examine(id, around).await;
+        seen.map_err(|error| Problem::internal("looking at a file", &error))
     }
 
-    /// A JPEG of at most `px` on its longest side; nothing if the blob is no picture that can be decoded.
+    /// A JPEG of at most `px` on its longest side: one that is here, else made here if the bytes are, else from another
+    /// node, which may have the decoder that is missing here. Nothing if nobody can decode the blob.
     pub(crate) async fn thumbnail(&self, id: BlobId, px: u32) -> Result<Option<Vec<u8>>, Problem> {
-        let shared = Arc::clone(&self.0);
-        let kept = blocking(move || shared.store.derived(id, &derived_name(px))).await?;
-        match kept {
-            Ok(Some(kept)) => return Ok(Some(kept)),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(blob = %id, %error, "a thumbnail is made again"),
+        let pictures = &self.0.pictures;
+        let failed = |error| Problem::internal("making a thumbnail", &error);
+        if let Some(kept) = pictures.kept(id, px).await.map_err(failed)? {
+            return Ok(Some(kept));
         }
-        let path = self.open(id).await?.path;
-        let shared = Arc::clone(&self.0);
-        let permit = self.0.examiners.acquire().await;
-        let made = blocking(move || {
-            let made = media::thumbnail(&path, px);
-            if let Ok(thumbnail) = &made {
-                shared.keep_derived(id, px, thumbnail);
-            }
-            made
-        });
-        let made = made.await;
-        drop(permit);
-        Ok(made?
-            .inspect_err(|error| tracing::debug!(blob = %id, %error, "no thumbnail"))
-            .ok())
+        let here = self.check(id).await?.is_some();
+        if here && let Some(made) = pictures.make(id, px).await.map_err(failed)? {
+            return Ok(Some(made));
+        }
+        if let Some(theirs) = self.0.copies.thumbnail(id, px).await {
+            pictures.keep_theirs(id, px, theirs.clone()).await;
+            return Ok(Some(theirs));
+        }
+        if here {
+            return Ok(None);
+        }
+        self.open(id).await?;
+        pictures.make(id, px).await.map_err(failed)
     }
 }
 
@@ -275,11 +257,7 @@ impl Shared {
             return Ok(None);
         };
         let stamp = Stamp::of(&file.metadata().map_err(failed)?);
-        let sound = Sound {
-            file,
-            size,
-            path: self.store.path(id),
-        };
+        let sound = Sound { file, size };
         if self.remembered(id) == Some(stamp) {
             return Ok(Some(sound));
         }
@@ -313,17 +291,6 @@ impl Shared {
         }
         sound.insert(id, stamp);
     }
-
-    /// Keeps a thumbnail. One that cannot be kept is made again when it is asked for.
-    fn keep_derived(&self, id: BlobId, px: u32, thumbnail: &[u8]) {
-        if let Err(error) = self.store.put_derived(id, &derived_name(px), thumbnail) {
-            tracing::warn!(blob = %id, %error, "a thumbnail was not kept");
-        }
-    }
-}
-
-fn derived_name(px: u32) -> String {
-    format!("thumb-{px}")
 }
 
 async fn blocking<T: Send + 'static>(

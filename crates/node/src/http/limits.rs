@@ -17,6 +17,10 @@ use super::{Api, params, reply, server};
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 30;
 /// A JSON body; longer than any command it could become.
 pub(crate) const JSON_BYTES_MAX: usize = limits::COMMAND_BYTES_MAX;
+/// An XMP file beside an upload.
+pub(crate) const SIDECAR_BYTES_MAX: usize = media::SIDECAR_BYTES_MAX;
+/// A picture that a client supplies.
+pub(crate) const PREVIEW_BYTES_MAX: u64 = 16 << 20;
 /// Files asked about in one check.
 pub(crate) const CHECK_FILES_MAX: usize = 1000;
 
@@ -32,6 +36,10 @@ struct Limits {
     file_bytes: u64,
     /// A JSON body.
     json_bytes: usize,
+    /// An XMP file beside an upload.
+    sidecar_bytes: usize,
+    /// A picture that a client supplies.
+    preview_bytes: u64,
     /// A raw record.
     record_bytes: usize,
     /// A block's commands.
@@ -79,6 +87,8 @@ async fn read() -> Response {
         &Limits {
             file_bytes: FILE_BYTES_MAX,
             json_bytes: JSON_BYTES_MAX,
+            sidecar_bytes: SIDECAR_BYTES_MAX,
+            preview_bytes: PREVIEW_BYTES_MAX,
             record_bytes: limits::RECORD_BYTES_MAX,
             block_bytes: limits::BLOCK_BYTES_MAX,
             block_commands: limits::BLOCK_COMMANDS_MAX,

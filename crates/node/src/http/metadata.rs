@@ -202,7 +202,10 @@ fn place(node: &Node<'_>) -> Result<Place, Faults> {
 }
 
 fn source(node: &Node<'_>) -> Result<Source, Faults> {
-    node.parsed("user, exif, xmp, rule or model", Source::from_word)
+    node.parsed(
+        "user, exif, xmp, rule, model, iptc, sidecar or name",
+        Source::from_word,
+    )
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod conditional;
 mod content;
 mod disposition;
 mod docs;
+mod duplicates;
 mod events;
 mod facets;
 mod files;
@@ -42,6 +43,7 @@ mod metrics;
 mod once;
 mod operations;
 mod params;
+mod previews;
 mod problem;
 mod proof;
 mod purge;
@@ -78,6 +80,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::auth::TokenCache;
 use self::call::{MayRead, Reflected};
+use self::duplicates::Resembling;
 pub(crate) use self::holdings::Holdings;
 use self::once::Places;
 use self::problem::Problem;
@@ -106,6 +109,8 @@ pub(crate) struct Api {
     pub(crate) intakes: Intakes,
     /// Looks for damage on this node's disk.
     pub(crate) checks: Checks,
+    /// Pictures that resemble each other, as they were last asked for.
+    pub(crate) resembling: Resembling,
     /// Checks of the whole ledger go one by one.
     pub(crate) verifying: Semaphore,
     node: HeaderValue,
@@ -123,6 +128,7 @@ impl Api {
             tokens: TokenCache::default(),
             places: Places::default(),
             intakes: Intakes::default(),
+            resembling: Resembling::default(),
             verifying: Semaphore::new(1),
             node,
         }
@@ -192,6 +198,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(suggest::routes())
         .merge(files::routes())
         .merge(content::routes())
+        .merge(previews::routes())
+        .merge(duplicates::routes())
         .merge(blobs::routes())
         .merge(tokens::routes())
         .merge(operations::routes())

@@ -91,6 +91,8 @@ codes! {
     RangeNotSatisfiable = RANGE_NOT_SATISFIABLE "range_not_satisfiable";
     /// The bytes do not hash to the name they were given.
     HashMismatch = UNPROCESSABLE_ENTITY "hash_mismatch";
+    /// The bytes are no picture that could be shown for a file.
+    InvalidPreview = UNPROCESSABLE_ENTITY "invalid_preview";
     /// The bytes named were not put by this token and it may not read them.
     UnknownBlob = UNPROCESSABLE_ENTITY "unknown_blob";
     /// Another request was made under the same `Idempotency-Key`.
@@ -333,6 +335,8 @@ pub(crate) struct ItemProblems;
 pub(crate) struct BytesInProblems;
 /// For the OpenAPI document: what may go wrong with an upload that may be interrupted.
 pub(crate) struct UploadProblems;
+/// For the OpenAPI document: what may go wrong when a picture of a file is stored.
+pub(crate) struct PreviewProblems;
 /// For the OpenAPI document: what may go wrong when bytes are read.
 pub(crate) struct BytesOutProblems;
 /// For the OpenAPI document: the refusals of a change to one version of a file.
@@ -399,6 +403,9 @@ documented! {
     UploadProblems: WRITE, &[
         Code::InvalidJson, Code::InvalidBody, Code::NotFound, Code::OffsetMismatch, Code::TusVersion,
         Code::ChecksumMismatch, Code::TooFewCopies, Code::BytesUnavailable,
+    ];
+    PreviewProblems: WRITE, &[
+        Code::NotFound, Code::InvalidPreview, Code::TooFewCopies,
     ];
     BytesOutProblems: READ, &[
         Code::NotFound, Code::NoThumbnail, Code::RangeNotSatisfiable, Code::BytesUnavailable,

@@ -93,6 +93,35 @@ pub(crate) struct FileDocument {
     undecodable: bool,
     /// What was dropped from its metadata, and why.
     notes: Vec<String>,
+    /// Whose word title, description, tags and rating are.
+    sources: Sources,
+    /// Names of the people to be seen, as the file tells them.
+    people: Vec<String>,
+    /// Where it was taken, in words, as the file tells it.
+    #[schema(required)]
+    location: Option<String>,
+    /// The decoder that would show its picture and was missing; it is tried again when a node has it.
+    #[schema(required, example = "libheif")]
+    needs: Option<String>,
+    /// Nearly the same for pictures that look the same: 16 hexadecimal digits.
+    #[schema(required)]
+    perceptual_hash: Option<String>,
+    /// SHA-256 of the picture that a client supplied.
+    #[schema(required)]
+    preview: Option<String>,
+}
+
+/// Whose word values are that do not say so themselves.
+#[derive(ToSchema)]
+pub(crate) struct Sources {
+    /// The heading.
+    title: Source,
+    /// The text.
+    description: Source,
+    /// The tags, if all are of one source; else the user's.
+    tags: Source,
+    /// The rating.
+    rating: Source,
 }
 
 /// The coarse kind of a file.
@@ -122,6 +151,9 @@ pub(crate) enum Source {
     Xmp,
     Rule,
     Model,
+    Iptc,
+    Sidecar,
+    Name,
 }
 
 /// When a picture was taken, as its camera's clock showed it.
@@ -196,6 +228,9 @@ pub(crate) struct UploadForm {
     file: Vec<u8>,
     /// What the uploader says of it.
     metadata: Option<Metadata>,
+    /// An XMP file beside it, of at most `sidecarBytes`.
+    #[schema(value_type = Option<String>, format = Binary)]
+    sidecar: Option<Vec<u8>>,
 }
 
 /// A file made of bytes that are here already.
@@ -315,6 +350,7 @@ pub(crate) enum HistoryKind {
     Added,
     AddedAgain,
     Edited,
+    Pictured,
 }
 
 /// The change of one property.

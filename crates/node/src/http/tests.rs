@@ -6,6 +6,7 @@ mod document;
 mod events;
 mod evidence;
 mod files;
+mod media;
 mod metrics;
 mod proof;
 mod records;
@@ -57,6 +58,15 @@ impl Node {
 
     /// A cluster whose nodes all decide.
     async fn cluster(size: usize, security: HttpSecurity) -> Vec<Self> {
+        Self::cluster_with(size, security, |_, _| {}).await
+    }
+
+    /// The same, with other settings for the node at a place.
+    async fn cluster_with(
+        size: usize,
+        security: HttpSecurity,
+        set: impl Fn(usize, &mut NodeConfig),
+    ) -> Vec<Self> {
         // The first test to come installs it for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let home = Arc::new(tempfile::tempdir().unwrap());
@@ -67,7 +77,7 @@ impl Node {
         };
         let cluster = create_cluster(&plan).unwrap();
         let nodes: Vec<Self> = (0..size)
-            .map(|at| Self::serve(&cluster, at, &home))
+            .map(|at| Self::serve(&cluster, at, &home, |config| set(at, config)))
             .collect();
         for node in &nodes {
             node.wait_until_it_decides().await;
@@ -75,8 +85,16 @@ impl Node {
         nodes
     }
 
-    fn serve(cluster: &CreatedCluster, at: usize, home: &Arc<TempDir>) -> Self {
-        let config = NodeConfig::load(&cluster.nodes[at].config).unwrap();
+    fn serve(
+        cluster: &CreatedCluster,
+        at: usize,
+        home: &Arc<TempDir>,
+        set: impl Fn(&mut NodeConfig),
+    ) -> Self {
+        let mut config = NodeConfig::load(&cluster.nodes[at].config).unwrap();
+        // What is installed on the machine that runs the tests must make no difference to them.
+        config.media.decoders = Some(String::new());
+        set(&mut config);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         Self {

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use catalogue::Outcome;
 use model::file::Metadata;
-use model::{BlobId, Digest, Payload};
+use model::{BlobId, Digest, MediaStep, Payload};
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,11 +25,12 @@ use super::call::{self, Call, MayWrite};
 use super::files;
 use super::holdings::Incoming;
 use super::json::{Faults, Node};
-use super::limits::{FILE_BYTES_MAX, JSON_BYTES_MAX};
+use super::limits::{FILE_BYTES_MAX, JSON_BYTES_MAX, SIDECAR_BYTES_MAX};
 use super::problem::{BytesInProblems, Code, Problem};
 use super::schema::{AddFile, FileDocument, UploadForm};
 use super::{Api, body, conditional, json, metadata, reply};
 use crate::SubmitError;
+use crate::pictures::{Around, Seen};
 
 /// What the form around the file may take.
 const FORM_BYTES: u64 = 1 << 20;
@@ -46,7 +47,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// Add a file
 ///
-/// As a form with its bytes, or as JSON for bytes that were put before. The same bytes again are the same file: what
+/// As a form with its bytes, or as JSON for bytes that were put before. A `sidecar` in the form is an XMP file that stands
+/// beside it: its words go before those in the bytes, and what the uploader says goes before both. The same bytes again are the same file: what
 /// is stored wins, a new name is appended to `names`, given tags are added. Success means that the bytes are on stable
 /// storage of enough nodes to survive every tolerated loss, and the metadata on a quorum.
 #[utoipa::path(
@@ -80,14 +82,14 @@ async fn add(MayWrite(mut call): MayWrite, request: Request) -> Result<Response,
             ));
         }
     };
-    let payload = Payload::AddFile {
-        file: sent.id,
-        size: sent.size,
-        name: sent.name,
-        facts: sent.facts,
-        metadata: sent.metadata,
+    let payload = adding(
+        sent.id,
+        sent.size,
+        sent.name,
+        sent.seen,
+        sent.metadata,
         restore,
-    };
+    );
     let outcome = call.apply(payload, sent.digest).await?;
     let (status, file) = match outcome {
         Outcome::FileAdded { file } => (StatusCode::CREATED, file),
@@ -102,23 +104,52 @@ async fn add(MayWrite(mut call): MayWrite, request: Request) -> Result<Response,
     ))
 }
 
+/// The command that adds a file with all that was seen in it.
+pub(super) fn adding(
+    file: BlobId,
+    size: u64,
+    name: String,
+    seen: Seen,
+    metadata: Metadata,
+    restore: bool,
+) -> Payload {
+    Payload::Media(MediaStep::Add {
+        file,
+        size,
+        name,
+        facts: seen.facts,
+        described: seen.described,
+        perceptual_hash: seen.perceptual_hash,
+        needs: seen.needs,
+        metadata,
+        restore,
+    })
+}
+
 /// A file whose bytes are safe.
 struct Sent {
     id: BlobId,
     size: u64,
     name: String,
-    facts: model::file::Facts,
+    seen: Seen,
     metadata: Metadata,
     /// Of the decoded request.
     digest: Digest,
 }
 
 async fn from_form(call: &Call, request: Request) -> Result<Sent, Problem> {
-    body::check_declared(request.headers(), FILE_BYTES_MAX + FORM_BYTES)?;
+    body::check_declared(
+        request.headers(),
+        FILE_BYTES_MAX + SIDECAR_BYTES_MAX as u64 + FORM_BYTES,
+    )?;
     let form = Multipart::from_request(request, &())
         .await
         .map_err(|rejection| malformed(&rejection.body_text()))?;
-    let Form { file, metadata } = Form::read(call, form).await?;
+    let Form {
+        file,
+        metadata,
+        sidecar,
+    } = Form::read(call, form).await?;
     let (given, staged) = file.ok_or_else(|| malformed("there is no part named file"))?;
     let metadata = metadata.unwrap_or_default();
     let (id, size) = (staged.id(), staged.size());
@@ -131,16 +162,20 @@ async fn from_form(call: &Call, request: Request) -> Result<Sent, Problem> {
     }
     let holdings = &call.api.holdings;
     holdings.commit(staged).await?;
-    let (copied, facts) = tokio::join!(holdings.replicate(id, size), holdings.examine(id));
+    let around = Around {
+        name: name.clone(),
+        sidecar: sidecar.clone(),
+    };
+    let (copied, seen) = tokio::join!(holdings.replicate(id, size), holdings.examine(id, around));
     if let Err(problem) = copied {
         return Err(call.api.explain(problem).await);
     }
-    let digest = digest(&name, id, &metadata.raw);
+    let digest = digest(&name, id, &metadata.raw, sidecar.as_deref());
     Ok(Sent {
         id,
         size,
         name,
-        facts: facts?,
+        seen: seen?,
         metadata: metadata.parsed,
         digest,
     })
@@ -151,6 +186,8 @@ async fn from_form(call: &Call, request: Request) -> Result<Sent, Problem> {
 struct Form {
     file: Option<(Option<String>, Staged)>,
     metadata: Option<GivenMetadata>,
+    /// An XMP file beside it, as it is: what is wrong with it is noted, never a reason to refuse the file.
+    sidecar: Option<Bytes>,
 }
 
 #[derive(Default)]
@@ -174,7 +211,10 @@ impl Form {
                 Some("metadata") if read.metadata.is_none() => {
                     read.metadata = Some(read_metadata(field).await?);
                 }
-                Some(name @ ("file" | "metadata")) => {
+                Some("sidecar") if read.sidecar.is_none() => {
+                    read.sidecar = Some(collect(field, SIDECAR_BYTES_MAX).await?);
+                }
+                Some(name @ ("file" | "metadata" | "sidecar")) => {
                     return Err(malformed(&format!("there are two parts named {name}")));
                 }
                 other => {
@@ -208,20 +248,22 @@ async fn receive(mut field: Field<'_>, mut incoming: Incoming) -> Result<Staged,
     incoming.finish().await
 }
 
-async fn read_metadata(mut field: Field<'_>) -> Result<GivenMetadata, Problem> {
+async fn collect(mut field: Field<'_>, limit: usize) -> Result<Bytes, Problem> {
     let mut raw = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(broken)? {
         raw.extend_from_slice(&chunk);
-        if raw.len() > JSON_BYTES_MAX {
-            return Err(body::too_large(JSON_BYTES_MAX as u64));
+        if raw.len() > limit {
+            return Err(body::too_large(limit as u64));
         }
     }
+    Ok(raw.into())
+}
+
+async fn read_metadata(field: Field<'_>) -> Result<GivenMetadata, Problem> {
+    let raw = collect(field, JSON_BYTES_MAX).await?;
     let value = json::parse(&raw)?;
     let parsed = metadata::upload(&Node::at(&value, "/metadata"))?;
-    Ok(GivenMetadata {
-        raw: raw.into(),
-        parsed,
-    })
+    Ok(GivenMetadata { raw, parsed })
 }
 
 async fn from_json(call: &Call, request: Request) -> Result<Sent, Problem> {
@@ -237,7 +279,11 @@ async fn from_json(call: &Call, request: Request) -> Result<Sent, Problem> {
     }
     let holdings = &call.api.holdings;
     let size = holdings.open(id).await?.size;
-    let (copied, facts) = tokio::join!(holdings.replicate(id, size), holdings.examine(id));
+    let around = Around {
+        name: name.clone(),
+        sidecar: None,
+    };
+    let (copied, seen) = tokio::join!(holdings.replicate(id, size), holdings.examine(id, around));
     if let Err(problem) = copied {
         return Err(call.api.explain(problem).await);
     }
@@ -245,7 +291,7 @@ async fn from_json(call: &Call, request: Request) -> Result<Sent, Problem> {
         id,
         size,
         name,
-        facts: facts?,
+        seen: seen?,
         metadata,
         digest: Digest::of(&[&bytes]),
     })
@@ -275,13 +321,15 @@ fn parse(body: &Value) -> Result<(BlobId, String, Metadata), Faults> {
 }
 
 /// Of what a form says, whatever its boundary and the order of its parts.
-fn digest(name: &str, id: BlobId, metadata: &[u8]) -> Digest {
+fn digest(name: &str, id: BlobId, metadata: &[u8], sidecar: Option<&[u8]>) -> Digest {
     let (name, metadata) = (Digest::of(&[name.as_bytes()]), Digest::of(&[metadata]));
+    let sidecar = sidecar.map(|bytes| Digest::of(&[bytes]));
     Digest::of(&[
         b"starling/upload/v1",
         name.as_bytes(),
         id.as_bytes(),
         metadata.as_bytes(),
+        sidecar.as_ref().map_or(&[], |digest| digest.as_bytes()),
     ])
 }
 
@@ -385,10 +433,12 @@ mod tests {
     #[test]
     fn an_upload_is_its_name_bytes_and_metadata() {
         let id = BlobId([1; 32]);
-        let first = digest("a", id, b"{}");
-        assert_eq!(first, digest("a", id, b"{}"));
-        assert_ne!(first, digest("b", id, b"{}"));
-        assert_ne!(first, digest("a", BlobId([2; 32]), b"{}"));
-        assert_ne!(first, digest("a", id, b""));
+        let first = digest("a", id, b"{}", None);
+        assert_eq!(first, digest("a", id, b"{}", None));
+        assert_ne!(first, digest("b", id, b"{}", None));
+        assert_ne!(first, digest("a", BlobId([2; 32]), b"{}", None));
+        assert_ne!(first, digest("a", id, b"", None));
+        let beside = digest("a", id, b"{}", Some(b"<x/>"));
+        assert!(beside != first && beside != digest("a", id, b"{}", Some(b"")));
     }
 }

@@ -27,7 +27,8 @@ use super::call::{Call, MayWrite};
 use super::limits::FILE_BYTES_MAX;
 use super::problem::{Code, Problem, UploadProblems};
 use super::schema::Octets;
-use super::{Api, body, files};
+use super::{Api, body, files, upload};
+use crate::pictures::Around;
 
 pub(crate) use self::intake::Intakes;
 
@@ -373,18 +374,20 @@ async fn make_file(call: &Call, id: UploadId, standing: &Standing) -> Result<(),
     let parts = call.read(move |reader| reader.upload_parts(id)).await?;
     let (file, size) = put_together(call, &parts).await?;
     let holdings = &call.api.holdings;
-    let (copied, facts) = tokio::join!(holdings.replicate(file, size), holdings.examine(file));
+    let name = description.name.unwrap_or_else(|| file.to_string());
+    let around = Around {
+        name: name.clone(),
+        sidecar: None,
+    };
+    let (copied, seen) = tokio::join!(
+        holdings.replicate(file, size),
+        holdings.examine(file, around)
+    );
     if let Err(problem) = copied {
         return Err(call.api.explain(problem).await);
     }
-    let payload = Payload::AddFile {
-        file,
-        size,
-        name: description.name.unwrap_or_else(|| file.to_string()),
-        facts: facts?,
-        metadata: description.metadata,
-        restore: description.restore,
-    };
+    let (metadata, restore) = (description.metadata, description.restore);
+    let payload = upload::adding(file, size, name, seen?, metadata, restore);
     match call.apply_unkeyed(payload).await? {
         Outcome::FileAdded { .. } | Outcome::FileKnown { .. } => {}
         other => return Err(files::declined(other)),

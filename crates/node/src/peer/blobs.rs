@@ -226,6 +226,21 @@ impl Peers {
         Ok(())
     }
 
+    /// Asks a peer for a small picture of a blob, which it makes if it can.
+    ///
+    /// # Errors
+    /// If it has none, or cannot be asked.
+    pub async fn get_thumbnail(
+        &self,
+        from: NodeId,
+        id: BlobId,
+        px: u32,
+    ) -> Result<Vec<u8>, GetBlobError> {
+        let peer = self.shared.directory.peer(from);
+        let peer = peer.ok_or(GetBlobError::UnknownPeer(from))?;
+        peer.blobs.thumbnail(id, px).await
+    }
+
     /// Asks a peer which of these blobs it has: one answer each, in order. At most 1,000.
     ///
     /// # Errors
@@ -318,6 +333,19 @@ impl BlobClient {
             size: head.size,
             chunks,
         })
+    }
+
+    async fn thumbnail(&self, id: BlobId, px: u32) -> Result<Vec<u8>, GetBlobError> {
+        let request = wire::thumbnail_request(self.chain, id, px);
+        let answer = self.client.clone().get_thumbnail(request).await;
+        let jpeg = answer
+            .map_err(|status| get_error(id, status))?
+            .into_inner()
+            .jpeg;
+        if jpeg.len() <= wire::THUMBNAIL_BYTES_MAX && jpeg.starts_with(&[0xff, 0xd8]) {
+            return Ok(jpeg.to_vec());
+        }
+        Err(malformed(id, &"no small JPEG"))
     }
 
     async fn has(&self, ids: &[BlobId]) -> Result<Vec<bool>, HasBlobsError> {

@@ -132,6 +132,23 @@ pub struct BlobPresence {
     pub present: ::prost::alloc::vec::Vec<bool>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ThumbnailRequest {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub chain_id: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub blob_id: ::prost::bytes::Bytes,
+    /// The longest side: 256, 512 or 1440.
+    #[prost(uint32, tag = "3")]
+    pub px: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Thumbnail {
+    /// At most 3 MiB.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub jpeg: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PredecessorRequest {
     /// 16 bytes: the chain that goes on from it.
     #[prost(bytes = "bytes", tag = "1")]
@@ -329,6 +346,22 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("starling.peer.v1.Peer", "HasBlobs"));
             self.inner.unary(req, path, codec).await
         }
+        /// A small picture of a blob, made now if the server holds the blob and can decode it. NOT_FOUND: it has none and cannot
+        /// make one.
+        pub async fn get_thumbnail(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ThumbnailRequest>,
+        ) -> std::result::Result<tonic::Response<super::Thumbnail>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/starling.peer.v1.Peer/GetThumbnail");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("starling.peer.v1.Peer", "GetThumbnail"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Streams the ledger of the chain before, file by file. NOT_FOUND: this chain goes on from none.
         pub async fn get_predecessor(
             &mut self,
@@ -429,6 +462,12 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::BlobQuery>,
         ) -> std::result::Result<tonic::Response<super::BlobPresence>, tonic::Status>;
+        /// A small picture of a blob, made now if the server holds the blob and can decode it. NOT_FOUND: it has none and cannot
+        /// make one.
+        async fn get_thumbnail(
+            &self,
+            request: tonic::Request<super::ThumbnailRequest>,
+        ) -> std::result::Result<tonic::Response<super::Thumbnail>, tonic::Status>;
         /// Server streaming response type for the GetPredecessor method.
         type GetPredecessorStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::FilePiece, tonic::Status>,
@@ -665,6 +704,44 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HasBlobsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/starling.peer.v1.Peer/GetThumbnail" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetThumbnailSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::ThumbnailRequest> for GetThumbnailSvc<T> {
+                        type Response = super::Thumbnail;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ThumbnailRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Peer>::get_thumbnail(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetThumbnailSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -20,6 +20,7 @@ use super::generated::{BlobChunk, BlobQuery, BlobRequest, Frame};
 use super::inbox::{self, Interruption};
 use super::storage::{Denied, Storage};
 use super::wire::{self, Head};
+use crate::pictures::Pictures;
 use crate::stock::Stock;
 
 const CHAIN: ChainId = ChainId([7; 16]);
@@ -127,9 +128,10 @@ impl Shelf {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path()).unwrap();
+        let pictures = Pictures::new(store.clone(), Vec::new(), folder.path().join("decoding"));
         Self {
             _folder: folder,
-            storage: Storage::new(store.clone(), Stock::default(), CHAIN),
+            storage: Storage::new(store.clone(), Stock::default(), pictures, CHAIN),
             store,
         }
     }

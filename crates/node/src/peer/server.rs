@@ -27,7 +27,7 @@ use super::generated::joining_server::JoiningServer;
 use super::generated::peer_server::{Peer, PeerServer};
 use super::generated::{
     Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, BlocksRequest, Frame,
-    InventoryReport, InventoryRequest, PredecessorRequest,
+    InventoryReport, InventoryRequest, PredecessorRequest, Thumbnail, ThumbnailRequest,
 };
 use super::heritage;
 use super::history::{self, History};
@@ -37,6 +37,7 @@ use super::refusals::Refusals;
 use super::storage::{Denied, Storage};
 use super::wire;
 use crate::identity::tls;
+use crate::pictures::Pictures;
 use crate::stock::Stock;
 
 /// How long a caller may take to prove who it is.
@@ -67,6 +68,7 @@ pub(super) struct Server {
     pub(super) chain: ChainId,
     pub(super) store: blobs::Store,
     pub(super) stock: Stock,
+    pub(super) pictures: Pictures,
     pub(super) ledger: Option<ledger::Reader>,
     pub(super) inbound: Arc<Inbound>,
     pub(super) directory: Arc<Directory>,
@@ -105,7 +107,7 @@ impl Server {
         let (directory, refusals) = (self.directory.clone(), self.refusals.clone());
         let service = Service {
             chain: self.chain,
-            storage: Storage::new(self.store, self.stock, self.chain),
+            storage: Storage::new(self.store, self.stock, self.pictures, self.chain),
             history: History {
                 chain: self.chain,
                 reader: self.ledger,
@@ -389,6 +391,15 @@ impl Peer for Service {
     ) -> Result<Response<BlobPresence>, Status> {
         let from = self.member(&request)?;
         let work = self.storage.has(request.into_inner());
+        self.until_shutdown(from, work).await
+    }
+
+    async fn get_thumbnail(
+        &self,
+        request: Request<ThumbnailRequest>,
+    ) -> Result<Response<Thumbnail>, Status> {
+        let from = self.member(&request)?;
+        let work = self.storage.thumbnail(request.get_ref());
         self.until_shutdown(from, work).await
     }
 

@@ -11,8 +11,9 @@ use model::{BlobId, ChainId};
 use tonic::{Status, Streaming};
 
 use super::generated::{BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest};
-use super::generated::{InventoryReport, InventoryRequest};
+use super::generated::{InventoryReport, InventoryRequest, Thumbnail, ThumbnailRequest};
 use super::wire::{self, Head, Refusal};
+use crate::pictures::Pictures;
 use crate::stock::Stock;
 
 /// A peer that sends nothing for this long in the middle of a blob has given it up.
@@ -73,14 +74,16 @@ fn failure(what: &str, error: &dyn std::error::Error) -> Status {
 pub(super) struct Storage {
     store: Store,
     stock: Stock,
+    pictures: Pictures,
     chain: ChainId,
 }
 
 impl Storage {
-    pub(super) fn new(store: Store, stock: Stock, chain: ChainId) -> Self {
+    pub(super) fn new(store: Store, stock: Stock, pictures: Pictures, chain: ChainId) -> Self {
         Self {
             store,
             stock,
+            pictures,
             chain,
         }
     }
@@ -125,6 +128,22 @@ impl Storage {
         };
         let data = stream::try_unfold(outgoing, Outgoing::next);
         Ok(stream::iter([Ok(head)]).chain(data).boxed())
+    }
+
+    /// Gives a small picture of a blob, if there is one or it can be made here.
+    pub(super) async fn thumbnail(&self, request: &ThumbnailRequest) -> Result<Thumbnail, Denied> {
+        let (id, px) = wire::thumbnail_requested(self.chain, request)?;
+        let gone = |_| Status::unavailable("this node shuts down");
+        let mut jpeg = self.pictures.kept(id, px).await.map_err(gone)?;
+        if jpeg.is_none() {
+            let store = self.store.clone();
+            if blocking(move || store.has(id)).await?? {
+                jpeg = self.pictures.make(id, px).await.map_err(gone)?;
+            }
+        }
+        let jpeg = jpeg.filter(|jpeg| jpeg.len() <= wire::THUMBNAIL_BYTES_MAX);
+        let jpeg = jpeg.ok_or_else(|| Status::not_found("no picture of it here"))?;
+        Ok(Thumbnail { jpeg: jpeg.into() })
     }
 
     /// Tells which blobs are here.

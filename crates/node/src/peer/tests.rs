@@ -49,6 +49,7 @@ impl Node {
                 blobs: store.clone(),
                 predecessor: folder.path().join("predecessor"),
                 stock: stock.clone(),
+                pictures: Pictures::new(store.clone(), Vec::new(), folder.path().join("decoding")),
                 ledger: None,
             },
             Arc::new(move |from, message| {

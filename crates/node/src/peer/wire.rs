@@ -7,7 +7,9 @@ use tonic::{Code, Status};
 
 use super::generated::{
     BlobChunk, BlobHead, BlobQuery, BlobRequest, Frame, InventoryReport, InventoryRequest,
+    ThumbnailRequest,
 };
+use crate::pictures::SIZES;
 use crate::stock::{Amount, Inventory, LISTED_MAX};
 
 /// A message takes at most this: a block and its certificate, with room to spare.
@@ -22,6 +24,8 @@ pub(super) const VERSION: &str = "starling-version";
 pub(super) const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Blobs asked about at once.
 pub(super) const QUERY_MAX: usize = 1000;
+/// A thumbnail takes at most this.
+pub(super) const THUMBNAIL_BYTES_MAX: usize = 3 << 20;
 
 /// Why something that arrived is refused.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,8 @@ pub(super) enum Refusal {
     NoHead,
     #[error("a chunk of {0} bytes is too large")]
     ChunkTooLarge(usize),
+    #[error("there are no thumbnails of {0} pixels")]
+    NoSuchSize(u32),
     #[error("a query for {0} blobs is too large")]
     QueryTooLarge(usize),
     #[error("an inventory lists {0} missing blobs, too many or more than it counts")]
@@ -103,6 +109,27 @@ fn message(bytes: &[u8]) -> Result<Message, Refusal> {
         } => Refusal::UnknownMessage(value),
         error => Refusal::Message(error),
     })
+}
+
+/// Which thumbnail of which blob is asked for.
+pub(super) fn thumbnail_requested(
+    chain: ChainId,
+    request: &ThumbnailRequest,
+) -> Result<(BlobId, u32), Refusal> {
+    check_chain(chain, &request.chain_id)?;
+    let id = blob_id(&request.blob_id)?;
+    let known = SIZES.contains(&request.px);
+    known
+        .then_some((id, request.px))
+        .ok_or(Refusal::NoSuchSize(request.px))
+}
+
+pub(super) fn thumbnail_request(chain: ChainId, id: BlobId, px: u32) -> ThumbnailRequest {
+    ThumbnailRequest {
+        chain_id: chain_bytes(chain),
+        blob_id: Bytes::copy_from_slice(id.as_bytes()),
+        px,
+    }
 }
 
 /// What the first chunk of a blob says about it.

@@ -21,8 +21,10 @@ use crate::identity::Identity;
 use crate::mending::Mender;
 use crate::metrics::Metrics;
 use crate::peer::{self, JoinCall, Peers};
+use crate::pictures::Pictures;
 use crate::replica_thread::{self, Inlet, Opening, Outlet, ReplicaHandle};
 use crate::replicator::{self, Replicator};
+use crate::retries::Retries;
 use crate::sealer::Sealer;
 use crate::snapshots::Shelf;
 use crate::snapshots::maker::{self, Maker};
@@ -38,6 +40,7 @@ pub(super) struct Base {
     pub(super) findings: Findings,
     pub(super) accusations: Accusations,
     pub(super) blobs: blobs::Store,
+    pub(super) pictures: Pictures,
     pub(super) metrics: Metrics,
     /// Cancelled when the node stops.
     pub(super) closing: CancellationToken,
@@ -49,10 +52,13 @@ impl Base {
         identity: Identity,
         faults: Faults,
     ) -> Result<Self, ServeError> {
+        let blobs = blobs::Store::open(&config.folder)?;
+        let workshop = config.folder.join("decoding");
         Ok(Self {
             findings: Findings::open(&config.folder, &config.name),
             accusations: Accusations::open(&config.folder),
-            blobs: blobs::Store::open(&config.folder)?,
+            pictures: Pictures::new(blobs.clone(), config.media.folders(), workshop),
+            blobs,
             metrics: Metrics::new(),
             closing: CancellationToken::new(),
             config,
@@ -84,6 +90,7 @@ impl Base {
             predecessor: config.ledger_folder().join(ledger::predecessor::FOLDER),
             blobs: self.blobs.clone(),
             stock: stock.clone(),
+            pictures: self.pictures.clone(),
             ledger: Some(replica.reader()),
         };
         let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;
@@ -237,6 +244,16 @@ impl Base {
             folder: self.config.folder.clone(),
         };
         self.spawn(garbage::Collector::new(&parts).run());
+        let retries = Retries {
+            me,
+            pictures: self.pictures.clone(),
+            copies: copies.clone(),
+            catalogue: catalogue.handle.clone(),
+            replica: replica.clone(),
+            store: self.blobs.clone(),
+            every: self.config.media.look_every,
+        };
+        self.spawn(retries.run());
         (copies, replicator::start(parts, &self.closing))
     }
 }

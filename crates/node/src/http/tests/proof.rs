@@ -1,7 +1,7 @@
 //! Receipts from a node, checked without it.
 
 use model::receipt::STEPS_MAX;
-use model::{Checkpoint, Consistency, Ed25519, Payload, Proven, Receipt, ReceiptError};
+use model::{Checkpoint, Consistency, Ed25519, MediaStep, Payload, Proven, Receipt, ReceiptError};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -111,7 +111,7 @@ async fn every_version_of_a_file_is_proven() {
         assert!(receipt.len() <= 2048, "{}", receipt.len());
         let proven = check(&receipt, &genesis).unwrap();
         match proven.command().unwrap().payload {
-            Payload::AddFile { file, .. } => ("added", file.to_string()),
+            Payload::Media(MediaStep::Add { file, .. }) => ("added", file.to_string()),
             Payload::EditFile { file, .. } => ("edited", file.to_string()),
             other => panic!("{other:?}"),
         }
