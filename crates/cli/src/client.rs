@@ -100,6 +100,8 @@ pub(crate) struct Upload {
     pub(crate) size: u64,
     /// Where its bytes are.
     pub(crate) source: Source,
+    /// An XMP file beside it.
+    pub(crate) sidecar: Option<Bytes>,
 }
 
 /// Where bytes are.

@@ -4,6 +4,7 @@
 //! files need no more memory than a few hundred. Questions travel in batches that grow by themselves while the answer
 //! to the last one is awaited. One file that fails fails alone.
 
+mod sidecar;
 mod walk;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ const LARGE: u64 = 64 << 20;
 /// Files hashed ahead of the question about them; the contract allows 1,000 in one question.
 const HASHED_AHEAD: usize = 500;
 
-/// Adds files and folders.
+/// Adds files and folders. An XMP file beside a photo (photo.jpg.xmp or photo.xmp) goes with it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Upload {
     /// Files, and folders with all that is in them
@@ -127,6 +128,8 @@ struct Hashed {
     path: PathBuf,
     size: u64,
     id: BlobId,
+    /// The XMP file beside it.
+    sidecar: Option<PathBuf>,
 }
 
 /// What a stage hands to the next: work, or a path that is finished with.
@@ -232,7 +235,15 @@ impl Upload {
     }
 
     async fn send(&self, client: &Client, file: &Hashed) -> State {
+        let sidecar = match &file.sidecar {
+            Some(path) => match sidecar::read(path).await {
+                Ok(bytes) => Some(bytes),
+                Err(error) => return unreadable(&error),
+            },
+            None => None,
+        };
         let upload = client::Upload {
+            sidecar,
             name: file_name(&file.path),
             metadata: self.metadata(),
             size: file.size,
@@ -375,8 +386,10 @@ pub(crate) async fn add_file(
         #[serde(deserialize_with = "parsed")]
         id: BlobId,
     }
+    // What tus says of a file has no room for a sidecar.
     if let Source::Path(path) = &upload.source
         && upload.size > LARGE
+        && upload.sidecar.is_none()
     {
         return client.add_resumable(&upload, path).await;
     }
@@ -416,8 +429,12 @@ fn parsed<'de, D: serde::Deserializer<'de>>(input: D) -> Result<BlobId, D::Error
 }
 
 async fn hash(found: Found, readers: Arc<Semaphore>) -> Step<Hashed> {
-    let (path, size) = match found {
-        Found::File { path, size } => (path, size),
+    let (path, size, sidecar) = match found {
+        Found::File {
+            path,
+            size,
+            sidecar,
+        } => (path, size, sidecar),
         Found::Excluded { path, why } => return done(path, 0, State::Excluded { why }),
         Found::Unreadable { path, error } => return done(path, 0, unreadable(&error)),
     };
@@ -425,7 +442,12 @@ async fn hash(found: Found, readers: Arc<Semaphore>) -> Step<Hashed> {
     let reading = path.clone();
     let hashed = tokio::task::spawn_blocking(move || walk::hash(&reading)).await;
     match hashed.expect("hashing does not panic") {
-        Ok((id, size)) => Step::Work(Hashed { path, size, id }),
+        Ok((id, size)) => Step::Work(Hashed {
+            path,
+            size,
+            id,
+            sidecar,
+        }),
         Err(error) => done(path, size, unreadable(&error)),
     }
 }

@@ -22,13 +22,23 @@ pub(super) async fn attach(
 ) -> Result<reqwest::RequestBuilder, CallError> {
     let boundary = boundary();
     let head = head(&boundary, upload);
+    let head = match &upload.sidecar {
+        Some(sidecar) => [
+            beside(&boundary).as_bytes(),
+            sidecar,
+            b"\r\n",
+            head.as_bytes(),
+        ]
+        .concat(),
+        None => head.into_bytes(),
+    };
     let tail = format!("\r\n--{boundary}--\r\n");
     let length = head.len() as u64 + upload.size + tail.len() as u64;
     let content_type = format!("multipart/form-data; boundary={boundary}");
     let content_type = HeaderValue::try_from(content_type).expect("hexadecimal digits are ASCII");
     let body = match &upload.source {
         Source::Memory(bytes) => {
-            let whole = [head.as_bytes(), bytes, tail.as_bytes()].concat();
+            let whole = [&head[..], bytes, tail.as_bytes()].concat();
             reqwest::Body::from(whole)
         }
         Source::Path(path) => {
@@ -40,14 +50,22 @@ pub(super) async fn attach(
             let moved = moved.clone();
             let chunks = ReaderStream::with_capacity(file, READ_BYTES);
             let chunks = chunks.inspect_ok(move |_| moved.note());
-            let around = |text: String| stream::iter([Ok(Bytes::from(text))]);
-            reqwest::Body::wrap_stream(around(head).chain(chunks).chain(around(tail)))
+            let around = |bytes: Vec<u8>| stream::iter([Ok(Bytes::from(bytes))]);
+            let tail = around(tail.into_bytes());
+            reqwest::Body::wrap_stream(around(head).chain(chunks).chain(tail))
         }
     };
     Ok(request
         .header(CONTENT_TYPE, content_type)
         .header(CONTENT_LENGTH, length)
         .body(body))
+}
+
+/// What stands before a sidecar.
+fn beside(boundary: &str) -> String {
+    format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"sidecar\"\r\nContent-Type: application/rdf+xml\r\n\r\n"
+    )
 }
 
 /// Everything before the file's bytes.

@@ -90,6 +90,7 @@ async fn add(client: Client, photo: Painted, bar: &ProgressBar) -> anyhow::Resul
     let wanted = missing(&client, &[(id, size)]).await?.contains(&true);
     if wanted {
         let upload = client::Upload {
+            sidecar: None,
             name: photo.name,
             metadata: json!({ "title": photo.title, "tags": photo.tags }),
             size,

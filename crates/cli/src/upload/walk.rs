@@ -7,6 +7,8 @@ use model::BlobId;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use super::sidecar;
+
 /// Folders of thumbnails, trash and catalogues that other programs keep beside photos.
 const JUNK_FOLDERS: [&str; 5] = [
     "@eaDir",
@@ -23,8 +25,12 @@ const JUNK_PREFIXES: [&str; 2] = ["._", "SYNOFILE_THUMB_"];
 /// One thing met on the way.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// To be uploaded.
-    File { path: PathBuf, size: u64 },
+    /// To be uploaded, with the XMP file beside it if there is one.
+    File {
+        path: PathBuf,
+        size: u64,
+        sidecar: Option<PathBuf>,
+    },
     /// Left out on purpose.
     Excluded { path: PathBuf, why: &'static str },
     /// Wanted, but not readable.
@@ -65,8 +71,12 @@ fn visit(path: PathBuf, named: Named, found: &mpsc::Sender<Found>) -> Option<()>
         Err(error) => say(Found::Unreadable { path, error }),
         Ok(kind) if kind.is_dir() => visit_folder(path, found),
         Ok(kind) if kind.is_file() => {
-            let size = kind.len();
-            say(Found::File { path, size })
+            let (size, sidecar) = (kind.len(), sidecar::of(&path));
+            say(Found::File {
+                path,
+                size,
+                sidecar,
+            })
         }
         Ok(kind) if kind.is_symlink() => {
             let why = "a symbolic link";
@@ -86,8 +96,15 @@ fn visit_folder(path: PathBuf, found: &mpsc::Sender<Found>) -> Option<()> {
         Err(error) => return found.blocking_send(Found::Unreadable { path, error }).ok(),
     };
     entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        visit(entry.path(), Named::ByFolder, found)?;
+    let paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+    let owners = sidecar::Owners::among(paths.iter().map(PathBuf::as_path));
+    for path in paths {
+        if owners.have(&path) {
+            let why = "goes with the file beside it";
+            found.blocking_send(Found::Excluded { path, why }).ok()?;
+        } else {
+            visit(path, Named::ByFolder, found)?;
+        }
     }
     Some(())
 }
@@ -127,7 +144,14 @@ mod tests {
         let mut names = Vec::new();
         while let Some(found) = results.blocking_recv() {
             let (mark, path) = match found {
-                Found::File { path, size } => (format!("{size} "), path),
+                Found::File {
+                    path,
+                    size,
+                    sidecar,
+                } => {
+                    let beside = if sidecar.is_some() { "+ " } else { "" };
+                    (format!("{size} {beside}"), path)
+                }
                 Found::Excluded { path, .. } => ("- ".to_owned(), path),
                 Found::Unreadable { path, .. } => ("! ".to_owned(), path),
             };
@@ -158,6 +182,23 @@ mod tests {
                 "! missing"
             ]
         );
+    }
+
+    #[test]
+    fn a_sidecar_goes_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.jpg", "a.jpg.xmp", "b.raf", "b.xmp", "c.xmp"] {
+            std::fs::write(folder.path().join(name), "1").unwrap();
+        }
+        let found = names(vec![folder.path().to_owned()]);
+        let expected = [
+            "1 + a.jpg",
+            "- a.jpg.xmp",
+            "1 + b.raf",
+            "- b.xmp",
+            "1 c.xmp",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]
