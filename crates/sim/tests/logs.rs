@@ -22,6 +22,7 @@ fn cluster() -> Result<World<'static>, Violation> {
     plan.sealing = Some(SealingPlan {
         bounds: Bounds::default(),
         pause: secs(600)..secs(900),
+        file_bytes: None,
     });
     let mut world = World::new(plan, None);
     assert!(world.run_until(secs(2), all_vote)?, "all vote");
@@ -73,6 +74,7 @@ fn a_vote_in_a_lost_file_of_the_log_is_missed() -> Tested {
             keep: 0,
         },
         pause: Duration::from_millis(1)..Duration::from_millis(3),
+        file_bytes: None,
     });
     let mut world = World::new(plan, None);
     assert!(world.run_until(secs(2), all_vote)?, "all vote");
