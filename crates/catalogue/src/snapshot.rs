@@ -313,7 +313,7 @@ mod tests {
     use super::*;
 
     /// Tables that are made of the others, or say what one node has to do; and columns that are.
-    const DERIVED: [&str; 2] = ["tags", "remains"];
+    const DERIVED: [&str; 5] = ["tags", "hashes", "waiting", "previews", "remains"];
     const FILES_DERIVED: [&str; 11] = [
         "id",
         "state",

@@ -2,7 +2,7 @@
 //!
 //! The engine refuses the second statement and goes on; this keeps both. A piece of evidence is a file in `evidence/` in
 //! the node's folder, in the form of [`model::Evidence`], which `starling ledger evidence` checks anywhere. A node that
-//! lies once may lie a million times: one piece is kept per statement, and [`KEPT`] in all.
+//! lies once may lie a million times: one piece is kept per statement, and 256 in all.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

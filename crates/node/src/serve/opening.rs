@@ -133,6 +133,24 @@ fn refuse_changed(base: &Base) -> Result<Left, ServeError> {
     Ok(left)
 }
 
+/// Opens the catalogue; one that cannot be used is put aside, and an empty one takes its place.
+fn open_catalogue(base: &Base) -> Result<Catalogue, ServeError> {
+    let mut catalogue = Catalogue::open(&base.config.catalogue_path())?;
+    catalogue.belongs_to(base.identity.node());
+    if let Some(aside) = catalogue.set_aside() {
+        if let catalogue::Unusable::Damaged(what) = &aside.why {
+            let kept = Some(aside.path.clone());
+            let id = base.findings.report(Place::Catalogue, what, kept);
+            base.findings.repaired(id, "the ledger");
+        }
+        warn!(
+            ?aside,
+            "the catalogue could not be used and is rebuilt from the ledger"
+        );
+    }
+    Ok(catalogue)
+}
+
 /// Opens ledger and catalogue in one pass over the chain.
 fn open_once(
     base: &Base,
@@ -167,19 +185,7 @@ fn open_once(
             identity: identity.chain(),
         });
     }
-    let mut catalogue = Catalogue::open(&settings.catalogue_path())?;
-    catalogue.belongs_to(identity.node());
-    if let Some(aside) = catalogue.set_aside() {
-        if let catalogue::Unusable::Damaged(what) = &aside.why {
-            let kept = Some(aside.path.clone());
-            let id = base.findings.report(Place::Catalogue, what, kept);
-            base.findings.repaired(id, "the ledger");
-        }
-        warn!(
-            ?aside,
-            "the catalogue could not be used and is rebuilt from the ledger"
-        );
-    }
+    let catalogue = open_catalogue(base)?;
     let height = catalogue.height();
     let mut feeder = Feeder::new(catalogue, base.blobs.clone(), metrics.catalogue().clone());
     let mut failed = None;

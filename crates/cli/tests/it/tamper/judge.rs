@@ -229,7 +229,8 @@ fn names(entry: &Entry, fault: &Fault) -> bool {
 
 fn covers(heights: &str, (from, to): (u64, u64)) -> bool {
     let ends = heights.split_once('-').expect("two heights");
-    let (first, last): (u64, u64) = (ends.0.parse().unwrap(), ends.1.parse().unwrap());
+    let height = |digits: &str| -> u64 { digits.parse().expect("heights are digits") };
+    let (first, last) = (height(ends.0), height(ends.1));
     first <= from && to <= last
 }
 
