@@ -411,8 +411,15 @@ async fn a_node_that_has_left_is_answered_and_given_no_bytes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lonely_node_hears_strangers_and_gives_them_nothing() {
-    let [mut a, mut b] = cluster().await;
-    a.peers.follow(Vec::new());
+    let ca = ca();
+    let [(listener, address), (other, other_address)] = [listen().await, listen().await];
+    let [me, stranger] = ["a", "b"].map(|name| identity(&ca, name));
+    let knows_both = vec![
+        member(me.node(), "a", &address),
+        member(stranger.node(), "b", &other_address),
+    ];
+    let mut a = Node::start(listener, me, Vec::new());
+    let mut b = Node::start(other, stranger, knows_both);
     let id = a.put(b"ours");
     until("a stranger is refused", || a.peers.strangers_refused() > 0).await;
     a.peers.hear_strangers(true);
