@@ -138,7 +138,7 @@ async fn once(setup: &Setup, options: &Options, what: What, archive: bool) -> Re
     let place = setup.new_folder("archive-")?;
     let url = format!("file://{}", place.path().display());
     let cluster = Starling::start_prepared(setup, None, |folder| {
-        prepare(setup, folder, what)?;
+        prepare(setup, folder, what.chain())?;
         export(setup, &folder.join("n1/ledger"), &url)
     })
     .await
@@ -172,7 +172,7 @@ async fn once(setup: &Setup, options: &Options, what: What, archive: bool) -> Re
 }
 
 /// Median and 99th percentile of the writes that were answered between two instants.
-fn felt(samples: &[Sample], from: Instant, to: Instant) -> [Duration; 2] {
+pub(crate) fn felt(samples: &[Sample], from: Instant, to: Instant) -> [Duration; 2] {
     let within = samples.iter().filter(|s| (from..to).contains(&s.finished));
     let mut latencies: Vec<Duration> = within.map(|sample| sample.latency).collect();
     latencies.sort();
@@ -190,9 +190,12 @@ async fn until(since: Instant, mut look: impl AsyncFnMut() -> bool) -> Result<Du
 }
 
 /// Puts the chain into the folders.
-fn prepare(setup: &Setup, cluster: &Path, what: What) -> Result<()> {
+pub(crate) fn prepare(
+    setup: &Setup,
+    cluster: &Path,
+    (kind, count): (&'static str, u64),
+) -> Result<()> {
     let program = setup.starling.with_file_name("examples").join("chain");
-    let (kind, count) = what.chain();
     let mut command = Command::new(&program);
     command.arg(cluster).args([kind, &count.to_string()]);
     run_to_end(command).with_context(|| {

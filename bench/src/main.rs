@@ -12,6 +12,7 @@
 //! Two measurements break wires and run in network namespaces: what losing a member does, and a slow one. Their figures
 //! go into `docs/experiments.md`, which the crate `experiments` writes.
 
+mod bulk;
 mod cluster;
 mod etcd;
 mod failover;
@@ -75,6 +76,8 @@ enum What {
     Join(join::What),
     /// A large library is searched, beside a plain SQLite table.
     Search(search::What),
+    /// Very many files are tagged in one operation, and that is taken back.
+    Bulk(bulk::What),
 }
 
 impl What {
@@ -197,5 +200,6 @@ async fn measure(what: What, setup: &mut Setup, options: &Options) -> Result<Rep
         What::Slow => slow::run(setup, options).await,
         What::Join(what) => join::run(setup, options, what).await,
         What::Search(what) => search::run(setup, what).await,
+        What::Bulk(what) => bulk::run(setup, options, what).await,
     }
 }

@@ -315,6 +315,29 @@ impl Starling {
         Ok(made.invite)
     }
 
+    /// A call of the first node that succeeds; nothing is sent where there is nothing to say.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<serde_json::Value> {
+        let headers = format!("{}Content-Type: application/json\r\n", self.authorization);
+        let bytes = if body.is_null() {
+            Vec::new()
+        } else {
+            serde_json::to_vec(body)?
+        };
+        let request = http::request(method, path, &headers, &bytes);
+        let mut connection = Connection::open(self.node(0).seat.client).await?;
+        let response = connection.exchange(&request).await?;
+        if !(200..300).contains(&response.status) {
+            let text = String::from_utf8_lossy(&response.body);
+            anyhow::bail!("{method} {path}: {} {text}", response.status);
+        }
+        Ok(serde_json::from_slice(&response.body)?)
+    }
+
     /// Whether the first node knows a node of this name as a voter.
     pub(crate) async fn is_voter(&self, name: &str) -> bool {
         let address = self.node(0).seat.client;

@@ -6,17 +6,24 @@
 //! difference to what it says.
 
 mod access;
+mod albums;
+mod bulk;
+mod fields;
 mod files;
 mod pictures;
 mod purge;
 mod snapshot;
+mod tags;
 mod uploads;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::codec::Encode;
-use model::{BlockHash, Command, Height, MediaStep, NodeId, Payload, Position, Timestamp, limits};
+use model::file::Source;
+use model::{
+    BlockHash, Command, Height, NodeId, OperationId, Payload, Position, Timestamp, limits,
+};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::index::{Index, IndexChanges};
@@ -292,8 +299,9 @@ impl Catalogue {
                     position,
                     command,
                     owner: self.owner,
+                    operation: None,
                 };
-                let outcome = applier.apply()?.to_outcome();
+                let outcome = applier.apply()?.to_outcome(&change)?;
                 applied.push(Applied { position, outcome });
             }
             mentions.try_for_each(note)?;
@@ -334,6 +342,8 @@ struct Applier<'a> {
     position: Position,
     command: &'a Command,
     owner: Option<NodeId>,
+    /// What the command is part of.
+    operation: Option<OperationId>,
 }
 
 impl Applier<'_> {
@@ -376,21 +386,35 @@ impl Applier<'_> {
             | Payload::Roster(_)
             | Payload::Succession { .. } => Ok(Verdict::Recorded),
             Payload::PutBlob { blob, size } => self.put_blob(*blob, *size),
-            Payload::AddFile { .. } | Payload::Media(MediaStep::Add { .. }) => self.add_file(),
-            Payload::Media(MediaStep::Look { file, look }) => self.look(file, look),
-            Payload::Media(MediaStep::Preview { file, blob, size }) => {
-                self.preview(file, *blob, *size)
-            }
+            Payload::AddFile { .. } => self.add_file(),
+            Payload::Media(step) => self.media_step(step),
             Payload::EditFile {
                 file,
                 expected,
                 changes,
-            } => self.edit_file(file, *expected, changes),
+            } => self.edit_file(file, *expected, changes, Source::User),
             Payload::SetState {
                 file,
                 expected,
                 state,
-            } => self.edit_file(file, *expected, &[model::file::Change::State(*state)]),
+            } => {
+                let state = model::file::Change::State(*state);
+                self.edit_file(file, *expected, &[state], Source::User)
+            }
+            Payload::Edit {
+                file,
+                expected,
+                changes,
+                source,
+                operation,
+            } => {
+                self.operation = *operation;
+                self.edit_file(file, *expected, changes, *source)
+            }
+            Payload::Field(step) => self.field_step(step),
+            Payload::Album(step) => self.album_step(step),
+            Payload::RenameTag { from, to } => self.rename_tag(from, to),
+            Payload::Bulk(step) => self.bulk_step(step),
             Payload::CreateToken {
                 token,
                 secret,

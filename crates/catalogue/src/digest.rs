@@ -9,11 +9,12 @@ use model::codec::{Encode, encode_bytes};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-pub(crate) const TABLES: [&str; 15] = [
+pub(crate) const TABLES: [&str; 19] = [
     "SELECT height, hash, time FROM applied",
     "SELECT library, created FROM libraries ORDER BY library",
     "SELECT library, file, arrival, record FROM files ORDER BY id",
-    "SELECT library, file, height, idx, time, actor, kind, version, changes FROM history
+    "SELECT library, file, height, idx, time, actor, kind, version, changes,
+            operation FROM history
      ORDER BY library, file, height, idx",
     "SELECT library, blob, token, size, expires FROM puts ORDER BY blob, token",
     "SELECT library, upload, token, size, described, arrived, file, expires FROM uploads
@@ -28,6 +29,12 @@ pub(crate) const TABLES: [&str; 15] = [
     "SELECT height, idx, node, time FROM erased ORDER BY height, idx, node",
     "SELECT height, time FROM marks ORDER BY height",
     "SELECT height, node, version, digest FROM vouched ORDER BY height, node",
+    "SELECT library, number, name, definition, retired FROM fields ORDER BY library, number",
+    "SELECT library, album, definition FROM albums ORDER BY library, album",
+    "SELECT library, operation, height, idx, time, actor, step, ended FROM operations
+     ORDER BY operation",
+    "SELECT library, operation, file, height, idx, result, detail FROM taken
+     ORDER BY operation, file",
 ];
 
 /// The digest of the state that `db` shows.

@@ -15,6 +15,7 @@ pub(crate) mod world;
 use model::codec::Encode;
 use rusqlite::{Connection, params};
 
+use crate::fields;
 use crate::key::RowKey;
 use crate::pictures;
 use crate::row::FileRow;
@@ -103,8 +104,77 @@ pub(crate) fn insert(
         db.prepare_cached("INSERT INTO tags(library, path, id, spelled) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![stored.library.as_str(), path, key.0, spelled])?;
     }
+    insert_own(db, key, stored)?;
+    insert_albums(db, key, stored)?;
     pictures::insert(db, stored)?;
     changes.add(row);
+    Ok(())
+}
+
+/// Writes which albums it is in.
+fn insert_albums(db: &Connection, key: RowKey, stored: &Stored) -> rusqlite::Result<()> {
+    for known in &stored.albums {
+        let cover = stored
+            .covers
+            .iter()
+            .find(|(album, _)| *album == known.album);
+        db.prepare_cached("INSERT INTO album_files VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![
+                stored.library.as_str(),
+                known.album.as_bytes(),
+                key.0,
+                known.rank.cast_signed(),
+                cover.map(|(_, at)| at.cast_signed()),
+            ])?;
+    }
+    Ok(())
+}
+
+/// Takes it out of the albums it is in.
+fn remove_albums(db: &Connection, key: RowKey, stored: &Stored) -> rusqlite::Result<()> {
+    for known in &stored.albums {
+        db.prepare_cached("DELETE FROM album_files WHERE library = ?1 AND album = ?2 AND id = ?3")?
+            .execute(params![
+                stored.library.as_str(),
+                known.album.as_bytes(),
+                key.0
+            ])?;
+    }
+    Ok(())
+}
+
+/// Writes the values of people's own fields.
+fn insert_own(db: &Connection, key: RowKey, stored: &Stored) -> rusqlite::Result<()> {
+    for own in &stored.own {
+        for value in &own.values {
+            db.prepare_cached("INSERT OR IGNORE INTO field_values VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![
+                    stored.library.as_str(),
+                    own.field,
+                    fields::to_sql(value),
+                    key.0
+                ])?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the values of people's own fields out.
+fn remove_own(db: &Connection, key: RowKey, stored: &Stored) -> rusqlite::Result<()> {
+    for own in &stored.own {
+        for value in &own.values {
+            db.prepare_cached(
+                "DELETE FROM field_values
+                 WHERE library = ?1 AND number = ?2 AND value = ?3 AND id = ?4",
+            )?
+            .execute(params![
+                stored.library.as_str(),
+                own.field,
+                fields::to_sql(value),
+                key.0
+            ])?;
+        }
+    }
     Ok(())
 }
 
@@ -115,6 +185,9 @@ pub(crate) fn update(
     before: &FileRow,
     after: Stored,
 ) -> rusqlite::Result<()> {
+    if before.stored.local_time() == after.local_time() && before.stored.place() == after.place() {
+        return update_in_place(db, changes, before, after);
+    }
     remove(db, changes, before)?;
     let moved = before.stored.local_time() != after.local_time();
     let key = if moved {
@@ -133,6 +206,64 @@ pub(crate) fn update(
     )
 }
 
+/// Replaces a file that stays where it is, and touches no row that says the same as before.
+fn update_in_place(
+    db: &Connection,
+    changes: &mut IndexChanges,
+    before: &FileRow,
+    after: Stored,
+) -> rusqlite::Result<()> {
+    let (key, old) = (before.key, &before.stored);
+    db.prepare_cached(
+        "UPDATE files SET state = ?2, rating = ?3, favourite = ?4, fields = ?5, name = ?6,
+                          record = ?7
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        key.0,
+        after.state as u8,
+        after.rating,
+        after.favourite,
+        after.fields(),
+        fold(&after.name),
+        after.to_bytes(),
+    ])?;
+    let (had, has) = (old.tag_paths(), after.tag_paths());
+    for (path, _) in had
+        .iter()
+        .filter(|(path, tag)| has.get(*path) != Some(*tag))
+    {
+        db.prepare_cached("DELETE FROM tags WHERE library = ?1 AND path = ?2 AND id = ?3")?
+            .execute(params![old.library.as_str(), path, key.0])?;
+    }
+    for (path, tag) in has
+        .iter()
+        .filter(|(path, tag)| had.get(*path) != Some(*tag))
+    {
+        db.prepare_cached("INSERT INTO tags(library, path, id, spelled) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![old.library.as_str(), path, key.0, tag])?;
+    }
+    if old.own != after.own {
+        remove_own(db, key, old)?;
+        insert_own(db, key, &after)?;
+    }
+    if (&old.albums, &old.covers) != (&after.albums, &after.covers) {
+        remove_albums(db, key, old)?;
+        insert_albums(db, key, &after)?;
+    }
+    if (&old.beside.picture, old.state) != (&after.beside.picture, after.state) {
+        pictures::remove(db, old)?;
+        pictures::insert(db, &after)?;
+    }
+    changes.remove(before);
+    changes.add(&FileRow {
+        key,
+        arrival: before.arrival,
+        stored: after,
+    });
+    Ok(())
+}
+
 /// Takes a file out.
 pub(crate) fn remove(
     db: &Connection,
@@ -146,6 +277,8 @@ pub(crate) fn remove(
         db.prepare_cached("DELETE FROM tags WHERE library = ?1 AND path = ?2 AND id = ?3")?
             .execute(params![stored.library.as_str(), path, key.0])?;
     }
+    remove_own(db, key, stored)?;
+    remove_albums(db, key, stored)?;
     pictures::remove(db, stored)?;
     changes.remove(row);
     Ok(())

@@ -10,9 +10,13 @@
 //! What this crate must never know: a socket, a clock, a blob's bytes, how blocks are decided.
 
 mod access;
+pub mod albums;
 mod apply;
+pub mod bulk;
 mod digest;
+mod edits;
 mod field;
+pub mod fields;
 pub mod file;
 mod geo;
 mod history;
@@ -26,6 +30,7 @@ pub mod query;
 mod reader;
 mod row;
 pub mod rules;
+mod said;
 mod schema;
 mod search;
 mod snapshot;
@@ -36,8 +41,11 @@ mod told;
 mod uploads;
 
 pub use access::{BlobRecord, Token};
+pub use albums::KnownAlbum;
 pub use apply::{ApplyError, BlockInput, Catalogue};
+pub use bulk::Operation;
 pub use field::Field;
+pub use fields::OwnField;
 pub use file::File;
 pub use history::{FieldChange, HistoryEntry, HistoryKind};
 pub use index::Index;

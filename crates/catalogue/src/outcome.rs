@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use model::{BlobId, Position, TokenId, UploadId, codec_enum};
+use model::{AlbumId, BlobId, OperationId, Position, TokenId, UploadId, codec_enum};
+use rusqlite::Connection;
 use serde::Serialize;
 
+use crate::fields::OwnField;
 use crate::file::{File, text};
 use crate::stored::Stored;
 
@@ -106,6 +108,38 @@ pub enum Outcome {
     },
     /// An upload is over.
     UploadEnded,
+    /// A field is as asked.
+    FieldDefined {
+        /// The field.
+        #[serde(skip)]
+        field: Box<OwnField>,
+        /// Whether there was none of the name.
+        new: bool,
+    },
+    /// A field takes no more values.
+    FieldRetired,
+    /// An album is as asked.
+    AlbumPut {
+        /// Which.
+        #[serde(with = "text")]
+        album: AlbumId,
+        /// Whether there was none of this id.
+        new: bool,
+    },
+    /// An album is gone.
+    AlbumDeleted,
+    /// A tag is called something else wherever it was.
+    TagRenamed,
+    /// An operation over many files has begun.
+    OperationBegun {
+        /// Which.
+        #[serde(with = "text")]
+        operation: OperationId,
+    },
+    /// An operation was done to a file, now or before.
+    Taken,
+    /// An operation is over.
+    OperationEnded,
 }
 
 /// Why a command did nothing.
@@ -134,6 +168,16 @@ pub enum Refusal {
     StalePurge,
     /// A purge that names what it may not.
     InvalidPurge,
+    /// A field of that name, or of another type, exists.
+    FieldExists,
+    /// No such field.
+    FieldNotFound,
+    /// No such operation.
+    OperationNotFound,
+    /// No such album.
+    AlbumNotFound,
+    /// An album that cannot be so, or takes no files.
+    InvalidAlbum,
 }
 
 impl Refusal {
@@ -151,6 +195,11 @@ impl Refusal {
             Self::TooManyUploads => "too_many_uploads",
             Self::StalePurge => "stale_purge",
             Self::InvalidPurge => "invalid_purge",
+            Self::FieldExists => "field_exists",
+            Self::FieldNotFound => "field_not_found",
+            Self::OperationNotFound => "operation_not_found",
+            Self::AlbumNotFound => "album_not_found",
+            Self::InvalidAlbum => "invalid_album",
         }
     }
 }
@@ -167,6 +216,11 @@ codec_enum!(Refusal, "refusal" {
     21 => TooManyUploads,
     7 => StalePurge,
     8 => InvalidPurge,
+    30 => FieldExists,
+    31 => FieldNotFound,
+    32 => OperationNotFound,
+    33 => AlbumNotFound,
+    34 => InvalidAlbum,
 });
 
 /// An outcome as it is stored.
@@ -187,6 +241,14 @@ pub(crate) enum Verdict {
     UploadStands { arrived: u64, grown: bool },
     UploadEnded,
     Purged { by: Position },
+    FieldDefined { field: OwnField, new: bool },
+    FieldRetired,
+    AlbumPut { album: AlbumId, new: bool },
+    AlbumDeleted,
+    TagRenamed,
+    OperationBegun(OperationId),
+    Taken,
+    OperationEnded,
 }
 
 codec_enum!(Verdict, "verdict" {
@@ -205,6 +267,14 @@ codec_enum!(Verdict, "verdict" {
     21 => UploadStands { arrived, grown },
     22 => UploadEnded,
     11 => Purged { by },
+    30 => FieldDefined { field, new },
+    31 => FieldRetired,
+    32 => TagRenamed,
+    33 => OperationBegun(operation),
+    34 => Taken,
+    35 => OperationEnded,
+    36 => AlbumPut { album, new },
+    37 => AlbumDeleted,
 });
 
 impl Verdict {
@@ -217,9 +287,9 @@ impl Verdict {
     }
 
     /// The outcome as others see it.
-    pub(crate) fn to_outcome(&self) -> Outcome {
-        let seen = |stored: &Stored| Box::new(stored.to_file());
-        match self {
+    pub(crate) fn to_outcome(&self, db: &Connection) -> rusqlite::Result<Outcome> {
+        let seen = |stored: &Stored| stored.to_file(db).map(Box::new);
+        Ok(match self {
             Self::Founded => Outcome::Founded,
             Self::Recorded => Outcome::Recorded,
             Self::BlobPut { blob, size } => Outcome::BlobPut {
@@ -230,9 +300,15 @@ impl Verdict {
                 blob: *blob,
                 size: *size,
             },
-            Self::FileAdded(stored) => Outcome::FileAdded { file: seen(stored) },
-            Self::FileKnown(stored) => Outcome::FileKnown { file: seen(stored) },
-            Self::FileEdited(stored) => Outcome::FileEdited { file: seen(stored) },
+            Self::FileAdded(stored) => Outcome::FileAdded {
+                file: seen(stored)?,
+            },
+            Self::FileKnown(stored) => Outcome::FileKnown {
+                file: seen(stored)?,
+            },
+            Self::FileEdited(stored) => Outcome::FileEdited {
+                file: seen(stored)?,
+            },
             Self::Stale { current } => Outcome::Stale { current: *current },
             Self::Refused { code, detail } => Outcome::Refused {
                 code: *code,
@@ -250,6 +326,22 @@ impl Verdict {
                 height: by.height.0,
                 index: by.index,
             },
-        }
+            Self::FieldDefined { field, new } => Outcome::FieldDefined {
+                field: Box::new(field.clone()),
+                new: *new,
+            },
+            Self::FieldRetired => Outcome::FieldRetired,
+            Self::AlbumPut { album, new } => Outcome::AlbumPut {
+                album: *album,
+                new: *new,
+            },
+            Self::AlbumDeleted => Outcome::AlbumDeleted,
+            Self::TagRenamed => Outcome::TagRenamed,
+            Self::OperationBegun(operation) => Outcome::OperationBegun {
+                operation: *operation,
+            },
+            Self::Taken => Outcome::Taken,
+            Self::OperationEnded => Outcome::OperationEnded,
+        })
     }
 }

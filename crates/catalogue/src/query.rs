@@ -21,8 +21,8 @@ pub use json::TreeError;
 pub use measure::{Measure, Uploaded};
 pub use polygon::Polygon;
 pub use tree::{
-    BoundingBox, Circle, Comparison, Direction, Expr, Extent, Pattern, Query, Sort, SortKey, Term,
-    Within,
+    BoundingBox, Circle, Comparison, Direction, Expr, Extent, OwnTerm, Pattern, Query, Sort,
+    SortKey, Term, Within,
 };
 
 /// A query's text, in bytes.

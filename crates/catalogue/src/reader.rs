@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use model::file::State;
 use model::{
-    BlobId, Digest, Erasure, Height, LibraryId, NodeId, Position, Timestamp, TokenId, UploadId,
+    AlbumId, BlobId, Deed, Digest, Erasure, Height, LibraryId, NodeId, OperationId, Position,
+    Timestamp, TokenId, UploadId,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::access::{self, BlobRecord, Token};
+use crate::albums::{self, KnownAlbum};
+use crate::bulk::{self, Operation, TakenFile};
+use crate::fields::{self, OwnField};
 use crate::file::File;
 use crate::history::{self, HistoryEntry};
 use crate::index::Index;
@@ -176,8 +180,10 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Database`].
     pub fn file(&self, library: &LibraryId, file: &BlobId) -> Result<Option<File>, ReadError> {
-        let row = row::file(&self.db, library, file)?;
-        Ok(row.map(|row| row.stored.to_file()))
+        self.at_one_height(|reader| {
+            let row = row::file(&reader.db, library, file)?;
+            Ok(row.map(|row| row.stored.to_file(&reader.db)).transpose()?)
+        })
     }
 
     /// A page of the files that meet `query`, in `default_library` unless the query names another.
@@ -339,7 +345,7 @@ impl Reader {
         library: &LibraryId,
         file: &BlobId,
     ) -> Result<Vec<HistoryEntry>, ReadError> {
-        Ok(history::of_file(&self.db, library, file)?)
+        self.at_one_height(|reader| Ok(history::of_file(&reader.db, library, file)?))
     }
 
     /// The tags that live files of a library carry, by name.
@@ -348,6 +354,155 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn tags(&self, library: &LibraryId) -> Result<Vec<TagCount>, ReadError> {
         self.at_one_height(|reader| Ok(tags::live_counts(&reader.db, library)?))
+    }
+
+    /// The fields of a library, retired ones too, by name.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn fields(&self, library: &LibraryId) -> Result<Vec<OwnField>, ReadError> {
+        Ok(fields::all(&self.db, library)?)
+    }
+
+    /// The field of this name, retired or not.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn field(&self, library: &LibraryId, name: &str) -> Result<Option<OwnField>, ReadError> {
+        Ok(fields::named(&self.db, library, name)?)
+    }
+
+    /// The albums of a library with what is in them, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn albums(&self, library: &LibraryId) -> Result<Vec<KnownAlbum>, ReadError> {
+        self.at_one_height(|reader| {
+            let all = albums::definitions(&reader.db, library)?.into_iter();
+            let known = all.map(|album| albums::known(&reader.db, library, album));
+            Ok(known.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// An album with what is in it.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn album(&self, library: &LibraryId, id: AlbumId) -> Result<Option<KnownAlbum>, ReadError> {
+        self.at_one_height(|reader| {
+            let found = albums::definition(&reader.db, library, id)?;
+            let known = found.map(|album| albums::known(&reader.db, library, (id, album)));
+            Ok(known.transpose()?)
+        })
+    }
+
+    /// A page of the files that were put into an album, in its order, from behind a place and file.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn album_files(
+        &self,
+        library: &LibraryId,
+        album: AlbumId,
+        after: Option<(u64, BlobId)>,
+        limit: u32,
+    ) -> Result<Vec<(u64, File)>, ReadError> {
+        self.at_one_height(|reader| Ok(albums::files(&reader.db, library, album, after, limit)?))
+    }
+
+    /// All files that meet a query, and the height at which they do.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn select(
+        &self,
+        library: &LibraryId,
+        query: &Query,
+    ) -> Result<(Height, Vec<BlobId>), SearchError> {
+        self.indexed(library, |scene| search::select(scene, query, None))
+    }
+
+    /// An operation over many files.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn operation(&self, operation: OperationId) -> Result<Option<Operation>, ReadError> {
+        Ok(bulk::operation(&self.db, operation)?)
+    }
+
+    /// The operations that are not over, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn unfinished_operations(&self) -> Result<Vec<Operation>, ReadError> {
+        Ok(bulk::unfinished(&self.db)?)
+    }
+
+    /// How many files of an operation were changed, unchanged, skipped and refused so far, and the last block in which one
+    /// was.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn operation_counts(
+        &self,
+        operation: OperationId,
+    ) -> Result<([u64; 4], Option<Height>), ReadError> {
+        Ok(bulk::counts(&self.db, operation)?)
+    }
+
+    /// A page of an operation's files, from behind `after`; only those that were not simply done, if `odd`.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn operation_files(
+        &self,
+        operation: OperationId,
+        after: Option<BlobId>,
+        odd: bool,
+        limit: u32,
+    ) -> Result<Vec<TakenFile>, ReadError> {
+        Ok(bulk::files(&self.db, operation, after, odd, limit)?)
+    }
+
+    /// The files that an operation has changed.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn changed_by(&self, operation: OperationId) -> Result<Vec<BlobId>, ReadError> {
+        Ok(bulk::changed_without(&self.db, operation, None)?)
+    }
+
+    /// The files that an operation is still to be done to, as far as this can be known by who did not choose them: those of
+    /// its query that were there when it was frozen, or those of the operation that it undoes. None if they were named one
+    /// by one.
+    ///
+    /// # Errors
+    /// [`SearchError`].
+    pub fn operation_rest(
+        &self,
+        operation: &Operation,
+    ) -> Result<Option<Vec<BlobId>>, SearchError> {
+        if let Deed::Undo(of) = operation.deed {
+            let rest = bulk::changed_without(&self.db, of, Some(operation.id))?;
+            return Ok(Some(rest));
+        }
+        let query = operation.query.as_ref().and_then(|text| text.parse().ok());
+        let Some(query): Option<Query> = query else {
+            return Ok(None);
+        };
+        self.indexed(&operation.library, |scene| {
+            let (_, mut files) = search::select(scene, &query, Some(operation.frozen))?;
+            let mut taken = Ok(());
+            files.retain(|file| match bulk::is_taken(scene.db, operation.id, file) {
+                Ok(is) => !is,
+                Err(error) => {
+                    taken = Err(error);
+                    false
+                }
+            });
+            taken?;
+            Ok(Some(files))
+        })
     }
 
     /// A token, revoked or not.
@@ -379,7 +534,8 @@ impl Reader {
                 |row| row::decoded(row, 0),
             )
             .optional()?;
-        Ok(verdict.map(|verdict| verdict.to_outcome()))
+        let outcome = verdict.map(|verdict| verdict.to_outcome(&self.db));
+        Ok(outcome.transpose()?)
     }
 
     /// What is known of a blob; nothing if nobody has put it within a day and no file names it.

@@ -24,14 +24,17 @@ pub(crate) fn file(
     file: &BlobId,
 ) -> rusqlite::Result<Option<FileRow>> {
     db.prepare_cached("SELECT id, arrival, record FROM files WHERE file = ?1 AND library = ?2")?
-        .query_row((file.as_bytes(), library.as_str()), |row| {
-            Ok(FileRow {
-                key: RowKey(row.get(0)?),
-                arrival: row.get(1)?,
-                stored: decoded(row, 2)?,
-            })
-        })
+        .query_row((file.as_bytes(), library.as_str()), file_row)
         .optional()
+}
+
+/// A file from its row id, arrival and record.
+pub(crate) fn file_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
+    Ok(FileRow {
+        key: RowKey(row.get(0)?),
+        arrival: row.get(1)?,
+        stored: decoded(row, 2)?,
+    })
 }
 
 /// Whether any row answers `sql`.

@@ -3,9 +3,13 @@
 //! The HTTP layer checks the same rules earlier and answers with a pointer to the place; here they guard the
 //! catalogue against commands that came another way, and decide the same on every node.
 
+use model::Album;
 use model::file::{Change, Metadata, Place, TakenAt};
 use model::media::Described;
 
+use crate::albums::FILE_ALBUMS_MAX;
+use crate::query::QUERY_BYTES_MAX;
+use crate::stored::Stored;
 use crate::time::OFFSET_MIN_MAX;
 
 /// A name or a title, in bytes.
@@ -53,6 +57,9 @@ pub enum RuleError {
     /// Too many tags.
     #[error("a file has at most {TAGS_MAX} tags")]
     TooManyTags,
+    /// Too many albums.
+    #[error("a file is in at most {FILE_ALBUMS_MAX} albums")]
+    TooManyAlbums,
     /// A rating out of range.
     #[error("a rating is 0 to {RATING_MAX}, not {0}")]
     Rating(u8),
@@ -108,8 +115,38 @@ pub fn check_change(change: &Change) -> Result<(), RuleError> {
         Change::Rating(rating) => check_rating(*rating),
         Change::TakenAt(taken) => check_taken(taken.as_ref()),
         Change::Place(place) => check_place(place.as_ref()),
-        Change::Favourite(_) | Change::State(_) => Ok(()),
+        Change::AddTag(tag) | Change::RemoveTag(tag) => check_tag(tag),
+        Change::Zone(offset) => check_offset(*offset),
+        // What a field's values may be is asked of its definition.
+        // And whether there is such an album, of those that there are.
+        Change::Favourite(_)
+        | Change::State(_)
+        | Change::Field { .. }
+        | Change::ShiftTaken(_)
+        | Change::AddToAlbum { .. }
+        | Change::RemoveFromAlbum(_)
+        | Change::Albums(_)
+        | Change::Cover { .. } => Ok(()),
     }
+}
+
+/// Checks what an album is to be.
+///
+/// # Errors
+/// The first rule it breaks.
+pub fn check_album(album: &Album) -> Result<(), RuleError> {
+    check_name(&album.name)?;
+    check_description(Some(&album.description))?;
+    let rule = album.query.as_deref().unwrap_or_default();
+    check_length("query", rule, QUERY_BYTES_MAX)
+}
+
+/// Checks what has come of a file after an edit, where single changes cannot tell.
+pub(crate) fn check_record(record: &Stored) -> Result<(), RuleError> {
+    if record.albums.len() > FILE_ALBUMS_MAX {
+        return Err(RuleError::TooManyAlbums);
+    }
+    check_tags(&record.tags)
 }
 
 /// Checks what an uploader says of a file.
@@ -173,7 +210,11 @@ fn check_rating(rating: Option<u8>) -> Result<(), RuleError> {
 }
 
 fn check_taken(taken: Option<&TakenAt>) -> Result<(), RuleError> {
-    match taken.and_then(|taken| taken.offset_min) {
+    check_offset(taken.and_then(|taken| taken.offset_min))
+}
+
+fn check_offset(offset: Option<i16>) -> Result<(), RuleError> {
+    match offset {
         Some(offset) if offset.unsigned_abs() > OFFSET_MIN_MAX.unsigned_abs() => {
             Err(RuleError::Offset(offset))
         }

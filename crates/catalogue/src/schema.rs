@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-pub(crate) const VERSION: i64 = 5_000 + char::UNICODE_VERSION.0 as i64;
+pub(crate) const VERSION: i64 = 6_000 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -62,8 +62,33 @@ CREATE INDEX previews_arrival ON previews(arrival);
 CREATE TABLE history(
     library TEXT NOT NULL, file BLOB NOT NULL, height INTEGER NOT NULL, idx INTEGER NOT NULL,
     time INTEGER NOT NULL, actor BLOB NOT NULL, kind INTEGER NOT NULL, version INTEGER NOT NULL,
-    changes BLOB NOT NULL,
+    changes BLOB NOT NULL, operation BLOB,
     PRIMARY KEY (library, file, height, idx)) WITHOUT ROWID;
+CREATE TABLE fields(
+    library TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, definition BLOB NOT NULL,
+    retired INTEGER NOT NULL,
+    PRIMARY KEY (library, number)) WITHOUT ROWID;
+CREATE UNIQUE INDEX fields_name ON fields(library, name);
+CREATE TABLE field_values(
+    library TEXT NOT NULL, number INTEGER NOT NULL, value NOT NULL, id INTEGER NOT NULL,
+    PRIMARY KEY (library, number, value, id)) WITHOUT ROWID;
+CREATE TABLE albums(
+    library TEXT NOT NULL, album BLOB NOT NULL, definition BLOB NOT NULL,
+    PRIMARY KEY (library, album)) WITHOUT ROWID;
+CREATE TABLE album_files(
+    library TEXT NOT NULL, album BLOB NOT NULL, id INTEGER NOT NULL, rank INTEGER NOT NULL,
+    cover INTEGER, PRIMARY KEY (library, album, id)) WITHOUT ROWID;
+CREATE INDEX album_files_rank ON album_files(library, album, rank);
+CREATE TABLE operations(
+    library TEXT NOT NULL, operation BLOB NOT NULL, height INTEGER NOT NULL, idx INTEGER NOT NULL,
+    time INTEGER NOT NULL, actor BLOB NOT NULL, step BLOB NOT NULL, ended INTEGER,
+    PRIMARY KEY (operation)) WITHOUT ROWID;
+CREATE INDEX operations_unfinished ON operations(height, idx) WHERE ended IS NULL;
+CREATE TABLE taken(
+    library TEXT NOT NULL, operation BLOB NOT NULL, file BLOB NOT NULL, height INTEGER NOT NULL,
+    idx INTEGER NOT NULL, result INTEGER NOT NULL, detail TEXT NOT NULL,
+    PRIMARY KEY (operation, file)) WITHOUT ROWID;
+CREATE INDEX taken_file ON taken(file, library);
 CREATE TABLE puts(
     library TEXT NOT NULL, blob BLOB NOT NULL, token BLOB NOT NULL,
     size INTEGER NOT NULL, expires INTEGER NOT NULL,

@@ -3,15 +3,17 @@
 //! Which files meet a query is a bitmap (`matching`). Totals, facets, timeline, map and suggestions are counted from it in
 //! memory; the rows of a page, once it is known which they are (`order`), are read from SQLite.
 
+mod albums;
 mod cursor;
 pub(crate) mod facets;
 pub(crate) mod map;
 mod matching;
 mod order;
+mod own;
 pub(crate) mod suggest;
 pub(crate) mod timeline;
 
-use model::{Height, LibraryId};
+use model::{BlobId, Height, LibraryId, limits};
 use roaring::RoaringBitmap;
 use rusqlite::Connection;
 use serde::Serialize;
@@ -19,6 +21,7 @@ use serde::Serialize;
 use self::cursor::Context;
 use self::matching::Matching;
 use self::order::{Hit, Order};
+use self::own::Asked;
 use crate::file::File;
 use crate::index::library::Library;
 use crate::index::memory::Memory;
@@ -90,6 +93,17 @@ pub enum SearchError {
     /// No such library.
     #[error("there is no library {0}")]
     UnknownLibrary(LibraryId),
+    /// A user's own field that does not exist, or cannot be asked so.
+    #[error("field.{field}: {what}")]
+    OwnField {
+        /// The field's name.
+        field: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// An album that does not exist, or whose rule has no meaning.
+    #[error("{0}")]
+    Album(String),
     /// SQLite failed.
     #[error("searching the catalogue")]
     Database(#[from] rusqlite::Error),
@@ -140,7 +154,14 @@ impl<'a> Scene<'a> {
         let id = self.library_of(query)?;
         let library = self.memory.library(id);
         let now = self.memory.now;
-        let files = Matching { library, now }.files(query);
+        let filter = albums::expand(self.db, id, query.filter.as_ref())?;
+        let asked = Asked::of(self.db, id, library, filter.as_ref())?;
+        let matching = Matching {
+            library,
+            asked: &asked,
+            now,
+        };
+        let files = matching.files(query.within, filter.as_ref());
         Ok(Found { id, library, files })
     }
 
@@ -206,6 +227,31 @@ fn places(
     Ok(Places { hits, next_cursor })
 }
 
+/// All files that meet a query, in date order, newest first, and the height at which they do. Only those that a block up
+/// to `until` added, if it is given.
+pub(crate) fn select(
+    scene: Scene<'_>,
+    query: &Query,
+    until: Option<Height>,
+) -> Result<(Height, Vec<BlobId>), SearchError> {
+    let found = scene.find(query)?;
+    let behind = until.map(|until| {
+        let behind = (until.0 + 1).saturating_mul(limits::BLOCK_COMMANDS_MAX as u64);
+        behind.cast_signed()
+    });
+    let facts = found.files.iter().map(|slot| found.library.facts(slot));
+    let there = facts.filter(|facts| behind.is_none_or(|behind| facts.arrival < behind));
+    let mut keys: Vec<i64> = there.map(|facts| facts.key.0).collect();
+    keys.sort_unstable_by(|one, other| other.cmp(one));
+    let mut file = scene
+        .db
+        .prepare_cached("SELECT file FROM files WHERE id = ?1")?;
+    let mut named = |key: i64| file.query_row([key], |row| row.get(0).map(BlobId));
+    let files = keys.into_iter().map(&mut named);
+    let files = files.collect::<Result<_, _>>()?;
+    Ok((scene.memory.height.unwrap_or_default(), files))
+}
+
 /// The rows of a page.
 fn stored(db: &Connection, hits: &[Hit]) -> rusqlite::Result<Vec<Stored>> {
     let mut record = db.prepare_cached("SELECT record FROM files WHERE id = ?1")?;
@@ -214,5 +260,6 @@ fn stored(db: &Connection, hits: &[Hit]) -> rusqlite::Result<Vec<Stored>> {
 }
 
 fn files(db: &Connection, hits: &[Hit]) -> rusqlite::Result<Vec<File>> {
-    Ok(stored(db, hits)?.iter().map(Stored::to_file).collect())
+    let stored = stored(db, hits)?;
+    stored.iter().map(|stored| stored.to_file(db)).collect()
 }

@@ -11,13 +11,16 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use model::codec_struct;
 use model::file::{Camera, Change, Facts, LocalTime, Metadata, Place, Source, State, TakenAt};
 use model::media::Described;
-use model::{BlobId, LibraryId, Timestamp, TokenId};
+use model::{AlbumId, BlobId, FieldValue, LibraryId, Timestamp, TokenId};
+use rusqlite::Connection;
 
+use crate::albums::InAlbum;
 use crate::field::Field;
 use crate::file::{self, File};
 use crate::rules::NAMES_MAX;
-use crate::time;
-use crate::told::{self, Beside};
+use crate::said::{OwnValue, Said};
+use crate::told::{self, Beside, Sources};
+use crate::{fields, time};
 
 /// A file in a library.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +45,14 @@ pub(crate) struct Stored {
     pub(crate) said_place: Option<Option<Place>>,
     pub(crate) facts: Facts,
     pub(crate) beside: Beside,
+    /// Values of people's own fields, by number.
+    pub(crate) own: Vec<OwnValue>,
+    /// Whose word each of the others is.
+    pub(crate) said: Said,
+    /// The albums that it was put into, by id.
+    pub(crate) albums: Vec<InAlbum>,
+    /// The albums that it was made the cover of, by id, and by which command.
+    pub(crate) covers: Vec<(AlbumId, u64)>,
 }
 
 codec_struct!(Stored {
@@ -63,6 +74,10 @@ codec_struct!(Stored {
     said_place,
     facts,
     beside,
+    own,
+    said,
+    albums,
+    covers,
 });
 
 /// What a new file is made of.
@@ -91,17 +106,14 @@ impl Stored {
         };
         beside.picture.hash = new.perceptual_hash;
         beside.picture.needs = new.needs.map(str::to_owned);
-        let sources = &mut beside.sources;
-        let (title, text, rating);
-        (title, sources.title) =
-            told::first(filled(metadata.title.clone()), described.title.as_ref());
-        (text, sources.description) = told::first(
+        let title = told::first(filled(metadata.title.clone()), described.title.as_ref());
+        let text = told::first(
             filled(metadata.description.clone()),
             described.description.as_ref(),
         );
-        (rating, sources.rating) = told::first(metadata.rating, described.rating.as_ref());
-        let (more, source) = told::more_tags(&metadata.tags, described);
-        sources.tags = source;
+        let rating = told::first(metadata.rating, described.rating.as_ref());
+        let more = told::more_tags(&metadata.tags, described);
+        let sources = [title.1, text.1, rating.1];
         let mut stored = Self {
             library: new.library.clone(),
             file: new.file,
@@ -112,19 +124,58 @@ impl Stored {
             state: State::Live,
             name: new.name.to_owned(),
             names: vec![new.name.to_owned()],
-            title,
-            description: text,
+            title: title.0,
+            description: text.0,
             tags: Vec::new(),
-            rating,
+            rating: rating.0,
             favourite: metadata.favourite,
             said_taken_at: metadata.taken_at.map(Some),
             said_place: metadata.place.clone().map(Some),
             facts: new.facts.clone(),
             beside,
+            own: Vec::new(),
+            said: Said::default(),
+            albums: Vec::new(),
+            covers: Vec::new(),
         };
-        stored.add_tags(&metadata.tags);
-        stored.add_tags(&more);
+        stored.add_tags(&metadata.tags, Source::User);
+        for told in more {
+            stored.add_tags(std::slice::from_ref(&told.value), told.source);
+        }
+        stored.note_first_words(sources);
         stored
+    }
+
+    /// What came with the upload is its uploader's word, where it says so itself; what the file tells is the word of
+    /// whoever wrote it there. The sources are those of title, description and rating.
+    fn note_first_words(&mut self, [title, text, rating]: [Source; 3]) {
+        let users = |source: Option<Source>| source == Some(Source::User);
+        let taken = self.said_taken_at.flatten().map(|taken| taken.source);
+        let place = self.said_place.as_ref().and_then(Option::as_ref);
+        let place = place.map(|place| place.source);
+        let user = Source::User;
+        for (said, change, source) in [
+            (self.title.is_some(), Change::Title(None), title),
+            (self.description.is_some(), Change::Description(None), text),
+            (self.rating.is_some(), Change::Rating(None), rating),
+            (self.favourite, Change::Favourite(true), user),
+            (users(taken), Change::TakenAt(None), user),
+            (users(place), Change::Place(None), user),
+        ] {
+            if said {
+                self.said.note(&change, source);
+            }
+        }
+    }
+
+    /// Whose word title, description, tags and rating are.
+    pub(crate) fn sources(&self) -> Sources {
+        Sources {
+            title: self.said.source(&Change::Title(None)),
+            description: self.said.source(&Change::Description(None)),
+            tags: self.said.source_of_tags(&self.tags),
+            rating: self.said.source(&Change::Rating(None)),
+        }
     }
 
     /// When it was taken, by whoever's word counts most.
@@ -145,95 +196,11 @@ impl Stored {
         }
     }
 
-    /// Applies a person's edit.
-    pub(crate) fn change(&mut self, change: &Change) {
-        match change {
-            Change::Name(name) => {
-                self.name.clone_from(name);
-                self.add_name(name);
-            }
-            Change::Title(title) => {
-                self.title = filled(title.clone());
-                self.beside.sources.title = Source::User;
-            }
-            Change::Description(text) => {
-                self.description = filled(text.clone());
-                self.beside.sources.description = Source::User;
-            }
-            Change::Tags(tags) => {
-                self.tags.clear();
-                self.add_tags(tags);
-                self.beside.sources.tags = Source::User;
-            }
-            Change::Rating(rating) => {
-                self.rating = *rating;
-                self.beside.sources.rating = Source::User;
-            }
-            Change::Favourite(favourite) => self.favourite = *favourite,
-            Change::TakenAt(taken) => self.said_taken_at = Some(taken.map(by_user_at)),
-            Change::Place(place) => self.said_place = Some(place.clone().map(by_user_in)),
-            Change::State(state) => self.state = *state,
-        }
-    }
-
     /// Remembers another name, up to a limit.
     pub(crate) fn add_name(&mut self, name: &str) {
         if self.names.len() < NAMES_MAX && !self.names.iter().any(|known| known == name) {
             self.names.push(name.to_owned());
         }
-    }
-
-    /// Adds the tags it does not have yet.
-    pub(crate) fn add_tags(&mut self, tags: &[String]) {
-        for tag in tags {
-            if !self.tags.contains(tag) {
-                self.tags.push(tag.clone());
-            }
-        }
-    }
-
-    /// What differs from `before`, property by property, with whose word each value is. Against nothing: whatever
-    /// has a value.
-    pub(crate) fn changes_since(&self, before: Option<&Self>) -> Vec<(Change, Source)> {
-        let mut changes = Vec::new();
-        for (change, source, empty) in self.properties() {
-            let differs = match before {
-                Some(before) => !before.properties().iter().any(|(old, _, _)| *old == change),
-                None => !empty,
-            };
-            if differs {
-                changes.push((change, source));
-            }
-        }
-        changes
-    }
-
-    /// Every editable property, with its source and whether it is at its default.
-    fn properties(&self) -> [(Change, Source, bool); 9] {
-        let taken = self.taken_at();
-        let place = self.place().cloned();
-        let taken_source = taken.map_or(Source::User, |taken| taken.source);
-        let place_source = place.as_ref().map_or(Source::User, |place| place.source);
-        let user = Source::User;
-        let by = self.beside.sources;
-        let (title, text) = (self.title.clone(), self.description.clone());
-        let (no_title, no_text) = (title.is_none(), text.is_none());
-        let tags = Change::Tags(self.tags.clone());
-        [
-            (Change::Name(self.name.clone()), user, false),
-            (Change::Title(title), by.title, no_title),
-            (Change::Description(text), by.description, no_text),
-            (tags, by.tags, self.tags.is_empty()),
-            (
-                Change::Rating(self.rating),
-                by.rating,
-                self.rating.is_none(),
-            ),
-            (Change::Favourite(self.favourite), user, !self.favourite),
-            (Change::TakenAt(taken), taken_source, taken.is_none()),
-            (Change::Place(place), place_source, self.place().is_none()),
-            (Change::State(self.state), user, self.state == State::Live),
-        ]
     }
 
     /// Which fields have a value, as bits.
@@ -281,6 +248,15 @@ impl Stored {
         [name, told].into_iter().flatten()
     }
 
+    /// The texts of people's own fields.
+    pub(crate) fn own_texts(&self) -> impl Iterator<Item = &str> {
+        let values = self.own.iter().flat_map(|own| &own.values);
+        values.filter_map(|value| match value {
+            FieldValue::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     /// Every tag and every tag above it, folded for comparison, with the spelling if the file carries it itself.
     pub(crate) fn tag_paths(&self) -> BTreeMap<String, Option<&str>> {
         let mut paths: BTreeMap<String, Option<&str>> = BTreeMap::new();
@@ -295,8 +271,22 @@ impl Stored {
         paths
     }
 
-    /// The file as people see it.
-    pub(crate) fn to_file(&self) -> File {
+    /// The file as people see it, its own fields under the names that they have now.
+    pub(crate) fn to_file(&self, db: &Connection) -> rusqlite::Result<File> {
+        let mut file = self.to_file_without_fields();
+        for own in self.own.iter().filter(|own| !own.values.is_empty()) {
+            if let Some(field) = fields::numbered(db, &self.library, own.field)? {
+                let definition = field.definition;
+                if !field.retired {
+                    let values = fields::values_to_json(definition.list, &own.values);
+                    file.fields.insert(definition.name, values);
+                }
+            }
+        }
+        Ok(file)
+    }
+
+    fn to_file_without_fields(&self) -> File {
         let (facts, picture) = (&self.facts, &self.beside.picture);
         File {
             id: self.file,
@@ -321,14 +311,14 @@ impl Stored {
             duration_ms: facts.duration_ms,
             thumbhash: (!facts.thumbhash.is_empty()).then(|| BASE64.encode(&facts.thumbhash)),
             fields: BTreeMap::new(),
-            albums: Vec::new(),
+            albums: self.albums.iter().map(|it| it.album.to_string()).collect(),
             state: self.state,
             added_at: time::format_timestamp(self.added_at),
             added_by: self.added_by,
             version: self.version,
             undecodable: facts.undecodable,
             notes: facts.notes.clone(),
-            sources: self.beside.sources,
+            sources: self.sources(),
             people: self.beside.people.clone(),
             location: self.beside.location.clone(),
             needs: picture.needs.clone(),
@@ -347,20 +337,8 @@ pub(crate) fn fold(text: &str) -> String {
     }
 }
 
-fn filled(text: Option<String>) -> Option<String> {
+pub(crate) fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
-}
-
-fn by_user_at(taken: TakenAt) -> TakenAt {
-    TakenAt {
-        source: Source::User,
-        ..taken
-    }
-}
-
-fn by_user_in(mut place: Place) -> Place {
-    place.source = Source::User;
-    place
 }
 
 fn camera_text(camera: &Camera) -> String {

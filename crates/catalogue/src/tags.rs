@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use crate::row;
-use crate::stored::Stored;
+use crate::stored::{Stored, fold};
 
 /// A tag and how many live files carry it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,6 +24,15 @@ pub struct TagCount {
     pub count: u64,
     /// Files with the tag itself.
     pub direct: u64,
+}
+
+impl TagCount {
+    /// Whether it is a tag or one below it, in whatever case.
+    pub fn is_within(&self, above: &str) -> bool {
+        let (tag, above) = (fold(&self.tag), fold(above));
+        let rest = tag.strip_prefix(&above);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 /// The tags that live files carry, by name. To be called within a read transaction.

@@ -1,5 +1,4 @@
-//! What a file's record keeps beside the facts and a person's word: whose word the words are, and what its picture is
-//! like.
+//! What a file tells of itself: what of it becomes its first words, and what its record keeps beside them.
 
 use std::collections::BTreeSet;
 
@@ -26,24 +25,6 @@ pub struct Sources {
     /// The rating.
     #[serde(with = "words")]
     pub rating: Source,
-}
-
-codec_struct!(Sources {
-    title,
-    description,
-    tags,
-    rating
-});
-
-impl Default for Sources {
-    fn default() -> Self {
-        Self {
-            title: Source::User,
-            description: Source::User,
-            tags: Source::User,
-            rating: Source::User,
-        }
-    }
 }
 
 /// A picture that a client supplied.
@@ -81,7 +62,6 @@ codec_struct!(PictureMark {
 /// Everything beside facts and a person's word.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Beside {
-    pub(crate) sources: Sources,
     pub(crate) people: Vec<String>,
     /// Where it was taken, in words.
     pub(crate) location: Option<String>,
@@ -89,7 +69,6 @@ pub(crate) struct Beside {
 }
 
 codec_struct!(Beside {
-    sources,
     people,
     location,
     picture
@@ -104,21 +83,12 @@ pub(crate) fn first<T: Clone>(said: Option<T>, told: Option<&Told<T>>) -> (Optio
 }
 
 /// The tags that a file tells of, as far as they may stand beside those it has.
-pub(crate) fn more_tags(have: &[String], described: &Described) -> (Vec<String>, Source) {
+pub(crate) fn more_tags<'a>(have: &[String], described: &'a Described) -> Vec<&'a Told<String>> {
     let room = TAGS_MAX.saturating_sub(have.len());
-    let told: Vec<&Told<String>> = described
-        .tags
-        .iter()
-        .filter(|told| !have.contains(&told.value) && check_tag(&told.value).is_ok())
+    let told = described.tags.iter();
+    told.filter(|told| !have.contains(&told.value) && check_tag(&told.value).is_ok())
         .take(room)
-        .collect();
-    let first = told.first().map(|told| told.source);
-    let same = have.is_empty() && told.iter().all(|told| Some(told.source) == first);
-    let source = first.filter(|_| same).unwrap_or(Source::User);
-    (
-        told.into_iter().map(|told| told.value.clone()).collect(),
-        source,
-    )
+        .collect()
 }
 
 /// Each name once, in order.

@@ -16,11 +16,11 @@ use catalogue::query::{BoundingBox, Expr};
 use catalogue::{FacetKey, File, Limit, Page, Query, Reader, View};
 use common::*;
 use model::file::{Camera, Change, Place, Source, State};
-use model::{LibraryId, Payload};
+use model::{FieldKind, FieldValue, LibraryId, Payload};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-const QUERIES: [&str; 9] = [
+const QUERIES: [&str; 14] = [
     "",
     "tag:a",
     "beach",
@@ -30,6 +30,11 @@ const QUERIES: [&str; 9] = [
     "camera:google OR rating>=3",
     "in:trash",
     "name:img* size<4",
+    "field.place:sea",
+    "missing:field.place in:all",
+    "sea OR field.place:o*",
+    "album:A1",
+    "-album:A2 tag:a",
 ];
 const KEYS: [FacetKey; 10] = [
     FacetKey::Tag,
@@ -113,6 +118,14 @@ fn any_file() -> impl Strategy<Value = (common::New, usize)> {
     })
 }
 
+/// A field, and an album in another one.
+fn with_field_and_albums() -> Fixture {
+    let mut fixture = Fixture::new();
+    let field = define("place", FieldKind::Keyword);
+    fixture.apply(vec![field, put_album(1, 0), put_album(2, 1)]);
+    fixture
+}
+
 fn any_edit() -> impl Strategy<Value = Change> {
     prop_oneof![
         select(vec!["beach", "y"]).prop_map(|name| Change::Name(name.into())),
@@ -125,6 +138,18 @@ fn any_edit() -> impl Strategy<Value = Change> {
         Just(Change::TakenAt(None)),
         Just(Change::Place(None)),
         Just(Change::Favourite(true)),
+        prop::collection::vec(select(vec!["Sea", "Oslo"]), 0..2).prop_map(|values| {
+            let texts = values.into_iter().map(|text| FieldValue::Text(text.into()));
+            let values = texts.collect();
+            Change::Field { field: 1, values }
+        }),
+        (1..3_u64).prop_map(|number| {
+            let album = album(number);
+            Change::AddToAlbum { album, rank: None }
+        }),
+        Just(Change::RemoveFromAlbum(album(1))),
+        Just(Change::AddTag("b".into())),
+        Just(Change::RemoveTag("A/B".into())),
         select(vec![State::Live, State::Archived, State::Trashed]).prop_map(Change::State),
     ]
 }
@@ -135,11 +160,11 @@ proptest! {
     #[test]
     fn the_index_that_is_kept_equals_one_that_is_built_anew(
         files in prop::collection::vec(any_file(), 1..12),
-        edits in prop::collection::vec((0..12_usize, any_edit()), 0..12),
+        edits in prop::collection::vec((0..12_usize, any_edit()), 0..16),
         purged in prop::option::of(0..12_usize),
         begins_at in 0..3_usize,
     ) {
-        let mut fixture = Fixture::new();
+        let mut fixture = with_field_and_albums();
         let content = |n: usize, length: usize| "x".repeat(length) + &n.to_string();
         let lengths: Vec<usize> = files.iter().map(|(_, length)| *length).collect();
         let names: Vec<String> = (0..files.len()).map(|n| content(n, lengths[n])).collect();
@@ -170,7 +195,7 @@ proptest! {
         files in prop::collection::vec(any_file(), 1..12),
         text in select(&QUERIES[..]),
     ) {
-        let mut fixture = Fixture::new();
+        let mut fixture = with_field_and_albums();
         let added = files.into_iter().enumerate();
         fixture.apply(added.map(|(n, (file, _))| file.add(&n.to_string())).collect());
         let query: Query = text.parse().unwrap();

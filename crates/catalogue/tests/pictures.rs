@@ -9,70 +9,9 @@
 mod common;
 
 use catalogue::{HistoryKind, Outcome, Refusal};
-use common::{Fixture, edit, home, id, new, set_state};
+use common::{Fixture, by, described as add, edit, home, id, look, preview, set_state};
 use model::file::{Change, Source, State};
-use model::media::{Described, Look, MediaStep, Told};
 use model::{BlobId, Height, Payload};
-
-fn told<T>(value: T, source: Source) -> Told<T> {
-    Told { value, source }
-}
-
-fn text(value: &str, source: Source) -> Option<Told<String>> {
-    Some(told(value.to_owned(), source))
-}
-
-/// A file that waits for a decoder and tells something of itself.
-fn described(content: &str) -> Described {
-    Described {
-        title: text(content, Source::Xmp),
-        tags: vec![
-            told("beach".to_owned(), Source::Xmp),
-            told(" no tag ".to_owned(), Source::Xmp),
-        ],
-        people: vec![told("Jane".to_owned(), Source::Xmp)],
-        rating: Some(told(4, Source::Sidecar)),
-        location: text("Lyme Regis", Source::Iptc),
-        ..Described::default()
-    }
-}
-
-fn add(content: &str, hash: Option<u64>, needs: Option<&str>) -> Payload {
-    let new = new("a.heic");
-    Payload::Media(MediaStep::Add {
-        file: id(content),
-        size: content.len() as u64,
-        name: new.name,
-        facts: new.facts,
-        described: described(content),
-        perceptual_hash: hash,
-        needs: needs.map(str::to_owned),
-        metadata: new.metadata,
-        restore: false,
-    })
-}
-
-fn look(content: &str, broken: Option<&str>) -> Payload {
-    let look = Look {
-        width: Some(40),
-        height: Some(30),
-        thumbhash: vec![7],
-        perceptual_hash: broken.is_none().then_some(5),
-        broken: broken.map(str::to_owned),
-    };
-    Payload::Media(MediaStep::Look {
-        file: id(content),
-        look,
-    })
-}
-
-fn preview(content: &str, of: &str) -> Payload {
-    Payload::Media(MediaStep::Preview {
-        file: id(of),
-        blob: id(content),
-        size: content.len() as u64,
-    })
-}
 
 #[test]
 fn what_a_file_tells_stands_until_a_person_says_otherwise() {
@@ -106,6 +45,43 @@ fn what_a_file_tells_stands_until_a_person_says_otherwise() {
     // Uploaded again: what is stored wins.
     fixture.apply_one(add("x", None, None));
     assert_eq!(fixture.file("x").title, None);
+}
+
+#[test]
+fn a_files_word_may_be_outdone_and_a_persons_may_not() {
+    let mut fixture = Fixture::new();
+    fixture.apply_one(add("x", None, Some("libheif")));
+    let title = |title: &str| Change::Title(Some(title.into()));
+    let changes = vec![title("rule"), Change::AddTag("sea".into())];
+    fixture.apply_one(by(Source::Rule, "x", changes));
+    let file = fixture.file("x");
+    assert_eq!(file.title.as_deref(), Some("rule"), "the file's word");
+    assert_eq!(file.tags, ["beach", "sea"]);
+    let sources = (file.sources.title, file.sources.rating, file.sources.tags);
+    let mixed = Source::User;
+    assert_eq!(sources, (Source::Rule, Source::Sidecar, mixed));
+    let changes = vec![title("mine"), Change::RemoveTag("BEACH".into())];
+    fixture.apply_one(edit("x", None, changes));
+    assert_eq!(fixture.file("x").sources.tags, Source::Rule);
+    // What is learnt of the picture, a rule and another upload change nothing of it.
+    fixture.apply_one(look("x", None));
+    let changes = vec![title("rule"), Change::AddTag("beach".into())];
+    fixture.apply_one(by(Source::Rule, "x", changes));
+    fixture.apply_one(add("x", None, None));
+    let file = fixture.file("x");
+    assert_eq!(file.title.as_deref(), Some("mine"));
+    assert_eq!(
+        (file.sources.title, file.tags),
+        (Source::User, vec!["sea".to_owned()])
+    );
+    let history = fixture.reader().history(&home(), &id("x")).unwrap();
+    let of = |field: &str| {
+        let changes = history[0].changes.iter();
+        let mut found = changes.filter(|change| change.field == field);
+        found.next().map(|change| change.source)
+    };
+    let told = [Some(Source::Xmp), Some(Source::Xmp), Some(Source::Sidecar)];
+    assert_eq!([of("title"), of("tags"), of("rating")], told);
 }
 
 #[test]

@@ -11,7 +11,10 @@ mod common;
 use catalogue::{BlockInput, Mention, Outcome, Page, Refusal, empty_journal};
 use common::*;
 use model::file::{Change, State};
-use model::{BlobId, Command, Erasure, NodeId, Payload, Position, Timestamp};
+use model::{
+    AlbumStep, BlobId, BulkStep, Command, Deed, Erasure, FieldKind, NodeId, Payload, Position,
+    Timestamp,
+};
 
 const SECRET: &str = "unmistakable7f3a91";
 const NEVER: Timestamp = Timestamp(0);
@@ -256,6 +259,58 @@ fn without(blocks: &[BlockInput], erased: impl Fn(Position) -> bool) -> Vec<Bloc
     blocks
 }
 
+/// Files that tell of themselves, and what is learnt of their pictures.
+fn any_picture(kind: u64, file: &str, below: &mut impl FnMut(u64) -> u64) -> Payload {
+    match kind {
+        19 => {
+            let needs = (below(2) == 0).then_some("libheif");
+            described(file, Some(below(3)), needs)
+        }
+        20 => look(file, (below(2) == 0).then_some("cut off")),
+        _ => preview(["p", "q"][below(2) as usize], file),
+    }
+}
+
+/// People's own words: fields, tags, operations and albums.
+fn any_word(kind: u64, file: &str, below: &mut impl FnMut(u64) -> u64) -> Payload {
+    match kind {
+        8 => define("price", FieldKind::Integer),
+        9 => Payload::RenameTag {
+            from: ["t", "u", "t/v"][below(3) as usize].into(),
+            to: ["t", "u", "t/v"][below(3) as usize].into(),
+        },
+        10 => own_edit(file, below(100).cast_signed(), below(2) == 0),
+        11 => begin(
+            below(3),
+            Deed::Edit(vec![Change::AddTag("bulk".into()), Change::Rating(Some(1))]),
+        ),
+        12 => begin(3, Deed::Undo(operation(below(3)))),
+        13 => Payload::Bulk(BulkStep::End {
+            operation: operation(below(4)),
+        }),
+        14 => take(below(4), file),
+        15 => put_album(1 + below(3), below(4)),
+        16 => into_album(file, below(4), below(2) == 0),
+        17 => Payload::Album(AlbumStep::Delete {
+            album: album(below(4)),
+        }),
+        _ => edit(
+            file,
+            None,
+            vec![
+                Change::AddToAlbum {
+                    album: album(below(4)),
+                    rank: None,
+                },
+                Change::Cover {
+                    album: album(below(4)),
+                    at: None,
+                },
+            ],
+        ),
+    }
+}
+
 /// A block of all kinds of commands about four files, purges among them, some of which were planned earlier.
 fn any_block(
     fixture: &Fixture,
@@ -264,9 +319,10 @@ fn any_block(
     below: &mut impl FnMut(u64) -> u64,
 ) -> BlockInput {
     let mut commands: Vec<Command> = Vec::new();
-    for n in 0..1 + below(4) {
+    for n in 0..1 + below(6) {
         let file = format!("f{}", below(4));
-        let payload = match below(9) {
+        let kind = below(23);
+        let payload = match kind {
             0 | 1 => new(&file)
                 .tags(&["t"])
                 .taken("2020-01-01T10:00:00")
@@ -290,6 +346,8 @@ fn any_block(
                     .map(|(_, due)| due.clone())
                     .unwrap_or_default(),
             ),
+            8..=18 => any_word(kind, &file, below),
+            19..=21 => any_picture(kind, &file, below),
             _ => edit(
                 &file,
                 Some(1 + below(3)),
@@ -318,7 +376,7 @@ fn a_chain_that_is_erased_in_part_or_whole_gives_the_same_catalogue() {
             .wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) % limit
     };
-    for round in 0..12 {
+    for round in 0..20 {
         let mut fixture = Fixture::new();
         let mut blocks = vec![genesis()];
         let mut planned: Vec<(String, Vec<Erasure>)> = Vec::new();

@@ -210,6 +210,13 @@ fn meets(file: &File, expr: &Expr) -> bool {
                 Comparison::AtLeast => rating >= *value,
             }),
             Term::Favourite(favourite) => file.favourite == *favourite,
+            Term::Own(_)
+            | Term::HasOwn(_)
+            | Term::MissingOwn(_)
+            | Term::Album(_)
+            | Term::InAlbum(_) => {
+                unreachable!("these queries name neither field nor album")
+            }
         },
     }
 }

@@ -10,8 +10,11 @@ mod common;
 
 use catalogue::{Catalogue, Reader, SnapshotError, build};
 use common::*;
-use model::file::{Change, State};
-use model::{Digest, Height, NodeId, Payload, SnapshotStep, Timestamp, UploadId, UploadStep};
+use model::file::{Change, Source, State};
+use model::{
+    Deed, Digest, FieldKind, FieldValue, Height, NodeId, Payload, SnapshotStep, Timestamp,
+    UploadId, UploadStep,
+};
 
 fn written(reader: &Reader) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -43,6 +46,27 @@ fn filled() -> Fixture {
         let commands = fixture.reader().commands_naming(&home(), &id(&content));
         fixture.apply_one(Payload::Purge(commands.unwrap()));
     }
+    let own = vec![
+        Change::Field {
+            field: 1,
+            values: vec![FieldValue::Integer(7)],
+        },
+        Change::AddToAlbum {
+            album: album(2),
+            rank: None,
+        },
+    ];
+    fixture.apply(vec![
+        define("price", FieldKind::Integer),
+        put_album(1, 0),
+        put_album(2, 1),
+        edit("p5", None, own),
+        described("told", Some(9), Some("libheif")),
+        preview("supplied", "told"),
+        begin(1, Deed::Edit(vec![Change::AddTag("bulk".into())])),
+        take(1, "p5"),
+        take(1, "p6"),
+    ]);
     let upload = UploadId([5; 16]);
     fixture.apply(vec![
         Payload::PutBlob {
@@ -70,6 +94,16 @@ fn filled() -> Fixture {
 }
 
 fn continued(fixture: &mut Fixture) {
+    fixture.apply(vec![
+        look("told", None),
+        begin(2, Deed::Undo(operation(1))),
+        take(2, "p6"),
+        by(Source::Rule, "told", vec![Change::Title(Some("r".into()))]),
+        Payload::RenameTag {
+            from: "a".into(),
+            to: "c".into(),
+        },
+    ]);
     let add = |n: u32| {
         new(&format!("later {n}"))
             .taken("2020-01-01T10:00:00")
@@ -128,6 +162,9 @@ fn a_catalogue_made_of_written_rows_goes_on_like_the_first() {
         "title",
         "later",
         "taken:2019",
+        "field.price:7",
+        "album:A1",
+        "tag:c/b",
         "",
     ] {
         let found = [&first, &second].map(|fixture| {

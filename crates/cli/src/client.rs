@@ -265,6 +265,14 @@ impl Call {
         }
     }
 
+    /// A PUT of a JSON value.
+    pub(crate) fn put(path: impl Into<String>, value: Value) -> Self {
+        Self {
+            body: Body::Json(value),
+            ..Self::new(Method::PUT, path)
+        }
+    }
+
     /// Lets a node work on it for so long without a sign of life.
     pub(crate) fn lasting(mut self, silence: Duration) -> Self {
         self.silence = silence;

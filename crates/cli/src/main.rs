@@ -7,9 +7,12 @@ mod client;
 mod cluster;
 mod connection;
 mod demo;
+mod edit;
 mod failure;
+mod field;
 mod get;
 mod ledger;
+mod operation;
 mod output;
 mod paint;
 mod purge;
@@ -58,6 +61,15 @@ enum Command {
     Search(search::Search),
     /// Fetch a file's bytes or what is known about it
     Get(get::Get),
+    /// Change what is known of files
+    Edit(edit::Edit),
+    /// Take a change of many files back
+    Undo(operation::Undo),
+    /// Rename a tag wherever it is
+    RenameTag(edit::RenameTag),
+    /// Define, list and retire fields of your own
+    #[command(subcommand)]
+    Field(field::Field),
     /// Forget a file for good, on every node
     Purge(purge::Purge),
     /// Show the nodes and whether they agree
@@ -79,6 +91,10 @@ impl Command {
             Self::Upload(upload) => upload.run().await,
             Self::Search(search) => search.run().await,
             Self::Get(get) => get.run().await,
+            Self::Edit(edit) => edit.run().await,
+            Self::Undo(undo) => undo.run().await,
+            Self::RenameTag(rename) => rename.run().await,
+            Self::Field(field) => field.run().await,
             Self::Purge(purge) => purge.run().await,
             Self::Status(status) => status.run().await,
             Self::Ledger(ledger) => ledger.run().await,

@@ -9,9 +9,11 @@ use model::file::{
 };
 use model::media::{Described, Look, Told};
 use model::{
-    Addresses, Ballot, BlobId, Block, Boot, ChainId, Command, Decided, Digest, Domain, Encode,
-    Entry, Height, MediaStep, Member, NodeId, Nonce, Predecessor, Reason, RosterChange, Scope,
-    SeatChange, Signature, SnapshotStep, Timestamp, TokenId, UploadId, UploadStep,
+    Addresses, Album, AlbumId, AlbumStep, Ballot, BlobId, Block, Boot, BulkStep, ChainId, Command,
+    Decided, Deed, Digest, Domain, Encode, Entry, FieldDefinition, FieldKind, FieldStep,
+    FieldValue, Height, MediaStep, Member, NodeId, Nonce, OperationId, Predecessor, Reason,
+    RosterChange, Scope, SeatChange, Signature, SnapshotStep, Timestamp, TokenId, UploadId,
+    UploadStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -386,6 +388,7 @@ pub(crate) fn commands() -> Vec<Command> {
     let payloads = payloads
         .into_iter()
         .chain(media_steps(file))
+        .chain(own_payloads(file))
         .chain(roster_changes().into_iter().map(Payload::Roster))
         .chain(snapshot_steps().map(Payload::Snapshot));
     let key = RequestKey {
@@ -407,6 +410,91 @@ fn snapshot_steps() -> impl Iterator<Item = SnapshotStep> {
         node: NodeId([2; 32]),
     };
     [SnapshotStep::Mark, vouch].into_iter()
+}
+
+/// Fields, tags, albums and operations.
+fn own_payloads(file: BlobId) -> Vec<Payload> {
+    let operation = OperationId([5; 16]);
+    let album = AlbumId([4; 8]);
+    vec![
+        Payload::Field(FieldStep::Define {
+            name: "price".to_owned(),
+            definition: field_definition(),
+        }),
+        Payload::Field(FieldStep::Retire {
+            name: "price".to_owned(),
+        }),
+        Payload::Edit {
+            file,
+            expected: Some(3),
+            changes: own_changes(),
+            source: Source::Rule,
+            operation: Some(operation),
+        },
+        Payload::RenameTag {
+            from: "places/uk".to_owned(),
+            to: "places/britain".to_owned(),
+        },
+        Payload::Bulk(BulkStep::Begin {
+            operation,
+            deed: Deed::Edit(own_changes()),
+            query: Some("tag:trip".to_owned()),
+            frozen: Height(7),
+            selected: 2,
+        }),
+        Payload::Bulk(BulkStep::Take { operation, file }),
+        Payload::Bulk(BulkStep::End { operation }),
+        Payload::Album(AlbumStep::Put {
+            album,
+            definition: Album {
+                name: "Wedding".to_owned(),
+                parent: Some(AlbumId([3; 8])),
+                description: "of Ann and Bo".to_owned(),
+                query: Some("tag:wedding".to_owned()),
+            },
+        }),
+        Payload::Album(AlbumStep::Delete { album }),
+    ]
+}
+
+fn field_definition() -> FieldDefinition {
+    FieldDefinition {
+        name: "cost".to_owned(),
+        kind: FieldKind::Number,
+        list: true,
+        description: "what it cost".to_owned(),
+        allowed: vec![FieldValue::Number(1.5)],
+        unit: "EUR".to_owned(),
+    }
+}
+
+/// What the first kind of edit does not have.
+fn own_changes() -> Vec<Change> {
+    let album = AlbumId([4; 8]);
+    let values = vec![
+        FieldValue::Text("A-17".to_owned()),
+        FieldValue::Integer(-3),
+        FieldValue::Number(2.5),
+        FieldValue::Boolean(true),
+        FieldValue::Geo {
+            lat: 51.5,
+            lon: -0.1,
+        },
+    ];
+    vec![
+        Change::AddTag("seen".to_owned()),
+        Change::RemoveTag("work".to_owned()),
+        Change::Field { field: 1, values },
+        Change::ShiftTaken(-3_600_000_000),
+        Change::Zone(Some(60)),
+        Change::AddToAlbum {
+            album,
+            rank: Some(5),
+        },
+        Change::RemoveFromAlbum(album),
+        Change::Albums(vec![album]),
+        Change::Cover { album, at: None },
+    ]
 }
 
 fn succession() -> Payload {

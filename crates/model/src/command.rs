@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::album::AlbumStep;
+use crate::bulk::BulkStep;
 use crate::codec::{Decode, DecodeError, Encode, Reader, encode_bytes};
-use crate::file::{Change, Facts, Metadata, State};
-use crate::id::{BlobId, Digest, LeafHash, LibraryId, NodeId, Position, TokenId};
+use crate::field::FieldStep;
+use crate::file::{Change, Facts, Metadata, Source, State};
+use crate::id::{BlobId, Digest, LeafHash, LibraryId, NodeId, OperationId, Position, TokenId};
 use crate::limits;
 use crate::media::MediaStep;
 use crate::membership::Member;
@@ -140,6 +143,33 @@ pub enum Payload {
     },
     /// A file is forgotten: all commands that name it in this library are to be erased. They are named by their places.
     Purge(Vec<Erasure>),
+    /// What fields there are changes.
+    Field(FieldStep),
+    /// What albums there are changes.
+    Album(AlbumStep),
+    /// A file's metadata is changed, by whoever's word.
+    Edit {
+        /// The file.
+        file: BlobId,
+        /// The version the client saw; none for "any".
+        expected: Option<u64>,
+        /// The changes, applied in order.
+        changes: Vec<Change>,
+        /// Whose word it is. Where a user has spoken, nobody else is heard.
+        source: Source,
+        /// What it is part of.
+        operation: Option<OperationId>,
+    },
+    /// A tag is called something else from now on, and every tag below it: on all files that have it. If there is one of
+    /// the new name, they become one.
+    RenameTag {
+        /// Until now.
+        from: String,
+        /// From now on.
+        to: String,
+    },
+    /// An operation over many files goes on.
+    Bulk(BulkStep),
     /// A node has erased what a purge names.
     Erased {
         /// Where the purge stands.
@@ -166,7 +196,12 @@ codec_enum!(Payload, "payload" {
     16 => Media(step),
     9 => Purge(commands),
     10 => Erased { purge, node },
+    11 => Field(step),
+    13 => Album(step),
+    14 => Edit { file, expected, changes, source, operation },
     17 => Snapshot(step),
+    19 => RenameTag { from, to },
+    20 => Bulk(step),
 });
 
 impl Payload {
@@ -186,6 +221,11 @@ impl Payload {
             Self::Media(step) => step.kind(),
             Self::Succession { .. } => "succession",
             Self::Purge(_) => "purge",
+            Self::Field(step) => step.kind(),
+            Self::Album(step) => step.kind(),
+            Self::Edit { .. } => "edit",
+            Self::RenameTag { .. } => "renameTag",
+            Self::Bulk(step) => step.kind(),
             Self::Erased { .. } => "erased",
             Self::Snapshot(step) => step.kind(),
         }
@@ -197,9 +237,11 @@ impl Payload {
             Self::PutBlob { blob: id, .. }
             | Self::AddFile { file: id, .. }
             | Self::EditFile { file: id, .. }
+            | Self::Edit { file: id, .. }
             | Self::SetState { file: id, .. } => Some(*id),
             Self::Upload(step) => Some(step.names()),
             Self::Media(step) => Some(step.file()),
+            Self::Bulk(step) => step.names(),
             _ => None,
         }
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
+use crate::field::FieldValue;
+use crate::id::AlbumId;
 use crate::{codec_enum, codec_struct};
 
 /// What the bytes say of themselves. Read once, by the node that took the upload, so that every node has the same.
@@ -322,6 +324,39 @@ pub enum Change {
     Place(Option<Place>),
     /// Moves it between live, archived and trashed.
     State(State),
+    /// Adds a tag, whatever others there are.
+    AddTag(String),
+    /// Takes a tag away, in whatever case it is written.
+    RemoveTag(String),
+    /// Sets the values of a user's own field; none clears it.
+    Field {
+        /// The field's number.
+        field: u32,
+        /// Its values: one, or several if it is a list.
+        values: Vec<FieldValue>,
+    },
+    /// Moves the capture time by so many microseconds; does nothing where there is none.
+    ShiftTaken(i64),
+    /// Says in which zone the camera's clock was; does nothing where there is no capture time.
+    Zone(Option<i16>),
+    /// Puts it into an album.
+    AddToAlbum {
+        /// Which.
+        album: AlbumId,
+        /// Its place, lowest first; none for the last.
+        rank: Option<u64>,
+    },
+    /// Takes it out of an album.
+    RemoveFromAlbum(AlbumId),
+    /// Puts it into these albums and no others.
+    Albums(Vec<AlbumId>),
+    /// Has it stand for an album that it is in.
+    Cover {
+        /// Which.
+        album: AlbumId,
+        /// Since when, as the number of the command; given where the command is applied.
+        at: Option<u64>,
+    },
 }
 
 codec_enum!(Change, "change" {
@@ -334,4 +369,13 @@ codec_enum!(Change, "change" {
     6 => TakenAt(value),
     7 => Place(value),
     8 => State(value),
+    9 => AddTag(value),
+    10 => RemoveTag(value),
+    11 => Field { field, values },
+    12 => ShiftTaken(value),
+    13 => Zone(value),
+    14 => AddToAlbum { album, rank },
+    15 => RemoveFromAlbum(album),
+    16 => Albums(albums),
+    17 => Cover { album, at },
 });

@@ -114,6 +114,14 @@ bytes_id!(
     NodeId, 32, "64 lower-case hexadecimal digits"
 );
 bytes_id!(
+    /// An album. The same request makes the same one, on any node.
+    AlbumId, 8, "16 lower-case hexadecimal digits"
+);
+bytes_id!(
+    /// An operation over many files. The same request has the same one, on any node.
+    OperationId, 16, "32 lower-case hexadecimal digits"
+);
+bytes_id!(
     /// Drawn at random at every start, so that two running copies of one disk can be told apart.
     Nonce, 16, "32 lower-case hexadecimal digits"
 );

@@ -7,12 +7,15 @@
 //!
 //! What this crate must never know: a file, a socket, a clock, a source of randomness, JSON, SQL.
 
+pub mod album;
 pub mod ballot;
 pub mod block;
+pub mod bulk;
 pub mod certificate;
 pub mod codec;
 pub mod command;
 pub mod evidence;
+pub mod field;
 pub mod file;
 pub mod id;
 pub mod limits;
@@ -29,15 +32,18 @@ pub mod succession;
 pub mod time;
 pub mod upload;
 
+pub use album::{Album, AlbumStep};
 pub use ballot::{Ballot, Turn};
 pub use block::{Block, BlockError, Decided, Draft, Entry, Header};
+pub use bulk::{BulkStep, Deed};
 pub use certificate::{Certificate, CertificateError};
 pub use codec::{Decode, DecodeError, Encode, Reader};
 pub use command::{Command, Payload, RequestKey, Scope, SealedCommand};
 pub use evidence::{Evidence, EvidenceError};
+pub use field::{FieldDefinition, FieldKind, FieldStep, FieldValue};
 pub use id::{
-    BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq, MembershipHash,
-    MerkleRoot, NodeId, Nonce, Position, TokenId, UploadId,
+    AlbumId, BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq,
+    MembershipHash, MerkleRoot, NodeId, Nonce, OperationId, Position, TokenId, UploadId,
 };
 pub use media::MediaStep;
 pub use membership::{Member, Membership};

@@ -36,7 +36,7 @@ use crate::sealer::Sealer;
 use crate::stamp::{self, Left};
 use crate::stock::Stock;
 use crate::{Faults, Findings};
-use crate::{disk, eraser, farewell, from_archive, http, identity};
+use crate::{bulk, disk, eraser, farewell, from_archive, http, identity};
 
 /// What the HTTP layer works with. Cheap to clone.
 #[derive(Clone)]
@@ -212,6 +212,8 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     if let Some(certificate) = certificate {
         base.spawn(certificate.follow());
     }
+    let (replica, rows) = (running.handle.clone(), catalogue.handle.clone());
+    base.spawn(bulk::follow(replica, rows, base.identity.node()));
     let (copies, replicator) = base.look_after_bytes(stock, &running, &catalogue, &peers);
     let scrub = ScrubHandle::open(&config.folder, &config.scrub);
     if left != Left::Untouched {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::file::{Change, State};
+use model::file::{Change, Source, State};
 use model::media::Described;
 use model::{BlobId, MediaStep, Payload, limits};
 
@@ -12,7 +12,7 @@ use crate::index;
 use crate::key::RowKey;
 use crate::outcome::{Refusal, Verdict};
 use crate::row::{self, FileRow};
-use crate::rules::{self, RuleError};
+use crate::rules;
 use crate::stored::{NewFile, Stored};
 
 impl Applier<'_> {
@@ -102,7 +102,7 @@ impl Applier<'_> {
             stored,
         };
         index::insert(self.db, self.changes, &row)?;
-        self.record(None, &row.stored, HistoryKind::Added)?;
+        self.record(None, &row.stored, HistoryKind::Added, Source::User)?;
         Ok(Verdict::FileAdded(Arc::new(row.stored)))
     }
 
@@ -123,11 +123,11 @@ impl Applier<'_> {
             after.state = State::Live;
         }
         after.add_name(name);
-        after.add_tags(tags);
+        after.add_tags(tags, Source::User);
         if let Err(error) = rules::check_tags(&after.tags) {
             return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
         }
-        let stored = self.replace(&known, after, HistoryKind::AddedAgain)?;
+        let stored = self.replace(&known, after, HistoryKind::AddedAgain, Source::User)?;
         Ok(Verdict::FileKnown(stored))
     }
 
@@ -137,6 +137,7 @@ impl Applier<'_> {
         file: &BlobId,
         expected: Option<u64>,
         changes: &[Change],
+        source: Source,
     ) -> rusqlite::Result<Verdict> {
         let Some(known) = row::file(self.db, &self.command.library, file)? else {
             let detail = format!("library {} has no file {file}", self.command.library);
@@ -146,29 +147,39 @@ impl Applier<'_> {
         if expected.is_some_and(|expected| expected != current) {
             return Ok(Verdict::Stale { current });
         }
-        let valid: Result<(), RuleError> = changes.iter().try_for_each(rules::check_change);
-        if let Err(error) = valid {
-            return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
+        if let Some(refused) = self.refused_changes(changes)? {
+            return Ok(refused);
         }
         let mut after = known.stored.clone();
         for change in changes {
-            after.change(change);
+            after.change(&self.placed(change), source);
         }
-        let stored = self.replace(&known, after, HistoryKind::Edited)?;
+        if let Err(error) = rules::check_record(&after) {
+            return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
+        }
+        let stored = self.replace(&known, after, HistoryKind::Edited, source)?;
         Ok(Verdict::FileEdited(stored))
     }
 
-    /// Writes the next version, if it differs from the last.
+    /// Writes the next version, if it differs from the last in more than whose word something is.
     pub(super) fn replace(
         &mut self,
         before: &FileRow,
         mut after: Stored,
         kind: HistoryKind,
+        source: Source,
     ) -> rusqlite::Result<Arc<Stored>> {
-        if after != before.stored {
-            after.version += 1;
-            index::update(self.db, self.changes, before, after.clone())?;
-            self.record(Some(&before.stored), &after, kind)?;
+        if after == before.stored {
+            return Ok(Arc::new(after));
+        }
+        let said = std::mem::replace(&mut after.said, before.stored.said.clone());
+        let covers = std::mem::replace(&mut after.covers, before.stored.covers.clone());
+        let visible = after != before.stored;
+        (after.said, after.covers) = (said, covers);
+        after.version += u64::from(visible);
+        index::update(self.db, self.changes, before, after.clone())?;
+        if visible {
+            self.record(Some(&before.stored), &after, kind, source)?;
         }
         Ok(Arc::new(after))
     }
@@ -178,6 +189,7 @@ impl Applier<'_> {
         before: Option<&Stored>,
         after: &Stored,
         kind: HistoryKind,
+        source: Source,
     ) -> rusqlite::Result<()> {
         let entry = NewEntry {
             library: &after.library,
@@ -187,7 +199,8 @@ impl Applier<'_> {
             actor: self.command.actor,
             kind,
             version: after.version,
-            changes: after.changes_since(before),
+            changes: after.changes_since(before, source),
+            operation: self.operation,
         };
         entry.insert(self.db)
     }

@@ -84,6 +84,7 @@ impl Applier<'_> {
         let named = (library.as_str(), file.as_bytes());
         for sql in [
             "DELETE FROM history WHERE library = ?1 AND file = ?2",
+            "DELETE FROM taken WHERE library = ?1 AND file = ?2",
             "DELETE FROM puts WHERE library = ?1 AND blob = ?2",
             "DELETE FROM outcomes WHERE (height, idx) IN
                (SELECT height, idx FROM mentions WHERE library = ?1 AND file = ?2)",

@@ -67,6 +67,8 @@ pub(crate) struct Texts {
     pub(crate) tag: Values,
     pub(crate) place: Values,
     pub(crate) camera: Values,
+    /// Texts of people's own fields, which are words like any other.
+    pub(crate) own: Values,
 }
 
 /// A library in memory.
@@ -314,6 +316,9 @@ fn each_text(texts: &mut Texts, stored: &Stored, mut visit: impl FnMut(&mut Valu
     }
     if let Some(camera) = stored.camera_text() {
         visit(&mut texts.camera, &camera);
+    }
+    for text in stored.own_texts() {
+        visit(&mut texts.own, text);
     }
 }
 

@@ -132,7 +132,11 @@ impl Place {
             return value::text(pattern, 1).map(Item::Term).map_err(told);
         }
         let key = key::lookup(name, 1).map_err(told)?;
-        let value = lexer::Value { column: 1, pattern };
+        let value = lexer::Value {
+            column: 1,
+            pattern,
+            own: key::own_field(name).map(str::to_owned),
+        };
         value::keyed(key, operator, value, 1).map_err(told)
     }
 }
@@ -186,8 +190,16 @@ impl Reader {
         if self.terms > TERMS_MAX {
             return Err(at.wrong(QueryErrorKind::TooManyTerms.to_string()));
         }
-        let (operator, pattern) = written(name, value, at)?;
-        match at.keyed(name, operator, pattern)? {
+        let (key, operator, pattern) = match name {
+            "own" => own(value, at)?,
+            "hasOwn" => presence("has", value, at)?,
+            "missingOwn" => presence("missing", value, at)?,
+            _ => {
+                let (operator, pattern) = written(name, value, at)?;
+                (name.to_owned(), operator, pattern)
+            }
+        };
+        match at.keyed(&key, operator, pattern)? {
             Item::Term(term) => Ok(Expr::Term(term)),
             Item::Within(_) | Item::Library(_) | Item::Sort(_) => {
                 Err(at.wrong("stands beside the filter, not in it"))
@@ -227,6 +239,38 @@ fn written(name: &str, value: &Value, at: &Place) -> Read<(Operator, Pattern)> {
         Value::Object(members) => structured(name, members, at),
         Value::Null | Value::Number(_) => Err(at.wrong(format!("{name} takes no such value"))),
     }
+}
+
+/// `{"field": "price", "is": ">", "value": "100"}`: a comparison with a user's own field, as key, operator and value.
+fn own(value: &Value, at: &Place) -> Read<(String, Operator, Pattern)> {
+    let members = at.object(value)?;
+    let known = ["field", "is", "value"];
+    if let Some(other) = members.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(at.below(other).wrong("unknown property"));
+    }
+    let member = |name: &str| {
+        let below = at.below(name);
+        let value = members.get(name).ok_or_else(|| below.wrong("missing"))?;
+        Ok((below, value))
+    };
+    let (below, field) = member("field")?;
+    let key = format!("field.{}", below.text(field)?);
+    let (below, is) = member("is")?;
+    let is = Comparison::from_word(below.text(is)?);
+    let is = is.ok_or_else(|| below.wrong("=, <, <=, > or >="))?;
+    let (below, value) = member("value")?;
+    let pattern = match value {
+        Value::Object(_) => written("prefix", value, &below)?.1,
+        _ => below.whole(value)?,
+    };
+    Ok((key, Operator::Compare(is), pattern))
+}
+
+/// A user's own field that has a value, or none.
+fn presence(key: &str, value: &Value, at: &Place) -> Read<(String, Operator, Pattern)> {
+    let text = format!("field.{}", at.text(value)?);
+    let extent = Extent::Whole;
+    Ok((key.to_owned(), Operator::Colon, Pattern { text, extent }))
 }
 
 /// `{"prefix": …}`, `{"is": ">=", "value": 4}` or `{"from": 1, "to": 2}`.

@@ -2,6 +2,7 @@
 
 use super::error::{QueryError, QueryErrorKind, nearest};
 use super::measure::Unit;
+use crate::fields::is_field_name;
 use crate::file::Word;
 
 /// A key of the language.
@@ -29,9 +30,12 @@ pub(super) enum Key {
     Favourite,
     Name,
     Title,
+    Album,
     In,
     Library,
     Sort,
+    /// A user's own field: what is behind the point is its name.
+    Own,
 }
 
 impl Key {
@@ -70,21 +74,45 @@ impl Word for Key {
         ("title", Self::Title),
         ("description", Self::Description),
         ("place", Self::Place),
+        ("album", Self::Album),
         ("in", Self::In),
         ("library", Self::Library),
         ("sort", Self::Sort),
+        (OWN, Self::Own),
     ];
 }
 
 /// Keys that belong to the language and have nothing to look at yet.
-const LATER: [&str; 4] = ["person", "album", "like", "field"];
+const LATER: [&str; 2] = ["person", "like"];
+
+/// What a user's own field is written with.
+const OWN: &str = "field";
+
+/// The name of the user's own field that a key stands for.
+pub(super) fn own_field(key: &str) -> Option<&str> {
+    key.strip_prefix(OWN)?.strip_prefix('.')
+}
 
 /// The key of this name.
 pub(super) fn lookup(name: &str, column: usize) -> Result<Key, QueryError> {
-    if let Some(key) = Key::from_word(name) {
+    if let Some(own) = own_field(name) {
+        return match is_field_name(own) {
+            true => Ok(Key::Own),
+            false => Err(QueryErrorKind::Form {
+                key: OWN,
+                expected: "field.name:value, the name of a to z, 0 to 9 and _",
+            }
+            .at(column)),
+        };
+    }
+    if let Some(key) = Key::from_word(name).filter(|key| *key != Key::Own) {
         return Ok(key);
     }
-    if LATER.contains(&name) || name.starts_with("field.") {
+    if name == OWN {
+        let suggestion = "write field.name: and the value";
+        return Err(QueryErrorKind::UnknownKey(name.to_owned()).suggesting(column, suggestion));
+    }
+    if LATER.contains(&name) {
         return Err(QueryErrorKind::NotSupportedYet(name.to_owned()).at(column));
     }
     let suggestion = match nearest(name, Key::WORDS.iter().map(|(word, _)| *word)) {

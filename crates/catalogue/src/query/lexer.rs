@@ -39,7 +39,12 @@ pub(super) enum Operator {
 pub(super) struct Value {
     pub(super) column: usize,
     pub(super) pattern: Pattern,
+    /// The user's own field that it is of, if it is.
+    pub(super) own: Option<String>,
 }
+
+/// A key, what stands behind it, and the user's own field that it names.
+type Keyed = (Key, Operator, Option<String>);
 
 /// All tokens of a text.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, QueryError> {
@@ -138,14 +143,18 @@ impl Lexer {
     /// A word, an operator or a key with its value.
     fn word(&mut self) -> Result<TokenKind, QueryError> {
         let start = self.at;
-        if let Some((key, operator)) = self.key()? {
+        if let Some((key, operator, own)) = self.key()? {
             let column = self.column();
             let pattern = match self.peek() {
                 Some('"') => self.quoted()?,
                 Some('P' | 'p') if key == Key::Within => self.bracketed()?,
                 _ => self.bare()?,
             };
-            let value = Value { column, pattern };
+            let value = Value {
+                column,
+                pattern,
+                own,
+            };
             return Ok(TokenKind::Keyed {
                 key,
                 operator,
@@ -176,7 +185,7 @@ impl Lexer {
     }
 
     /// A name of letters, digits, `_` and `.` with an operator behind it. Stays where it is if there is none.
-    fn key(&mut self) -> Result<Option<(Key, Operator)>, QueryError> {
+    fn key(&mut self) -> Result<Option<Keyed>, QueryError> {
         let rest = self.chars.get(self.at..).unwrap_or_default();
         let is_name = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '.');
         let name: String = rest.iter().take_while(|c| is_name(c)).collect();
@@ -201,7 +210,11 @@ impl Lexer {
         }
         let key = key::lookup(&name, self.column())?;
         self.at += length + width;
-        Ok(Some((key, operator)))
+        Ok(Some((
+            key,
+            operator,
+            key::own_field(&name).map(str::to_owned),
+        )))
     }
 
     /// Text up to the end of its parentheses, spaces and all: `POLYGON((0 0, 1 1, 1 0))`.

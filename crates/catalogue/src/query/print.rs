@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::measure::Unit;
-use super::tree::{Direction, Expr, Extent, Pattern, Query, Sort, Term, Within};
+use super::tree::{Direction, Expr, Extent, OwnTerm, Pattern, Query, Sort, Term, Within};
 use crate::file::Word;
 
 impl Query {
@@ -109,6 +109,14 @@ impl Display for Term {
             Self::Size(measure) => Unit::Bytes.show("size", measure, f),
             Self::Duration(measure) => Unit::Milliseconds.show("duration", measure, f),
             Self::Favourite(favourite) => write!(f, "favourite:{favourite}"),
+            Self::Own(OwnTerm { field, is, value }) => match is {
+                super::Comparison::Equal => write!(f, "field.{field}:{value}"),
+                is => write!(f, "field.{field}{}{value}", is.word()),
+            },
+            Self::Album(pattern) => write!(f, "album:{pattern}"),
+            Self::InAlbum(album) => write!(f, "album:{album}"),
+            Self::HasOwn(field) => write!(f, "has:field.{field}"),
+            Self::MissingOwn(field) => write!(f, "missing:field.{field}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A query as a tree.
 
-use model::LibraryId;
 use model::file::Kind;
+use model::{AlbumId, LibraryId};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -49,7 +49,7 @@ pub enum Expr {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Term {
-    /// A word or phrase in a name, title, description, tag, place or camera.
+    /// A word or phrase in a name, title, description, tag, place, camera or text of a user's own field.
     Text(Pattern),
     /// A tag, or one below it.
     Tag(Pattern),
@@ -108,6 +108,30 @@ pub enum Term {
     Duration(Measure),
     /// Marked or not.
     Favourite(bool),
+    /// A value of a user's own field compares so.
+    Own(OwnTerm),
+    /// In an album of this name or id, or in one within it.
+    Album(Pattern),
+    /// Put into this album.
+    #[serde(with = "text")]
+    InAlbum(AlbumId),
+    /// A user's own field has a value.
+    HasOwn(String),
+    /// A user's own field has no value.
+    MissingOwn(String),
+}
+
+/// A comparison with a value of a user's own field. What the value means is known where the field is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnTerm {
+    /// The field's name.
+    pub field: String,
+    /// How.
+    #[serde(with = "words")]
+    pub is: Comparison,
+    /// With what.
+    pub value: Pattern,
 }
 
 /// Text, whole or as a beginning.

@@ -3,13 +3,15 @@
 use model::LibraryId;
 
 use super::error::{QueryError, QueryErrorKind, nearest};
-use super::key::Key;
+use super::key::{Key, own_field};
 use super::lexer::{Operator, Value};
 use super::measure::{Measure, Unit};
 use super::polygon::Polygon;
 use super::tree::{
-    BoundingBox, Circle, Comparison, Direction, Extent, Pattern, Sort, SortKey, Term, Within,
+    BoundingBox, Circle, Comparison, Direction, Extent, OwnTerm, Pattern, Sort, SortKey, Term,
+    Within,
 };
+use crate::fields::is_field_name;
 use crate::file::Word;
 use crate::rules;
 
@@ -42,7 +44,11 @@ pub(super) fn keyed(
     }
     let comparison = match operator {
         Operator::Colon => Comparison::Equal,
-        Operator::Compare(comparison) if key == Key::Rating || key.unit().is_some() => comparison,
+        Operator::Compare(comparison)
+            if matches!(key, Key::Rating | Key::Own) || key.unit().is_some() =>
+        {
+            comparison
+        }
         Operator::Compare(_) => {
             let suggestion = match key {
                 Key::Taken => "use after:, before: or taken:2019..2021".to_owned(),
@@ -62,6 +68,15 @@ pub(super) fn keyed(
         Key::Title => Term::Title(searchable(value.pattern, at)?),
         Key::Description => Term::Description(searchable(value.pattern, at)?),
         Key::Place => Term::Place(searchable(value.pattern, at)?),
+        Key::Album => Term::Album(value.pattern),
+        Key::Own => Term::Own(OwnTerm {
+            field: value.own.unwrap_or_default(),
+            is: comparison,
+            value: value.pattern,
+        }),
+        Key::Has | Key::Missing if own_field(&value.pattern.text).is_some() => {
+            own_presence(key, value)?
+        }
         _ => {
             let text = whole(key, value)?;
             return plain(key, comparison, &text, at);
@@ -106,11 +121,35 @@ fn plain(key: Key, is: Comparison, text: &str, at: usize) -> Result<Item, QueryE
         Key::In => return within(name, text, at).map(Item::Within),
         Key::Library => return library(text, at).map(Item::Library),
         Key::Sort => return sort(name, text, at).map(Item::Sort),
-        Key::Tag | Key::Camera | Key::Name | Key::Title | Key::Description | Key::Place => {
+        Key::Tag
+        | Key::Camera
+        | Key::Name
+        | Key::Title
+        | Key::Description
+        | Key::Place
+        | Key::Album
+        | Key::Own => {
             unreachable!("text is read as a pattern")
         }
     };
     Ok(Item::Term(term))
+}
+
+/// Whether a user's own field has a value.
+fn own_presence(key: Key, value: Value) -> Result<Term, QueryError> {
+    let at = value.column;
+    let text = whole(key, value)?;
+    let name = own_field(&text).filter(|name| is_field_name(name));
+    let expected = "has:field.name, the name of a to z, 0 to 9 and _";
+    let form = QueryErrorKind::Form {
+        key: key.word(),
+        expected,
+    };
+    let name = name.ok_or_else(|| form.at(at))?.to_owned();
+    Ok(match key {
+        Key::Missing => Term::MissingOwn(name),
+        _ => Term::HasOwn(name),
+    })
 }
 
 /// Text in which something can be found.

@@ -8,32 +8,35 @@ use model::Timestamp;
 use model::file::{LocalTime, State};
 use roaring::RoaringBitmap;
 
+use super::own::Asked;
 use crate::geo;
 use crate::index::library::{Facts, Library};
 use crate::index::posting::Union;
-use crate::query::{BoundingBox, Expr, Extent, Measure, Pattern, Query, Term, Within};
+use crate::query::{BoundingBox, Expr, Extent, Measure, Pattern, Term, Within};
 use crate::stored::fold;
 use crate::time;
 
 /// A library at the time of its newest block.
 #[derive(Clone, Copy)]
-pub(crate) struct Matching<'a> {
-    pub(crate) library: &'a Library,
-    pub(crate) now: Timestamp,
+pub(super) struct Matching<'a> {
+    pub(super) library: &'a Library,
+    /// What only rows could answer.
+    pub(super) asked: &'a Asked,
+    pub(super) now: Timestamp,
 }
 
 impl Matching<'_> {
-    /// The files that meet a query.
-    pub(crate) fn files(&self, query: &Query) -> RoaringBitmap {
-        let among = self.within(query.within);
-        match &query.filter {
+    /// The files in a place that meet a filter.
+    pub(super) fn files(&self, within: Within, filter: Option<&Expr>) -> RoaringBitmap {
+        let among = self.within(within);
+        match filter {
             None => among,
             Some(expr) => self.expr(expr, &among),
         }
     }
 
     /// The files in a place.
-    pub(crate) fn within(&self, within: Within) -> RoaringBitmap {
+    fn within(&self, within: Within) -> RoaringBitmap {
         let [live, archived, trashed] = [State::Live, State::Archived, State::Trashed]
             .map(|state| self.library.states.get(state as usize));
         let wanted = match within {
@@ -84,6 +87,7 @@ impl Matching<'_> {
             &texts.tag,
             &texts.place,
             &texts.camera,
+            &texts.own,
         ];
         let phrase = |values: &[&crate::index::values::Values], pattern: &Pattern| {
             let mut found = Union::default();
@@ -120,6 +124,9 @@ impl Matching<'_> {
                 Some(last) => self.taken(LocalTime::MIN, last, among),
                 None => RoaringBitmap::new(),
             },
+            Term::Own(_) | Term::HasOwn(_) | Term::InAlbum(_) => self.asked.files(term) & among,
+            Term::MissingOwn(_) => among - self.asked.files(term),
+            Term::Album(_) => unreachable!("albums are expanded before"),
             Term::Uploaded(_)
             | Term::Near(_)
             | Term::Bbox(_)

@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use catalogue::{Applied, BlockInput, Catalogue, File, Outcome, Page, Query, Reader, SearchPage};
 use model::command::Command;
 use model::file::{Change, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt};
+use model::media::{Described, Look, MediaStep, Told};
 use model::{
-    BlobId, BlockHash, Digest, Height, LibraryId, Member, NodeId, Payload, Position, RequestKey,
-    Timestamp, TokenId,
+    Album, AlbumId, AlbumStep, BlobId, BlockHash, BulkStep, Deed, Digest, FieldDefinition,
+    FieldKind, FieldStep, FieldValue, Height, LibraryId, Member, NodeId, OperationId, Payload,
+    Position, RequestKey, Timestamp, TokenId,
 };
 
 pub const ADMIN: TokenId = TokenId([1; 8]);
@@ -170,6 +172,173 @@ pub fn set_state(content: &str, state: State) -> Payload {
         expected: None,
         state,
     }
+}
+
+pub fn definition(name: &str, kind: FieldKind) -> FieldDefinition {
+    FieldDefinition {
+        name: name.into(),
+        kind,
+        list: false,
+        description: String::new(),
+        allowed: Vec::new(),
+        unit: String::new(),
+    }
+}
+
+pub fn define(name: &str, kind: FieldKind) -> Payload {
+    Payload::Field(FieldStep::Define {
+        name: name.into(),
+        definition: definition(name, kind),
+    })
+}
+
+/// An edit by somebody else than a person, or by one.
+pub fn by(source: Source, content: &str, changes: Vec<Change>) -> Payload {
+    Payload::Edit {
+        file: id(content),
+        expected: None,
+        changes,
+        source,
+        operation: None,
+    }
+}
+
+/// The first field and a title, by a person or a rule.
+pub fn own_edit(content: &str, value: i64, rule: bool) -> Payload {
+    let source = if rule { Source::Rule } else { Source::User };
+    let values = vec![FieldValue::Integer(value)];
+    let title = Change::Title(Some(value.to_string()));
+    by(
+        source,
+        content,
+        vec![Change::Field { field: 1, values }, title],
+    )
+}
+
+pub fn album(number: u64) -> AlbumId {
+    AlbumId([u8::try_from(number).unwrap(); 8])
+}
+
+/// An album `A1` within another one, unless that is number 0.
+pub fn put_album(number: u64, within: u64) -> Payload {
+    Payload::Album(AlbumStep::Put {
+        album: album(number),
+        definition: Album {
+            name: format!("A{number}"),
+            parent: (within > 0).then(|| album(within)),
+            description: String::new(),
+            query: None,
+        },
+    })
+}
+
+pub fn rule_album(number: u64, rule: &str) -> Payload {
+    Payload::Album(AlbumStep::Put {
+        album: album(number),
+        definition: Album {
+            name: format!("A{number}"),
+            parent: None,
+            description: String::new(),
+            query: Some(rule.into()),
+        },
+    })
+}
+
+/// Into an album, or into no others.
+pub fn into_album(content: &str, number: u64, only: bool) -> Payload {
+    let album = album(number);
+    let change = match only {
+        true => Change::Albums(vec![album]),
+        false => Change::AddToAlbum { album, rank: None },
+    };
+    edit(content, None, vec![change])
+}
+
+pub fn operation(number: u64) -> OperationId {
+    OperationId([u8::try_from(number).unwrap(); 16])
+}
+
+pub fn begin(number: u64, deed: Deed) -> Payload {
+    Payload::Bulk(BulkStep::Begin {
+        operation: operation(number),
+        deed,
+        query: Some("tag:t".into()),
+        frozen: Height(0),
+        selected: 3,
+    })
+}
+
+pub fn take(number: u64, content: &str) -> Payload {
+    Payload::Bulk(BulkStep::Take {
+        operation: operation(number),
+        file: id(content),
+    })
+}
+
+pub fn end(number: u64) -> Payload {
+    let operation = operation(number);
+    Payload::Bulk(BulkStep::End { operation })
+}
+
+fn told<T>(value: T, source: Source) -> Told<T> {
+    Told { value, source }
+}
+
+fn text(value: &str, source: Source) -> Option<Told<String>> {
+    Some(told(value.to_owned(), source))
+}
+
+/// What a file tells of itself.
+fn told_by(content: &str) -> Described {
+    Described {
+        title: text(content, Source::Xmp),
+        tags: vec![
+            told("beach".to_owned(), Source::Xmp),
+            told(" no tag ".to_owned(), Source::Xmp),
+        ],
+        people: vec![told("Jane".to_owned(), Source::Xmp)],
+        rating: Some(told(4, Source::Sidecar)),
+        location: text("Lyme Regis", Source::Iptc),
+        ..Described::default()
+    }
+}
+
+/// A file that tells something of itself, and may wait for a decoder.
+pub fn described(content: &str, hash: Option<u64>, needs: Option<&str>) -> Payload {
+    let new = new("a.heic");
+    Payload::Media(MediaStep::Add {
+        file: id(content),
+        size: content.len() as u64,
+        name: new.name,
+        facts: new.facts,
+        described: told_by(content),
+        perceptual_hash: hash,
+        needs: needs.map(str::to_owned),
+        metadata: new.metadata,
+        restore: false,
+    })
+}
+
+pub fn look(content: &str, broken: Option<&str>) -> Payload {
+    let look = Look {
+        width: Some(40),
+        height: Some(30),
+        thumbhash: vec![7],
+        perceptual_hash: broken.is_none().then_some(5),
+        broken: broken.map(str::to_owned),
+    };
+    Payload::Media(MediaStep::Look {
+        file: id(content),
+        look,
+    })
+}
+
+pub fn preview(content: &str, of: &str) -> Payload {
+    Payload::Media(MediaStep::Preview {
+        file: id(of),
+        blob: id(content),
+        size: content.len() as u64,
+    })
 }
 
 /// A catalogue in a folder of its own, with genesis applied.

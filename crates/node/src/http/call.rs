@@ -290,10 +290,20 @@ impl Call {
         payload: Payload,
         content: Digest,
     ) -> Result<Outcome, Problem> {
+        let (outcome, _) = self.apply_and_tell(payload, content).await?;
+        Ok(outcome)
+    }
+
+    /// The same, and whether it was decided now or is the answer of an earlier attempt.
+    pub(crate) async fn apply_and_tell(
+        &self,
+        payload: Payload,
+        content: Digest,
+    ) -> Result<(Outcome, Decision), Problem> {
         check_size(&payload)?;
         let deadline = Instant::now() + self.patience;
         let decision = self.decide_by(deadline, payload, content).await?;
-        self.outcome(&decision, deadline).await
+        Ok((self.outcome(&decision, deadline).await?, decision))
     }
 
     /// The same for one of several commands of a call, or one that is the same thing when done twice.

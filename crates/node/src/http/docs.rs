@@ -75,8 +75,10 @@ pub(super) fn frame() -> OpenApi {
         .build()
 }
 
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 8] = [
     ("files", "Files, their bytes and what is known about them"),
+    ("fields", "Fields that people define"),
+    ("albums", "Files side by side"),
     ("blobs", "Raw bytes by their SHA-256"),
     ("records", "The raw ledger, for other programs"),
     ("ledger", "The chain: head, blocks, verification"),

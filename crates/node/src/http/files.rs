@@ -8,20 +8,22 @@ use std::sync::Arc;
 use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use catalogue::file::Word as _;
 use catalogue::{File, Outcome, Refusal};
-use model::file::State as FileState;
+use model::file::{Change, Source, State as FileState};
 use model::{BlobId, Digest, Payload};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::call::{Call, MayRead, MayWrite};
 use super::conditional::{self, Expected};
+use super::json::Node;
 use super::limits::JSON_BYTES_MAX;
 use super::operations::Operation;
 use super::problem::{Code, Fault, ItemProblems, Problem, VersionProblems};
 use super::reply::{self, Page};
 use super::schema::{FileDocument, FilePatch, HistoryDocument};
-use super::{Api, body, json, metadata, purge};
+use super::{Api, body, fields, json, metadata, purge};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
@@ -64,13 +66,15 @@ async fn read(
 
 /// Edit a file
 ///
-/// A merge patch (RFC 7396) of `name title description tags rating favourite takenAt place state`: null clears, what is
-/// absent stays. What a user says wins over what the file says, for ever.
+/// A merge patch (RFC 7396) of `name title description tags rating favourite takenAt place state fields albums`: null clears, what
+/// is absent stays. What a user says wins over what the file says, for ever. A program that knows less than its user says so
+/// with `source`: then it changes nothing that a user has spoken of, and no tag that a user has taken away comes back.
 #[utoipa::path(
     patch, path = "/api/v1/files/{id}", operation_id = "editFile", tag = "files",
     params(
         ("id" = String, Path, description = "The file's id"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
+        ("source" = Option<String>, Query, description = "Whose word it is: `user` (the default), `rule`, `model`, `exif` or `xmp`"),
         ("If-Match" = String, Header, description = "The ETag of the version to change, or `*`"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
     ),
@@ -88,7 +92,11 @@ async fn edit(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let source = call.params.take("source");
     call.no_more_params()?;
+    let source = source.map_or(Some(Source::User), |word| Source::from_word(&word));
+    let source =
+        source.ok_or_else(|| Problem::parameter("source", "user, exif, xmp, rule or model"))?;
     let expected = Expected::required(request.headers())?;
     let media_types = ["application/merge-patch+json", "application/json"];
     let bytes = body::json(request, &media_types, JSON_BYTES_MAX).await?;
@@ -99,14 +107,32 @@ async fn edit(
             .map_err(|error| Problem::internal("reading a file", &error))?;
         metadata::merge_objects(&mut patch, &current);
     }
-    let changes = metadata::patch(&patch)?;
-    let file = file_id(&id)?;
-    let payload = Payload::EditFile {
-        file,
-        expected: expected.version(),
-        changes,
+    let own = match patch.get("fields") {
+        Some(_) => fields::all(&call).await?,
+        None => Vec::new(),
     };
+    let changes = metadata::patch(&Node::root(&patch), &own)?;
+    let payload = edit_of(file_id(&id)?, expected.version(), changes, source);
     change(&call, payload, Digest::of(&[&bytes])).await
+}
+
+/// Plain changes by a person stand in the ledger as ever.
+fn edit_of(file: BlobId, expected: Option<u64>, changes: Vec<Change>, source: Source) -> Payload {
+    let plain = |change: &Change| !matches!(change, Change::Field { .. } | Change::Albums(_));
+    if source == Source::User && changes.iter().all(plain) {
+        return Payload::EditFile {
+            file,
+            expected,
+            changes,
+        };
+    }
+    Payload::Edit {
+        file,
+        expected,
+        changes,
+        source,
+        operation: None,
+    }
 }
 
 /// Trash a file
@@ -246,12 +272,17 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
             Refusal::LibraryNotFound => Problem::not_found("library"),
             Refusal::TokenNotFound => Problem::not_found("token"),
             Refusal::UploadNotFound => Problem::not_found("upload"),
+            Refusal::AlbumNotFound => Problem::not_found("album"),
+            Refusal::FieldNotFound => Problem::not_found("field"),
+            Refusal::OperationNotFound => Problem::not_found("operation"),
             Refusal::InvalidMetadata => {
                 Problem::at(Code::InvalidBody, vec![Fault::new("", detail)])
             }
             Refusal::TokenExists
             | Refusal::LastAdmin
             | Refusal::MisplacedGenesis
+            | Refusal::FieldExists
+            | Refusal::InvalidAlbum
             | Refusal::TooManyUploads => Problem::new(Code::Refused, detail),
             Refusal::StalePurge | Refusal::InvalidPurge => Problem::new(Code::Refused, detail),
         },

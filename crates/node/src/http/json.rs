@@ -76,6 +76,11 @@ impl<'a> Node<'a> {
         Faults(vec![Fault::new(self.pointer.clone(), detail)])
     }
 
+    /// The value itself.
+    pub(crate) fn value(&self) -> &'a Value {
+        self.value
+    }
+
     /// Whether it is null.
     pub(crate) fn is_null(&self) -> bool {
         self.value.is_null()
@@ -176,6 +181,19 @@ impl<'a> Node<'a> {
             pointer: self.pointer.clone(),
         };
         Faults(faults.collect()).into_result(members)
+    }
+
+    /// The members of an object of which any may be there, with their names.
+    pub(crate) fn entries(&self) -> Result<Vec<(&'a str, Self)>, Faults> {
+        let map = self
+            .value
+            .as_object()
+            .ok_or_else(|| self.expected("an object"))?;
+        let entry = |(name, value): (&'a String, &'a Value)| {
+            let pointer = pointer_to(&self.pointer, name);
+            (name.as_str(), Self { value, pointer })
+        };
+        Ok(map.iter().map(entry).collect())
     }
 
     fn expected(&self, what: &str) -> Faults {

@@ -1,5 +1,6 @@
 //! What people say of a file, from JSON: the metadata of an upload and the changes of a merge patch (RFC 7396).
 
+use catalogue::OwnField;
 use catalogue::file::Word as _;
 use catalogue::rules::{
     ALTITUDE_M_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, RATING_MAX, TAGS_MAX, check_tag,
@@ -9,6 +10,7 @@ use model::file::{Change, Metadata, Place, Source, State, TakenAt};
 use serde_json::Value;
 
 use super::json::{Faults, Node};
+use super::{albums, fields};
 
 const UPLOAD_PROPERTIES: [&str; 7] = [
     "title",
@@ -19,7 +21,7 @@ const UPLOAD_PROPERTIES: [&str; 7] = [
     "takenAt",
     "place",
 ];
-const PATCH_PROPERTIES: [&str; 9] = [
+const PATCH_PROPERTIES: [&str; 11] = [
     "name",
     "title",
     "description",
@@ -29,6 +31,8 @@ const PATCH_PROPERTIES: [&str; 9] = [
     "takenAt",
     "place",
     "state",
+    "fields",
+    "albums",
 ];
 
 /// The metadata that comes with an upload. Null means "nothing said".
@@ -55,14 +59,24 @@ pub(crate) fn upload(node: &Node<'_>) -> Result<Metadata, Faults> {
     faults.into_result(metadata)
 }
 
-/// The changes of a merge patch, in the order of the contract. Null clears what can be cleared.
-pub(crate) fn patch(body: &Value) -> Result<Vec<Change>, Faults> {
-    let members = Node::root(body).members(&PATCH_PROPERTIES)?;
+/// The changes of a merge patch, in the order of the contract. Null clears what can be cleared. `own` are the fields that
+/// the library has.
+pub(crate) fn patch(body: &Node<'_>, own: &[OwnField]) -> Result<Vec<Change>, Faults> {
+    let members = body.members(&PATCH_PROPERTIES)?;
     let mut faults = Faults::default();
     let mut changes = Vec::new();
     for property in PATCH_PROPERTIES {
         if let Some(node) = members.get(property) {
-            changes.extend(faults.keep(change(property, &node)));
+            if property == "fields" {
+                changes.extend(
+                    faults
+                        .keep(fields::changes(&node, own))
+                        .into_iter()
+                        .flatten(),
+                );
+            } else {
+                changes.extend(faults.keep(change(property, &node)));
+            }
         }
     }
     faults.into_result(changes)
@@ -78,6 +92,7 @@ fn change(property: &str, node: &Node<'_>) -> Result<Change, Faults> {
         "favourite" => Change::Favourite(node.nullable(Node::boolean)?.unwrap_or_default()),
         "takenAt" => Change::TakenAt(node.nullable(taken_at)?),
         "place" => Change::Place(node.nullable(place)?),
+        "albums" => Change::Albums(node.nullable(albums::ids)?.unwrap_or_default()),
         _ => Change::State(state(node)?),
     })
 }
@@ -126,7 +141,8 @@ fn rating(node: &Node<'_>) -> Result<u8, Faults> {
     Ok(u8::try_from(value).expect("within a rating's range"))
 }
 
-fn tags(node: &Node<'_>) -> Result<Vec<String>, Faults> {
+/// Tags, each once.
+pub(crate) fn tags(node: &Node<'_>) -> Result<Vec<String>, Faults> {
     let mut faults = Faults::default();
     let mut tags: Vec<String> = Vec::new();
     for element in node.elements(0..=TAGS_MAX)? {
@@ -136,7 +152,8 @@ fn tags(node: &Node<'_>) -> Result<Vec<String>, Faults> {
     faults.into_result(tags)
 }
 
-fn tag(node: &Node<'_>) -> Result<String, Faults> {
+/// A tag.
+pub(crate) fn tag(node: &Node<'_>) -> Result<String, Faults> {
     let text = node.text(0..=usize::MAX)?;
     check_tag(text).map_err(|rule| node.fault(rule.to_string()))?;
     Ok(text.to_owned())
@@ -201,7 +218,8 @@ fn place(node: &Node<'_>) -> Result<Place, Faults> {
         .map(|place| place.expect("degrees in range are a place"))
 }
 
-fn source(node: &Node<'_>) -> Result<Source, Faults> {
+/// Whose word something is.
+pub(crate) fn source(node: &Node<'_>) -> Result<Source, Faults> {
     node.parsed(
         "user, exif, xmp, rule, model, iptc, sidecar or name",
         Source::from_word,
@@ -215,7 +233,7 @@ mod tests {
     use serde_json::json;
 
     fn refused(body: &Value) -> String {
-        let problem = Problem::from(patch(body).unwrap_err());
+        let problem = Problem::from(patch(&Node::root(body), &[]).unwrap_err());
         assert_eq!(problem.code(), Code::InvalidBody);
         problem.to_string()
     }
@@ -228,13 +246,13 @@ mod tests {
             Change::Tags(vec!["places/uk".into(), "cat".into()]),
             Change::Rating(Some(4)),
         ];
-        assert_eq!(patch(&body).unwrap(), expected);
+        assert_eq!(patch(&Node::root(&body), &[]).unwrap(), expected);
     }
 
     #[test]
     fn what_a_user_sends_is_the_users() {
         let body = json!({"takenAt": {"local": "1970-01-01T00:00:01", "offset": "+01:00", "source": "exif"}});
-        let changes = patch(&body).unwrap();
+        let changes = patch(&Node::root(&body), &[]).unwrap();
         let [Change::TakenAt(Some(taken))] = changes.as_slice() else {
             panic!("{changes:?}")
         };
@@ -279,7 +297,7 @@ mod tests {
         let mut body = json!({"place": {"name": "home"}});
         assert!(needs_current(&body));
         merge_objects(&mut body, &current);
-        let changes = patch(&body).unwrap();
+        let changes = patch(&Node::root(&body), &[]).unwrap();
         let [Change::Place(Some(place))] = changes.as_slice() else {
             panic!("{changes:?}")
         };

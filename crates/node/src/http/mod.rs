@@ -17,10 +17,11 @@
 //!
 //! Deliberately not here: any decision about agreement, any SQL, and any knowledge of a file's format.
 
+mod albums;
 mod auth;
 mod blobs;
 mod body;
-
+mod bulk;
 mod call;
 mod cluster;
 mod conditional;
@@ -30,6 +31,7 @@ mod docs;
 mod duplicates;
 mod events;
 mod facets;
+mod fields;
 mod files;
 mod holdings;
 mod invites;
@@ -54,6 +56,7 @@ mod schema;
 mod search;
 mod server;
 mod suggest;
+mod tags;
 mod timeline;
 mod tls;
 mod tokens;
@@ -203,6 +206,10 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(blobs::routes())
         .merge(tokens::routes())
         .merge(operations::routes())
+        .merge(fields::routes())
+        .merge(tags::routes())
+        .merge(albums::routes())
+        .merge(bulk::routes())
 }
 
 /// What every request and every answer has in common.

@@ -7,13 +7,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use catalogue::Purge;
 use catalogue::time::format_timestamp;
-use model::{Height, Member, Position};
+use model::{Deed, Height, Member, Position};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::bulk::{self, TakenDocument};
 use super::call::MayRead;
 use super::problem::{ItemProblems, Problem};
 use super::reply;
@@ -24,6 +25,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// What the id of a purge begins with.
 const PURGE: &str = "purge-";
+/// What the name of an operation over many files begins with.
+pub(super) const BULK: &str = "bulk-";
 
 /// Something that goes on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,9 +35,9 @@ pub(crate) struct Operation {
     /// Its name, the same on every node.
     #[schema(example = "purge-4711-0")]
     pub(crate) id: String,
-    /// What it does: `purge`.
+    /// What it does: `purge`, `bulk` or `undo`.
     kind: &'static str,
-    /// `running`, or `done` when every member of the cluster has done its part.
+    /// `running`, or `done`: of a purge, when every member of the cluster has done its part.
     state: &'static str,
     /// How far it is, for people.
     #[schema(example = "erased on 2 of 3, waiting for n3")]
@@ -42,10 +45,33 @@ pub(crate) struct Operation {
     /// When it was decided, RFC 3339 in UTC.
     #[schema(format = "date-time")]
     started_at: String,
-    /// Commands of the ledger that it destroys.
+    /// Commands of the ledger that a purge destroys, or that have done something else so far.
     commands: usize,
-    /// The members of the cluster now.
+    /// Of a purge, the members of the cluster now.
     nodes: Vec<Part>,
+    /// Of an operation over many files, what became of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Files>,
+    /// Ids that were asked for and are of no file; only in the answer to who asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) missing: Vec<String>,
+}
+
+/// What became of the files of an operation so far.
+#[derive(Debug, Serialize, ToSchema)]
+struct Files {
+    /// How many were chosen.
+    selected: u64,
+    /// How many were changed.
+    changed: u64,
+    /// How many were as asked already.
+    unchanged: u64,
+    /// How many keep something that was edited since: of an undo.
+    skipped: u64,
+    /// How many would have broken a rule.
+    refused: u64,
+    /// The first hundred of the last two kinds.
+    odd: Vec<TakenDocument>,
 }
 
 /// A node's part in it.
@@ -61,7 +87,8 @@ struct Part {
 
 /// How far an operation is
 ///
-/// For a purge: which nodes have said in the ledger that they have erased it. One that is away does so before it serves.
+/// For a purge: which nodes have said in the ledger that they have erased it. One that is away does so before it serves. For
+/// an operation over many files: how many of them were changed.
 #[utoipa::path(
     get, path = "/api/v1/operations/{id}", operation_id = "getOperation", tag = "files",
     params(("id" = String, Path, description = "Its id, as the call told that began it")),
@@ -73,6 +100,11 @@ async fn read(
     State(api): State<Arc<Api>>,
 ) -> Result<Response, Problem> {
     call.no_more_params()?;
+    if let Some(operation) = bulk::parse_name(&id) {
+        let known = bulk::find(&call, operation).await?;
+        let answer = bulk::document(&call, &known).await?;
+        return Ok(reply::json(StatusCode::OK, &answer));
+    }
     let missing = || Problem::not_found("operation");
     let position = parse(&id).ok_or_else(missing)?;
     let purge = call.read(move |reader| reader.purge(position)).await?;
@@ -123,6 +155,44 @@ impl Operation {
             started_at: format_timestamp(purge.time),
             commands: purge.erasures.commands.len(),
             nodes,
+            files: None,
+            missing: Vec::new(),
+        }
+    }
+
+    /// Of an operation over many files.
+    pub(super) fn of_bulk(
+        known: &catalogue::Operation,
+        started_at: String,
+        [changed, unchanged, skipped, refused]: [u64; 4],
+        odd: Vec<TakenDocument>,
+    ) -> Self {
+        let taken = changed + unchanged + skipped + refused;
+        let files = Files {
+            selected: known.selected,
+            changed,
+            unchanged,
+            skipped,
+            refused,
+            odd,
+        };
+        Self {
+            id: format!("{BULK}{}", known.id),
+            kind: match known.deed {
+                Deed::Edit(_) => "bulk",
+                Deed::Undo(_) => "undo",
+            },
+            state: if known.ended.is_some() {
+                "done"
+            } else {
+                "running"
+            },
+            summary: format!("{taken} of {} files", known.selected),
+            started_at,
+            commands: usize::try_from(taken).unwrap_or(usize::MAX),
+            nodes: Vec::new(),
+            files: Some(files),
+            missing: Vec::new(),
         }
     }
 }

@@ -290,6 +290,11 @@ pub(crate) struct FilePatch {
     /// Where it is kept; cannot be cleared.
     #[schema(nullable = false)]
     state: Option<State>,
+    /// Values of the user's own fields by name; null clears one, what is absent stays.
+    #[schema(nullable = false)]
+    fields: Option<BTreeMap<String, Value>>,
+    /// Replaces all albums that it was put into, by their ids.
+    albums: Option<Vec<String>>,
 }
 
 /// A capture time as a user gives it.
@@ -341,6 +346,9 @@ pub(crate) struct HistoryDocument {
     version: u64,
     /// Property by property.
     changes: Vec<FieldChange>,
+    /// The operation over many files that it was part of.
+    #[schema(required)]
+    operation: Option<String>,
 }
 
 /// What was done to a file.
@@ -356,7 +364,7 @@ pub(crate) enum HistoryKind {
 /// The change of one property.
 #[derive(ToSchema)]
 pub(crate) struct FieldChange {
-    /// The property, as the File calls it.
+    /// The property, as the File calls it; of a user's own field `fields.` and its name.
     field: String,
     /// Its value before; null if it had none.
     #[schema(required)]

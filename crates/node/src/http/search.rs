@@ -224,6 +224,7 @@ fn read_sort(text: &str) -> Result<Sort, Problem> {
     Ok(Sort { key, direction })
 }
 
+/// The problem that a failed search is.
 pub(super) fn unfound(error: &SearchError) -> Problem {
     match error {
         SearchError::Cursor | SearchError::ForeignCursor => {
@@ -231,6 +232,10 @@ pub(super) fn unfound(error: &SearchError) -> Problem {
         }
         SearchError::SortTwice => Problem::parameter("sort", error.to_string()),
         SearchError::Bucket => Problem::parameter("bucket", error.to_string()),
+        SearchError::OwnField { .. } | SearchError::Album(_) => Problem::at(
+            Code::InvalidQuery,
+            vec![Fault::new("?q", error.to_string())],
+        ),
         SearchError::UnknownLibrary(_) => Problem::not_found("library"),
         SearchError::Database(source) => Problem::internal("searching the catalogue", source),
     }
@@ -238,16 +243,23 @@ pub(super) fn unfound(error: &SearchError) -> Problem {
 
 /// List tags
 ///
-/// The tags that live files carry, by name.
+/// The tags that live files carry, by name. With `prefix`, that tag and those below it.
 #[utoipa::path(
     get, path = "/api/v1/tags", operation_id = "listTags", tag = "files",
-    params(("library" = Option<String>, Query, description = "The library, default the token's own")),
+    params(
+        ("prefix" = Option<String>, Query, description = "Only this tag and those below it, in whatever case"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
+    ),
     responses((status = 200, description = "All tags", body = Page<TagDocument>), ReadProblems),
 )]
 async fn tags(MayRead(mut call): MayRead) -> Result<Response, Problem> {
+    let prefix = call.params.take("prefix");
     call.no_more_params()?;
     let library = call.library.clone();
-    let tags = call.read(move |reader| reader.tags(&library)).await?;
+    let mut tags = call.read(move |reader| reader.tags(&library)).await?;
+    if let Some(prefix) = prefix {
+        tags.retain(|tag| tag.is_within(&prefix));
+    }
     Ok(reply::json(
         StatusCode::OK,
         &Page::whole(tags, call.height()),

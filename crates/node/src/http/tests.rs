@@ -8,6 +8,7 @@ mod evidence;
 mod files;
 mod media;
 mod metrics;
+mod own;
 mod proof;
 mod records;
 mod search;

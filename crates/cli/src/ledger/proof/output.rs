@@ -1,6 +1,8 @@
 //! What is proven, for people and for programs.
 
-use model::{Checkpoint, Command, Digest, MediaStep, Payload, Proven, ReceiptError, Timestamp};
+use model::{
+    BulkStep, Checkpoint, Command, Digest, MediaStep, Payload, Proven, ReceiptError, Timestamp,
+};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -64,6 +66,8 @@ fn as_json(proven: &Proven, trust: &Checkpoint, command: Option<&Command>) -> Va
         Some(
             Payload::AddFile { file, .. }
             | Payload::EditFile { file, .. }
+            | Payload::Edit { file, .. }
+            | Payload::Bulk(BulkStep::Take { file, .. })
             | Payload::SetState { file, .. },
         ) => (Some(file.to_string()), None),
         Some(Payload::Media(step)) => (Some(step.file().to_string()), None),
@@ -104,7 +108,10 @@ fn what(payload: &Payload) -> String {
         | Payload::Media(MediaStep::Add {
             file, size, name, ..
         }) => format!("{kind} {file}, {size} bytes, called {}", shown(name)),
-        Payload::EditFile { file, .. } | Payload::SetState { file, .. } => format!("{kind} {file}"),
+        Payload::EditFile { file, .. }
+        | Payload::Edit { file, .. }
+        | Payload::Bulk(BulkStep::Take { file, .. })
+        | Payload::SetState { file, .. } => format!("{kind} {file}"),
         Payload::Media(step) => format!("{kind} {}", step.file()),
         Payload::Record(body) => {
             let sha256 = Digest::of(&[body]);
