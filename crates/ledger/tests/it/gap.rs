@@ -24,7 +24,7 @@ fn lose_all_but_the_last(mut node: Node, blocks: &[Decided]) -> Node {
 }
 
 /// A node that knew of heights 2 and 3, and has block 1.
-fn with_a_gap() -> (Node, Vec<Decided>) {
+pub(crate) fn with_a_gap() -> (Node, Vec<Decided>) {
     let mut node = Node::started();
     node.write_blocks(1);
     let mut elsewhere = Node::started();

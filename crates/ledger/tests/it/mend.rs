@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use ledger::{MendError, Mended, OpenError, Storage as _, Supply, mend, verify_storage};
-use model::{Decided, Height, Nonce, Signatures};
+use model::{Decided, Height, Nonce, Record, Signatures, Vote};
 use proptest::prelude::*;
 
-use crate::chain::{Memory, Node, Trusting, keys, record};
+use crate::chain::{Memory, Node, Trusting, ballot, keys, record};
+use crate::gap::with_a_gap;
 use crate::memory_disk::MemoryDisk;
 use crate::segments::{SMALL, seal_all};
 
@@ -282,6 +283,46 @@ fn a_vote_that_may_count_is_never_given_up() {
     assert!(matches!(error, MendError::Votes { .. }), "{error}");
     assert!(error.to_string().contains("cannot be mended"), "{error}");
     assert_eq!(node.disk.files(), before);
+}
+
+/// The marks of blocks that are fetched later stand behind a start that already held a vote above them.
+#[test]
+fn a_vote_above_missing_blocks_outlives_marks_below_it() {
+    let (mut node, blocks) = with_a_gap();
+    let height = blocks.last().unwrap().block.height().next();
+    node.memory.vote = Some(Vote {
+        height,
+        promised: ballot(3),
+        accepted: None,
+    });
+    node.start();
+    node.flush();
+    let start = last_record(&node.disk);
+    for decided in &blocks {
+        node.append(&Record::Decided {
+            block: decided.block.clone(),
+            certificate: decided.certificate.clone().unwrap(),
+            body: true,
+        });
+        node.memory.tip = decided.clone();
+        node.flush();
+    }
+    let before = node.memory.vote.take();
+    assert_eq!(Node::open(&node.disk).unwrap().memory.vote, before);
+    let lost = |node: &Node| {
+        let disk = MemoryDisk::holding(node.disk.files());
+        rot(&disk, &start.0, start.1..start.1 + 4200);
+        Node::open(&disk).unwrap_err();
+        disk
+    };
+    let error = mended_by(&lost(&node), &mut Others::of(&node), &Trusting).unwrap_err();
+    assert!(matches!(error, MendError::Votes { .. }), "{error}");
+    // Once its own height is decided, it counts no more.
+    node.learn(vec![record(b"four")]);
+    node.flush();
+    let disk = lost(&node);
+    mended_by(&disk, &mut Others::of(&node), &Trusting).unwrap();
+    assert_eq!(Node::open(&disk).unwrap().memory.tip, node.memory.tip);
 }
 
 #[test]
