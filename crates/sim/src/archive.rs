@@ -15,7 +15,7 @@ use model::{Block, Signatures};
 
 use crate::rng::{Chance, Rng};
 use crate::seat::Seat;
-pub(crate) use forge::{Forger, forged, misled};
+pub(crate) use forge::{Forger, Plot, forged, misled};
 
 /// A segment's object; a node's own beside a damaged one names the node.
 type Key = (SegmentName, Option<Seat>);

@@ -103,6 +103,33 @@ fn a_joiner_believes_neither_made_up_blocks_nor_a_lie_about_the_members() -> Tes
     Ok(())
 }
 
+/// Nothing real is touched, and above real segments lie longer ones: of blocks by which a machine that does not belong
+/// becomes the only voter, with good certificates of its own from then on.
+#[test]
+fn a_joiner_follows_no_made_up_chain() -> Tested {
+    for (seed, spares) in (0..).zip([1, 1, 2, 2]) {
+        let mut world = cluster(seed, spares)?;
+        write(&mut world, A, 40)?;
+        world.run_for(millis(2_000))?;
+        for _ in 0..30 {
+            world.forge_archive();
+        }
+        assert!(met(&world, "archive: forged chain") > 5);
+        for _ in 0..spares {
+            let voters = world.voters().len();
+            world.run_errand(A, Errand::Join)?;
+            let joined = |world: &World<'_>| {
+                let seats = world.voters();
+                seats.len() > voters && seats.iter().all(|seat| world.is_voting(*seat))
+            };
+            assert!(world.run_until(millis(20_000), joined)?);
+        }
+        assert!(met(&world, "archive: object refused") > 0);
+        world.settle(sim::CALM)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_voter_that_lost_its_disk_comes_back_as_another() -> Tested {
     let mut world = cluster(5, 1)?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ledger::{Ledger, SegmentName, segment};
-use model::{Boot, Height, Signatures};
+use model::{Boot, Encode as _, Height, Signatures};
 
 use super::chain::Chain;
 use super::durability::{Kept, check_votes_survive};
@@ -48,6 +48,24 @@ pub(crate) fn check_segments_hold_the_chain(
     }
     ensure(next == name.to().next(), CHECK, || {
         format!("{seat} has {name}, which ends below {next}")
+    })
+}
+
+/// The log holds, for certain, the mark of the last block that a segment was made of: what a file of the log says is
+/// missed by nobody only if what is in the segment does not rest on a later one that a power cut may take.
+pub(crate) fn check_sealed_is_flushed(
+    seat: Seat,
+    (name, bytes): (SegmentName, &[u8]),
+    platter: &Platter,
+) -> Checked {
+    let contents = segment::blocks(bytes).ok();
+    let last = contents.and_then(|contents| contents.last()?.ok());
+    let mark = last.and_then(|last| last.certificate).map(|c| c.to_bytes());
+    let flushed = mark.is_some_and(|mark| platter.log_holds(&mark));
+    ensure(flushed, "check_sealed_is_flushed", || {
+        format!(
+            "{seat} has sealed {name}, and a power cut takes the mark of its last block from the log"
+        )
     })
 }
 

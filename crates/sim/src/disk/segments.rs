@@ -5,7 +5,7 @@ use std::io;
 use ledger::SegmentName;
 use ledger::segment::FOLDER;
 
-use super::Platter;
+use super::{Platter, contains};
 use crate::rng::{Chance, Rng};
 
 /// What a disk writes at once.
@@ -126,6 +126,16 @@ impl Platter {
     /// How many files the log has.
     pub(crate) fn log_files(&self) -> usize {
         self.files.len()
+    }
+
+    /// Whether a file of the log holds these bytes durably.
+    pub(crate) fn log_holds(&self, needle: &[u8]) -> bool {
+        let durable = self
+            .files
+            .values()
+            .rev()
+            .filter_map(super::File::durable_bytes);
+        durable.into_iter().any(|bytes| contains(bytes, needle))
     }
 
     /// One segment.

@@ -11,7 +11,7 @@ use model::{Decided, Height, Nonce};
 use replica::Replica;
 
 use super::{Event, World};
-use crate::archive::{Forger, forged};
+use crate::archive::{Forger, Plot, forged};
 use crate::checks::durability::{Kept, check_votes_survive};
 use crate::checks::{Checked, Violation, ensure};
 use crate::disk::{Mishap, Wound, lock};
@@ -179,7 +179,7 @@ impl<'a> World<'a> {
             id: model::NodeId([0xee; 32]),
             signatures: Arc::clone(&self.stranger),
         };
-        let (_, bytes) = forged(self.below(height.previous()?)?, &forger)?;
+        let (_, bytes) = forged(self.below(height.previous()?)?, &forger, Plot::Impersonate)?;
         ledger::segment::blocks(&bytes).ok()?.next()?.ok()
     }
 

@@ -9,10 +9,11 @@ use model::Height;
 use replica::Replica;
 
 use super::{Event, Season, World};
-use crate::archive::{Decay, Forger, forged, misled};
+use crate::archive::{Decay, Forger, Plot, forged, misled};
 use crate::checks::durability::{Kept, check_votes_survive};
 use crate::checks::sealed::{
-    check_boots_survive, check_one_lost_segment_is_no_loss, check_segments_hold_the_chain,
+    check_boots_survive, check_one_lost_segment_is_no_loss, check_sealed_is_flushed,
+    check_segments_hold_the_chain,
 };
 use crate::checks::{Checked, Violation, ensure};
 use crate::disk::{Mishap, Platter, lock};
@@ -92,6 +93,12 @@ impl World<'_> {
         self.line(|| format!("{seat} seals {} to {}", name.from(), name.to()));
         self.trace.mix(&[seat.0 as u64, name.to().0]);
         self.stats.meet("segment sealed");
+        let machine = self.machine(seat);
+        if !machine.disk.is_doubtful() {
+            let platter = lock(&machine.platter);
+            let bytes = platter.segment(name).unwrap_or_default();
+            check_sealed_is_flushed(seat, (name, bytes), &platter)?;
+        }
         self.check_segment(seat, name, self.chain.tip(seat))
     }
 
@@ -210,18 +217,21 @@ impl World<'_> {
         self.suffer(Decay::Forgery);
     }
 
+    /// Strangers put made-up chains into the archive, and leave what is real alone.
+    pub fn forge_archive(&mut self) {
+        self.suffer(Decay::Forgery);
+    }
+
     fn suffer(&mut self, decay: Decay) {
-        let forger = Forger {
-            id: model::NodeId(self.sealer.bytes()),
-            // Any keys but a voter's own: what these sign as others proves nothing.
-            signatures: Arc::clone(&self.stranger),
-        };
+        let (forger, plot) = self.forger();
         let done = match decay {
             Decay::Forgery => {
                 // Where a real segment ends, and longer than any: else nobody would look at it.
                 let object = self.archive.any(&mut self.sealer);
                 let from = object.map_or(Height::GENESIS, |(name, _)| name.to());
-                let planted = self.below(from).and_then(|below| forged(below, &forger));
+                let planted = self
+                    .below(from)
+                    .and_then(|below| forged(below, &forger, plot));
                 planted.map(|(name, bytes)| self.archive.plant(name, bytes))
             }
             Decay::Lie => {
@@ -244,6 +254,23 @@ impl World<'_> {
                 Decay::Loss => "archive: object lost",
                 Decay::Bit | Decay::Cut => "archive: object damaged",
             });
+        }
+    }
+
+    /// Somebody with keys of its own: a machine that does not belong, or who cannot even sign for itself. What it signs
+    /// as others proves nothing.
+    fn forger(&mut self) -> (Forger, Plot) {
+        let nobody = Forger {
+            id: model::NodeId(self.sealer.bytes()),
+            signatures: Arc::clone(&self.stranger),
+        };
+        let outsider = self.strangers().pop().map(|seat| Forger {
+            id: self.cast.id(seat),
+            signatures: Arc::clone(&self.machine(seat).signatures),
+        });
+        match outsider {
+            Some(outsider) => (outsider, Plot::Usurp),
+            None => (nobody, Plot::Impersonate),
         }
     }
 

@@ -210,7 +210,7 @@ impl World<'_> {
     }
 
     /// Machines that do not belong and never did.
-    fn strangers(&self) -> Vec<Seat> {
+    pub(super) fn strangers(&self) -> Vec<Seat> {
         let roster = self.chain.roster(self.chain.top());
         let spares = self.cast.seats().skip(self.plan.nodes);
         spares
