@@ -478,6 +478,35 @@ fn a_rewritten_chain_is_not_mended() {
     }
 }
 
+/// Others have every height of it, so nothing but the marks shows that it is another history.
+#[test]
+fn a_log_of_another_history_is_not_touched() {
+    let mut others = Others::of(&lived(false));
+    let mut other = Node::started();
+    other.learn(vec![record(b"something else")]);
+    other.flush();
+    other.write_blocks(2);
+    other = Node::open(&other.disk).unwrap();
+    other.start();
+    other.flush();
+    assert!(others.blocks.contains_key(&other.memory.tip.block.height()));
+    rot(&other.disk, &logs(&other.disk)[0], 4224..40_000);
+    let before = other.disk.files();
+    for _ in 0..2 {
+        let error = mended_by(&other.disk, &mut others, &Trusting).unwrap_err();
+        let contradicts = matches!(error, MendError::Contradicts { .. });
+        assert!(contradicts, "{error}");
+    }
+    let mut after = other.disk.files();
+    after.retain(|name, _| name.ends_with(".log"));
+    assert!(
+        after
+            .iter()
+            .all(|(name, bytes)| before.get(name) == Some(bytes))
+    );
+    assert_eq!(after.len(), logs(&other.disk).len() + 1);
+}
+
 #[test]
 fn lost_and_damaged_segments_are_filled_before_the_log_is_opened() {
     let node = lived(true);
