@@ -3,7 +3,7 @@
 //! Each file in `mutants/` is a deliberate bug that breaks one rule. The bugs are made one at a time in a copy of the
 //! crates, and simulator, scenarios and model are let loose on each. They must find it by one of their checks, by name: an
 //! assertion in the mutated code does not count, since a bug may come with its assertion gone. A mutant that survives
-//! is a hole in the tests.
+//! is a hole in the tests. A mutant may name an ordinary test that finds it where those three do not; that is run last.
 //!
 //! First of all the code as it is must pass the same search.
 
@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::repository::{Repository, TextFile};
 use hunt::{Catch, Hunt, Searcher};
 pub(crate) use mutant::Mutant;
+use mutant::Test;
 use workshop::Workshop;
 
 /// Seeds for each mutant: nearly all are caught by one of the first ten.
@@ -64,7 +65,7 @@ impl Options {
                 "--seeds" => options.seeds = value()?.parse().context("--seeds needs a number")?,
                 "--by" => {
                     let searcher = Searcher::named(value()?);
-                    let known = "--by seeds, scenarios or model";
+                    let known = "--by seeds, scenarios, model or tests";
                     options.searchers.push(searcher.context(known)?);
                 }
                 "--json" => options.format = Format::Json,
@@ -79,8 +80,8 @@ impl Options {
 }
 
 impl Options {
-    fn search(&self, workshop: &Workshop) -> Result<Hunt> {
-        hunt::search(workshop, self.seeds, &self.searchers)
+    fn search(&self, workshop: &Workshop, test: Option<&Test>) -> Result<Hunt> {
+        hunt::search(workshop, self.seeds, &self.searchers, test)
     }
 }
 
@@ -123,7 +124,7 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> Result<()> {
     let mutants = chosen(repository, options)?;
     let workshop = Workshop::prepare(repository)?;
     let began = Instant::now();
-    check_unmutated(&workshop, options)?;
+    check_unmutated(&workshop, options, &mutants)?;
     let mut trials = Vec::new();
     for mutant in mutants {
         let trial = attempt(&workshop, mutant, options)?;
@@ -171,14 +172,20 @@ fn read(files: &[TextFile]) -> impl Iterator<Item = Result<Mutant>> {
         .filter_map(|file| Mutant::at(&file.path, &file.text))
 }
 
-fn check_unmutated(workshop: &Workshop, options: &Options) -> Result<()> {
+fn check_unmutated(workshop: &Workshop, options: &Options, mutants: &[Mutant]) -> Result<()> {
     workshop
         .build(workshop::SIMULATOR)
         .context("the code as it is")?;
-    let hunt = options.search(workshop).context("the code as it is")?;
+    let hunt = options
+        .search(workshop, None)
+        .context("the code as it is")?;
     let broken = hunt.own_assertions + hunt.hung > 0;
     if hunt.catch.is_some() || broken {
         bail!("the code as it is does not pass: {hunt:?}");
+    }
+    if options.searchers.contains(&Searcher::Tests) {
+        let tests = mutants.iter().filter_map(|mutant| mutant.test.as_ref());
+        hunt::check_tests(workshop, tests).context("the code as it is")?;
     }
     let seconds = hunt.took.as_secs_f64();
     eprintln!(
@@ -194,7 +201,9 @@ fn attempt(workshop: &Workshop, mutant: Mutant, options: &Options) -> Result<Tri
     let unbuilt = workshop.make(&mutant).with_context(name).err();
     let building = began.elapsed();
     let hunt = match unbuilt {
-        None => options.search(workshop).with_context(name)?,
+        None => options
+            .search(workshop, mutant.test.as_ref())
+            .with_context(name)?,
         Some(_) => Hunt::default(),
     };
     Ok(Trial {
@@ -248,6 +257,11 @@ fn check(mutant: &Mutant, files: &[TextFile]) -> Result<()> {
             .iter()
             .any(|end| protocol.contains(&format!("**{rule}{end}")));
         ensure!(stated, "{PROTOCOL} has no rule {rule}");
+    }
+    if let Some(test) = &mutant.test {
+        let mut files = files.iter();
+        let stands = files.any(|file| test.stands_in(&file.path, &file.text));
+        ensure!(stands, "crates/{} has no test {}", test.package, test.name);
     }
     let mut changed: Vec<(&str, String)> = Vec::new();
     for edit in &mutant.edits {

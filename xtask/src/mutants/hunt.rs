@@ -1,5 +1,5 @@
-//! Lets the searchers loose on what the workshop has built: the simulator, its scenarios, and the model, in this
-//! order, until one finds something.
+//! Lets the searchers loose on what the workshop has built: the simulator, its scenarios, the model, and the test that a
+//! mutant may name, in this order, until one finds something.
 //!
 //! A searcher's program ends with 0 if nothing was violated, with 1 and a last line `violation: NAME: detail` if
 //! something was. The simulator runs a seed at a time, so that the first that finds something is known and the rest
@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
+use super::mutant::Test;
 use super::workshop::{self, Workshop};
 
 /// The storm of each seed ends after this many events: bugs that need longer are rare, and most are found sooner.
@@ -46,6 +47,8 @@ pub(super) enum Place {
     Model,
     /// A scenario, whose name is the check's.
     Scenario,
+    /// The ordinary test that the mutant names.
+    Test,
 }
 
 /// How a mutant fared.
@@ -80,11 +83,13 @@ pub(super) enum Searcher {
     Scenarios,
     /// The exhaustive search of small cases.
     Model,
+    /// The ordinary test that the mutant names, if it names one.
+    Tests,
 }
 
 impl Searcher {
     /// All there are.
-    pub(super) const ALL: [Self; 3] = [Self::Seeds, Self::Scenarios, Self::Model];
+    pub(super) const ALL: [Self; 4] = [Self::Seeds, Self::Scenarios, Self::Model, Self::Tests];
 
     /// The one of this name.
     pub(super) fn named(name: &str) -> Option<Self> {
@@ -92,13 +97,19 @@ impl Searcher {
             "seeds" => Some(Self::Seeds),
             "scenarios" => Some(Self::Scenarios),
             "model" => Some(Self::Model),
+            "tests" => Some(Self::Tests),
             _ => None,
         }
     }
 }
 
 /// Searches until something is found.
-pub(super) fn search(workshop: &Workshop, seeds: u64, searchers: &[Searcher]) -> Result<Hunt> {
+pub(super) fn search(
+    workshop: &Workshop,
+    seeds: u64,
+    searchers: &[Searcher],
+    test: Option<&Test>,
+) -> Result<Hunt> {
     let began = Instant::now();
     let mut hunt = Hunt::default();
     for searcher in searchers {
@@ -106,6 +117,9 @@ pub(super) fn search(workshop: &Workshop, seeds: u64, searchers: &[Searcher]) ->
             Searcher::Seeds => hunt = simulate(workshop, seeds)?,
             Searcher::Scenarios => hunt.catch = play(workshop)?,
             Searcher::Model => hunt.catch = model(workshop)?,
+            Searcher::Tests => {
+                hunt.catch = test.map_or(Ok(None), |test| run_test(workshop, test))?
+            }
         }
         if hunt.catch.is_some() {
             break;
@@ -113,6 +127,54 @@ pub(super) fn search(workshop: &Workshop, seeds: u64, searchers: &[Searcher]) ->
     }
     hunt.took = began.elapsed();
     Ok(hunt)
+}
+
+/// Whether each of these tests is there, and passes.
+pub(super) fn check_tests<'a>(
+    workshop: &Workshop,
+    tests: impl Iterator<Item = &'a Test>,
+) -> Result<()> {
+    for test in tests {
+        let outputs = try_test(workshop, test)?;
+        let passed = outputs
+            .iter()
+            .any(|output| output.contains(" 1 passed; 0 failed;"));
+        ensure!(
+            passed,
+            "{} has no test {} that passes",
+            test.package,
+            test.name
+        );
+    }
+    Ok(())
+}
+
+fn run_test(workshop: &Workshop, test: &Test) -> Result<Option<Catch>> {
+    let outputs = try_test(workshop, test)?;
+    let tests = format!("crates/{}/tests/", test.package);
+    let failed = outputs.iter().any(|output| fails_by_itself(output, &tests));
+    Ok(failed.then(|| Catch {
+        place: Place::Test,
+        check: test.name.clone(),
+    }))
+}
+
+/// Whether a test has failed by what it asserts, in a file below `tests`, and not by an assertion of the mutated code.
+fn fails_by_itself(output: &str, tests: &str) -> bool {
+    let claim = output.contains(&format!("panicked at {tests}"));
+    claim && output.contains(" 0 passed; 1 failed;")
+}
+
+/// What the package's test programs say of one test.
+fn try_test(workshop: &Workshop, test: &Test) -> Result<Vec<String>> {
+    let mut outputs = Vec::new();
+    for mut program in workshop.tests(&test.package)? {
+        program.args(["--exact", &test.name]);
+        if let Ended::Itself { output, .. } = run(program, PATIENCE)? {
+            outputs.push(output);
+        }
+    }
+    Ok(outputs)
 }
 
 fn model(workshop: &Workshop) -> Result<Option<Catch>> {
@@ -294,6 +356,21 @@ mod tests {
         assert_eq!(failed(&[own]), None);
         assert_eq!(failed(&[own, claim]), Some("b".to_owned()));
         assert_eq!(failed(&[own, check]), Some("c".to_owned()));
+    }
+
+    #[test]
+    fn a_test_counts_if_it_fails_by_its_own_assertion() {
+        let failed = |place: &str| {
+            let sum = "test result: FAILED. 0 passed; 1 failed; 0 ignored";
+            let output = format!("\n---- a::b stdout ----\npanicked at {place}:1:2:\n{sum}\n");
+            fails_by_itself(&output, "crates/ledger/tests/")
+        };
+        assert!(failed("crates/ledger/tests/it/x.rs"));
+        assert!(!failed("crates/ledger/src/x.rs"));
+        assert!(!fails_by_itself(
+            "0 passed; 0 failed;",
+            "crates/ledger/tests/"
+        ));
     }
 
     #[test]

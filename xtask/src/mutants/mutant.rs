@@ -14,6 +14,9 @@
 //! numbers: whole lines, found by their text, which must stand in the file exactly once. So a mutant survives any change
 //! of the code that does not touch its lines, and one that does not fit any more is noticed.
 //!
+//! `test: PACKAGE::NAME` names an ordinary test that must fail under the bug, where no searcher comes to it: it is run
+//! last.
+//!
 //! `survives: why` marks a bug that the searchers are known not to find: a hole, with the reason.
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -30,10 +33,21 @@ pub(crate) struct Mutant {
     pub(crate) rules: Vec<String>,
     /// What goes wrong in the end.
     pub(crate) danger: String,
+    /// An ordinary test that must fail, if that is what finds it.
+    pub(crate) test: Option<Test>,
     /// Why no searcher finds it, if that is known.
     pub(crate) survives: Option<String>,
     /// What to change, in this order.
     pub(crate) edits: Vec<Edit>,
+}
+
+/// An ordinary test of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Test {
+    /// The package, which is also its folder below `crates`.
+    pub(crate) package: String,
+    /// Its name with the modules it is in, as the test program prints it.
+    pub(crate) name: String,
 }
 
 /// Lines to be replaced.
@@ -66,9 +80,29 @@ impl Mutant {
             name: name.to_owned(),
             rules: rules.split(", ").map(str::to_owned).collect(),
             danger: field("danger:").context("does not say why it is dangerous")?,
+            test: field("test:").map(|test| Test::parse(&test)).transpose()?,
             survives: field("survives:"),
             edits,
         })
+    }
+}
+
+impl Test {
+    fn parse(text: &str) -> Result<Self> {
+        let (package, name) = text
+            .split_once("::")
+            .context("a test is named by its package, ::, and its name there")?;
+        Ok(Self {
+            package: package.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// Whether a file of the repository has a function of its name.
+    pub(crate) fn stands_in(&self, path: &str, text: &str) -> bool {
+        let function = self.name.rsplit("::").next().unwrap_or_default();
+        path.starts_with(&format!("crates/{}/", self.package))
+            && text.contains(&format!("fn {function}("))
     }
 }
 
@@ -155,9 +189,26 @@ danger: It lies.
         assert_eq!(mutant.name, "one_is_two");
         assert_eq!(mutant.rules, ["P8", "P18"]);
         assert_eq!(mutant.danger, "It lies.");
-        assert_eq!(mutant.survives, None);
+        assert_eq!((mutant.survives, mutant.test), (None, None));
         let paths: Vec<&str> = mutant.edits.iter().map(|edit| edit.path.as_str()).collect();
         assert_eq!(paths, ["a.rs", "b.rs"]);
+    }
+
+    #[test]
+    fn a_test_is_named_by_package_and_name() {
+        let text = format!("test: ledger::damage::it_holds\n{FILE}");
+        let mutant = Mutant::at("mutants/a.diff", &text).expect("a mutant");
+        let test = mutant.expect("sound").test.expect("it names one");
+        assert_eq!(
+            (&*test.package, &*test.name),
+            ("ledger", "damage::it_holds")
+        );
+        assert!(test.stands_in("crates/ledger/tests/damage.rs", "fn it_holds() {"));
+        assert!(!test.stands_in("crates/ledger/tests/damage.rs", "fn it() {"));
+        assert!(!test.stands_in("crates/sim/tests/damage.rs", "fn it_holds() {"));
+        assert!(
+            Mutant::at("mutants/a.diff", &format!("test: x\n{FILE}")).is_some_and(|m| m.is_err())
+        );
     }
 
     #[test]

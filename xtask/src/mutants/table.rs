@@ -71,7 +71,7 @@ fn entry(trial: &Trial) -> Value {
     let (mutant, hunt) = (&trial.mutant, &trial.hunt);
     let seed = hunt.catch.as_ref().and_then(|catch| match catch.place {
         Place::Seed(seed) => Some(seed),
-        Place::Model | Place::Scenario => None,
+        Place::Model | Place::Scenario | Place::Test => None,
     });
     json!({
         "mutant": mutant.name,
@@ -96,6 +96,7 @@ fn searcher(place: Place) -> &'static str {
         Place::Seed(_) => "simulator",
         Place::Model => "model",
         Place::Scenario => "scenario",
+        Place::Test => "test",
     }
 }
 
@@ -111,7 +112,7 @@ fn cells(trial: &Trial) -> [String; 6] {
     let mut after = match &hunt.catch {
         Some(catch) => match catch.place {
             Place::Seed(seed) => format!("seed {seed}"),
-            Place::Model | Place::Scenario => format!("{} seeds", hunt.seeds),
+            Place::Model | Place::Scenario | Place::Test => format!("{} seeds", hunt.seeds),
         },
         None => format!("{} seeds", hunt.seeds),
     };
@@ -146,6 +147,7 @@ mod tests {
                 name: "it_lies".to_owned(),
                 rules: vec!["P1".to_owned()],
                 danger: "x".to_owned(),
+                test: None,
                 survives: survives.map(str::to_owned),
                 edits: Vec::new(),
             },

@@ -19,13 +19,17 @@ pub(super) const SIMULATOR: &str = "sim";
 pub(super) const MODEL: &str = "explore";
 
 /// Scenarios with a claim each, in the tests of the simulator.
-const SCENARIOS: [&str; 6] = [
+const SCENARIOS: [&str; 10] = [
     "scenarios",
     "membership",
     "turnover",
     "storage",
     "flushes",
     "logs",
+    "files",
+    "mending",
+    "newcomers",
+    "astray",
 ];
 
 /// Optimised where it pays: a mutant is built once and mostly caught within a second. Most mutants leave the bottom of
@@ -164,6 +168,26 @@ impl Workshop {
             programs.len()
         );
         Ok(programs)
+    }
+
+    /// Builds the ordinary tests of a package; gives the programs.
+    pub(super) fn tests(&self, package: &str) -> Result<Vec<Command>> {
+        let mut cargo = self.cargo(&["test", "--no-run", "--message-format", "json"]);
+        cargo.args(["--package", package, "--test", "*"]);
+        let output = cargo.output().context("running cargo test")?;
+        let message = String::from_utf8_lossy(&output.stderr);
+        let built = output.status.success();
+        ensure!(built, "the tests of {package} do not build:\n{message}");
+        let messages = String::from_utf8_lossy(&output.stdout);
+        let messages = messages.lines();
+        let messages = messages.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let programs = messages.filter_map(|message| {
+            let program = message.pointer("/executable")?.as_str()?;
+            let mut command = Command::new(program);
+            command.current_dir(self.root.join("crates").join(package));
+            Some(command)
+        });
+        Ok(programs.collect())
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {
