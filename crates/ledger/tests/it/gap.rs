@@ -61,3 +61,27 @@ fn a_height_above_a_gap_may_be_named_twice() {
     assert_eq!(&again.memory.tip, blocks.last().unwrap());
     assert!(ledger::verify_storage(&node.disk, &keys()[0]).unwrap().ok());
 }
+
+/// The block below is fetched, and lost once more behind a start that names it; what is fetched next was known before.
+#[test]
+fn a_known_height_may_be_named_again_above_a_gap() {
+    let (mut node, blocks) = with_a_gap();
+    node.start();
+    node.flush();
+    let fetched = |decided: &Decided| Record::Decided {
+        block: decided.block.clone(),
+        certificate: decided.certificate.clone().unwrap(),
+        body: true,
+    };
+    node.append(&fetched(&blocks[0]));
+    node.disk.fail_flush(|_, _| false);
+    let mut node = Node::open(&node.disk).expect("the page cache shows everything");
+    assert_eq!(node.memory.tip, blocks[0]);
+    node.start();
+    node.flush();
+    node.append(&fetched(&blocks[1]));
+    node.flush();
+    let again = Node::open(&node.disk.crash(|_, _| false)).expect("nothing but blocks is lost");
+    assert_eq!(again.memory.tip.block.height(), Height(1));
+    assert_eq!(again.recovered.floor, Height(3));
+}
