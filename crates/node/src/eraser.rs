@@ -348,6 +348,7 @@ impl Eraser {
             // The next look is to see what came of it.
             Ok(decision) => {
                 let applied = self.catalogue.applied(decision.position.height, deadline);
+                let applied = self.closing.run_until_cancelled(applied);
                 _ = self.runtime.block_on(applied);
             }
         }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ledger::{Bounds, Reader, SealError};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::eraser::Eraser;
@@ -25,19 +26,22 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Behind a failure.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// The running thread. Dropped, it stops behind the segment that it is making.
+/// The running thread. Dropped, it stops behind the segment that it is making, and waits for nobody else: who drops it may
+/// be the runtime's only thread, without which no answer comes.
 pub(crate) struct Sealer {
+    closing: CancellationToken,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Sealer {
-    /// Starts it.
+    /// Starts it. `closing` ends what its parts wait for.
     pub(crate) fn start(
         reader: Reader,
         bounds: Bounds,
         mut eraser: Eraser,
         mut maker: Maker,
+        closing: CancellationToken,
     ) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let run = move || {
@@ -63,6 +67,7 @@ impl Sealer {
             .name("sealer".to_owned())
             .spawn(run)?;
         Ok(Self {
+            closing,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -71,6 +76,7 @@ impl Sealer {
 
 impl Drop for Sealer {
     fn drop(&mut self) {
+        self.closing.cancel();
         self.stop.take();
         if let Some(thread) = self.thread.take() {
             // A panic there was printed by the thread.

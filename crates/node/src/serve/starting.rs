@@ -144,7 +144,8 @@ impl Base {
         };
         let reader = running.handle.reader().clone();
         let maker = self.maker(running, catalogue)?;
-        Sealer::start(reader, bounds, eraser, maker).map_err(ServeError::System)
+        Sealer::start(reader, bounds, eraser, maker, self.closing.clone())
+            .map_err(ServeError::System)
     }
 
     fn maker(
