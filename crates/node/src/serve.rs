@@ -245,6 +245,8 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
         running.give_turn_away();
         closing.cancel();
     };
+    // If this is dropped and not ended, nothing that is joined below may wait for a runtime that waits for it.
+    let _closing = closing.clone().drop_guard();
     serve_until(first_of(shutdown, goodbye), server, drain).await;
     let threads = Threads {
         scrubber,
