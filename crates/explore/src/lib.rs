@@ -18,7 +18,8 @@
 //!   stands for all (`consensus::fingerprint` lists what is left out). Every step is one of a real engine, but a path
 //!   may join the pasts of two. A counterexample is therefore run again from the start without merging, and says
 //!   whether it was confirmed. What merging loses are orders of timers, hints and suspicions: advice.
-//! * *Signatures* are stand-ins, and a certificate counts as the same whoever of a quorum signed it.
+//! * *Signatures* are stand-ins, and a certificate counts as the same whoever of a quorum signed it. Who receives one in
+//!   which it has a vote that it never gave gets one of the others' votes.
 //! * *Start-up checks* happen in one piece: question, answer, the wait for more answers.
 //! * *Beacons, pings and pushes* are lost. Peers count as alive when a clock moves.
 //! * *The last height*: who has decided it falls silent, and nothing above it is looked at. (Where reads are made, it

@@ -167,7 +167,7 @@ impl Node {
         match event {
             Event::Deliver(from, message) => {
                 let from = stage::id_of(*from);
-                let message = message.clone();
+                let message = self.on_this_path(stage, message.clone());
                 step.proven = proven_by(&message);
                 step.input(stage, Input::Receive { from, message });
             }
@@ -444,6 +444,25 @@ impl Node {
     fn below(&self, height: Height) -> Option<&Decided> {
         let place = usize::try_from(height.previous()?.0).expect("few heights");
         self.chain.get(place)
+    }
+}
+
+impl Node {
+    /// A message as this node may get it. Certificates are one letter whoever signed them, so the one at hand may hold a
+    /// vote that this node gave on another path and not on this one. Then it was the others who signed here.
+    fn on_this_path(&self, stage: &Stage, mut message: Message) -> Message {
+        let certificate = match &mut message {
+            Message::Decide { certificate, .. } => Some(certificate),
+            Message::Accept(accept) => accept.parent.as_mut(),
+            _ => None,
+        };
+        if let Some(certificate) = certificate {
+            let voted = (certificate.height, certificate.ballot, certificate.hash);
+            if !self.disk.accepts.contains(&voted) {
+                *certificate = stage.without_vote_of(self.seat, certificate);
+            }
+        }
+        message
     }
 }
 

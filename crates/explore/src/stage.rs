@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use model::{
-    Block, ChainId, Command, Decided, Digest, Header, Height, LibraryId, Member, Membership,
-    NodeId, Now, Payload, Reason, RosterChange, SealedCommand, SeatChange, Signature, Signatures,
-    Statement, Timestamp, TokenId,
+    Block, Certificate, ChainId, Command, Decided, Digest, Domain, Header, Height, LibraryId,
+    Member, Membership, NodeId, Now, Payload, Reason, RosterChange, SealedCommand, SeatChange,
+    Signature, Signatures, Statement, Timestamp, TokenId,
 };
 
 use crate::cases::Case;
@@ -51,6 +51,39 @@ impl Stage {
         let rest = removal.and_then(|removal| self.membership.with(&removal));
         rest.filter(|rest| rest.hash() == header.membership)
             .unwrap_or_else(|| self.membership.clone())
+    }
+
+    /// The certificate as all voters but one would sign it; as it is if that one did not.
+    pub(crate) fn without_vote_of(&self, seat: usize, certificate: &Certificate) -> Certificate {
+        let removal = self.case.removal.map(|(_, leaver)| removal_of(leaver));
+        let rest = removal.and_then(|removal| self.membership.with(&removal));
+        let signatures = StandIn(id_of(seat));
+        let chain = self.genesis.block.header().chain;
+        let fits = |voters: &&Membership| certificate.verify(chain, voters, &signatures).is_ok();
+        let Some(voters) = [Some(&self.membership), rest.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(fits)
+        else {
+            return certificate.clone();
+        };
+        let own = voters.index_of(id_of(seat));
+        if own.is_none_or(|place| certificate.voters & 1 << place == 0) {
+            return certificate.clone();
+        }
+        let statement = Statement {
+            domain: Domain::Accepted,
+            chain,
+            membership: voters.hash(),
+            height: certificate.height,
+            ballot: certificate.ballot,
+            hash: certificate.hash,
+        };
+        let others = voters.voters().iter().map(|voter| voter.id);
+        let others = others.filter(|voter| *voter != id_of(seat));
+        let votes = others.map(|voter| (voter, StandIn::make(voter, &statement)));
+        let subject = (certificate.height, certificate.ballot, certificate.hash);
+        Certificate::collect(voters, subject, votes)
     }
 
     /// The nth command of a node's clients, from 1.
