@@ -36,7 +36,7 @@ use crate::sealer::Sealer;
 use crate::stamp::{self, Left};
 use crate::stock::Stock;
 use crate::{Faults, Findings};
-use crate::{bulk, disk, eraser, farewell, from_archive, http, identity};
+use crate::{disk, eraser, farewell, from_archive, http, identity};
 
 /// What the HTTP layer works with. Cheap to clone.
 #[derive(Clone)]
@@ -212,8 +212,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     if let Some(certificate) = certificate {
         base.spawn(certificate.follow());
     }
-    let (replica, rows) = (running.handle.clone(), catalogue.handle.clone());
-    base.spawn(bulk::follow(replica, rows, base.identity.node()));
+    base.follow_operations(&running, &catalogue);
     let (copies, replicator) = base.look_after_bytes(stock, &running, &catalogue, &peers);
     let scrub = ScrubHandle::open(&config.folder, &config.scrub);
     if left != Left::Untouched {
@@ -241,12 +240,11 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     let checks = Checks::new(&app, http::Holdings::new(&app), closing.clone());
     let scrubber = Scrubber::start(checks, &app.config.scrub, scrub).map_err(ServeError::System)?;
     let server = serve_from(tip, app, listener, tls, closing.clone());
+    let _closing = closing.clone().drop_guard();
     let drain = || {
         running.give_turn_away();
         closing.cancel();
     };
-    // If this is dropped and not ended, nothing that is joined below may wait for a runtime that waits for it.
-    let _closing = closing.clone().drop_guard();
     serve_until(first_of(shutdown, goodbye), server, drain).await;
     let threads = Threads {
         scrubber,
@@ -287,7 +285,8 @@ async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>
     }
 }
 
-/// What runs beside the runtime, in the order in which it ends.
+/// What runs beside the runtime, in the order in which it ends. Where a node is dropped and not ended, each joins its thread
+/// on the way, and none may wait for a runtime that waits for it: a guard ends their waits first.
 struct Threads {
     scrubber: Scrubber,
     sealer: Sealer,

@@ -30,7 +30,7 @@ use crate::snapshots::Shelf;
 use crate::snapshots::maker::{self, Maker};
 use crate::stock::Stock;
 use crate::{Faults, Findings};
-use crate::{acquaintances, admission, garbage};
+use crate::{acquaintances, admission, bulk, garbage};
 
 /// What everything that is started works with.
 pub(super) struct Base {
@@ -121,6 +121,16 @@ impl Base {
         let running = replica_thread::start(replica, opening, ends, peers, accusations, feed)
             .map_err(ServeError::System)?;
         Ok((catalogue, running))
+    }
+
+    /// Goes on with operations over many files that nobody works on.
+    pub(super) fn follow_operations(
+        &self,
+        running: &replica_thread::Running,
+        catalogue: &catalogue_thread::Running,
+    ) {
+        let (replica, catalogue) = (running.handle.clone(), catalogue.handle.clone());
+        self.spawn(bulk::follow(replica, catalogue, self.identity.node()));
     }
 
     /// Starts the thread that seals and erases.
