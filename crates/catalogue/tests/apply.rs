@@ -622,6 +622,12 @@ fn an_upload_that_is_over_grows_no_more() {
     assert!(gone, "{:?}", outcomes[4]);
     let known = fixture.reader().upload(upload, ADMIN).unwrap().unwrap();
     assert_eq!((known.file, known.arrived), (Some(id("whole")), 10));
+    // What lies about of it is told to a purge, and kept for nobody.
+    let parts = fixture.reader().upload_parts(upload).unwrap();
+    assert_eq!(
+        parts.iter().map(|part| part.blob).collect::<Vec<_>>(),
+        [id("part")]
+    );
     assert!(
         fixture
             .reader()

@@ -437,6 +437,39 @@ fn a_spare_segment_of_other_blocks_is_found() {
     );
 }
 
+/// The blocks of a segment that is gone are still in the log. The removal itself may be among them.
+#[test]
+fn who_decided_a_height_between_segments_is_known() {
+    let (mut node, two) = after_a_removal();
+    for _ in 0..30 {
+        let block = child_of(node.memory.tip.block.header(), two.hash(), vec![]);
+        node.learn_block(block, &two);
+        node.flush();
+    }
+    let bounds = Bounds {
+        bytes: 700,
+        ..SMALL
+    };
+    assert!(seal_all(&node, &bounds).len() > 2);
+    for name in node.disk.segment_files() {
+        let disk = node.disk.without(&[&name]);
+        let (ledger, recovered) = Ledger::open(disk, &keys()[0]).unwrap();
+        let reader = ledger.reader();
+        for height in 1..=recovered.tip.block.height().0 {
+            let voters = if height <= 2 {
+                membership()
+            } else {
+                two.clone()
+            };
+            let roster = reader.roster_deciding(Height(height)).expect("it is known");
+            assert_eq!(*roster.voters(), voters, "{height} without {name}");
+            assert!(reader.block(Height(height)).unwrap().is_some());
+        }
+        let report = reader.verify(Height(0), Height(99), &keys()[0]);
+        assert!(report.ok(), "{report:?}");
+    }
+}
+
 #[test]
 fn who_decided_a_sealed_height_is_known() {
     let (mut node, two) = after_a_removal();
