@@ -233,61 +233,84 @@ pub struct Position {
 
 crate::codec_struct!(Position { height, index });
 
-/// Name of a library: 1 to 63 of `a-z 0-9 -`, starting with a letter.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LibraryId(String);
+/// A short name that people give: parsed from text, and only ever what its rule allows.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, |$byte:ident| $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let valid = (1..=63).contains(&text.len())
+                    && text.starts_with(|first: char| first.is_ascii_lowercase())
+                    && text.bytes().all(|$byte| {
+                        $byte.is_ascii_lowercase() || $byte.is_ascii_digit() || $allowed
+                    });
+                if valid {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(ParseIdError {
+                        what: stringify!($name),
+                        expected: $expected,
+                    })
+                }
+            }
+        }
+
+        impl Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                self.0.encode(out);
+            }
+        }
+
+        impl Decode for $name {
+            fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                let text = String::decode(input)?;
+                text.parse().map_err(|_| DecodeError::Invalid {
+                    what: $what,
+                    value: text.len() as u64,
+                })
+            }
+        }
+    };
+}
+
+name!(
+    /// Name of a library: 1 to 63 of `a-z 0-9 -`, starting with a letter.
+    LibraryId,
+    "library",
+    "1 to 63 of a-z, 0-9 and -, a letter first",
+    |byte| byte == b'-'
+);
+
+name!(
+    /// Name of a user, as it is typed to sign in: 1 to 63 of `a-z 0-9 . _ -`, starting with a letter.
+    UserId,
+    "user",
+    "1 to 63 of a-z, 0-9, ., _ and -, a letter first",
+    |byte| matches!(byte, b'.' | b'_' | b'-')
+);
 
 impl LibraryId {
     /// The library every chain starts with.
     pub fn home() -> Self {
         Self("home".to_owned())
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for LibraryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for LibraryId {
-    type Err = ParseIdError;
-
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let valid = (1..=63).contains(&text.len())
-            && text.starts_with(|first: char| first.is_ascii_lowercase())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ParseIdError {
-                what: "LibraryId",
-                expected: "1 to 63 of a-z, 0-9 and -, a letter first",
-            })
-        }
-    }
-}
-
-impl Encode for LibraryId {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.0.encode(out);
-    }
-}
-
-impl Decode for LibraryId {
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let text = String::decode(input)?;
-        text.parse().map_err(|_| DecodeError::Invalid {
-            what: "library",
-            value: text.len() as u64,
-        })
     }
 }
 

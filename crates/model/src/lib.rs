@@ -43,7 +43,7 @@ pub use evidence::{Evidence, EvidenceError};
 pub use field::{FieldDefinition, FieldKind, FieldStep, FieldValue};
 pub use id::{
     AlbumId, BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq,
-    MembershipHash, MerkleRoot, NodeId, Nonce, OperationId, Position, TokenId, UploadId,
+    MembershipHash, MerkleRoot, NodeId, Nonce, OperationId, Position, TokenId, UploadId, UserId,
 };
 pub use media::MediaStep;
 pub use membership::{Member, Membership};
