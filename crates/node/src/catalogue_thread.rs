@@ -12,6 +12,8 @@
 
 mod backlog;
 mod snapshot;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -530,6 +532,12 @@ impl Worker {
 /// Brings a rebuilt catalogue to the height of the one in use.
 fn catch_up(replacement: &Replacement, height: Option<Height>) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
+    let (tip, _) = replacement.reader.tip();
+    if height > Some(tip) {
+        return Err(format!(
+            "the ledger ends at height {tip}, below the catalogue"
+        ));
+    }
     let mut catalogue = Catalogue::open(&replacement.path).map_err(|error| text(&error))?;
     let mut core = replacement.core.clone();
     for decided in replacement.reader.blocks(replacement.height.next()) {

@@ -38,6 +38,8 @@ const NOTE_EVERY: Duration = Duration::from_secs(60);
 const WEEK_SECONDS: u64 = 7 * 24 * 3600;
 /// To rebuild a catalogue writes as much as it holds: so not in every pass, where passes are short.
 const CATALOGUE_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Between two looks whether the ledger has caught up with the catalogue.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What is being gone over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -301,6 +303,11 @@ impl Worker {
         let since = last.map(|last| Duration::from_micros(now().saturating_sub(last)));
         if since.is_some_and(|since| since < CATALOGUE_EVERY) {
             return Ok(());
+        }
+        while !self.checks.can_compare() {
+            if !self.pacer.rest(LOOK_AGAIN) {
+                return Err(Stopped);
+            }
         }
         let (pace, handle) = (&mut self.pacer, &self.handle);
         let found = self

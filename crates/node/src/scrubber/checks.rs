@@ -342,6 +342,11 @@ impl Checks {
         }
     }
 
+    /// Whether the catalogue can be compared: the ledger of a node that was killed may lack its last blocks for a moment.
+    pub(crate) fn can_compare(&self) -> bool {
+        !rebuild::is_ahead(&self.catalogue, &self.reader)
+    }
+
     /// The catalogue, against one that is built anew from the ledger. One that differs is replaced by that.
     pub(crate) fn catalogue(&self, pace: Pace<'_>) -> Result<Vec<Fault>, Stopped> {
         let _alone = self.catalogue.compare_alone();

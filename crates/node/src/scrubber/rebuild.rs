@@ -4,6 +4,9 @@
 //! is built from the ledger beside it, at the scrubber's pace, and the two digests at equal height are compared. Where
 //! they differ, the second one takes the first one's place while the node serves: it is right by construction. What
 //! the digest leaves out, the indexes of searches, goes with the file.
+//!
+//! A node that was killed may have a catalogue that is ahead of its ledger: SQLite had written what the ledger had only
+//! heard of. Until the others have told the ledger again, there is nothing to compare with.
 
 use std::fs;
 use std::io;
@@ -29,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) enum Refusal {
     #[error("it is time to stop")]
     Stopped,
+    #[error("the ledger ends at height {tip}, the catalogue is at {height}")]
+    Ahead { height: Height, tip: Height },
     #[error("reading the ledger")]
     Ledger(#[from] ledger::ReadError),
     #[error("building a catalogue beside the one in use")]
@@ -80,6 +85,9 @@ pub(super) fn compare<'a>(
         Ok(None) => return Ok(None),
         Err(error) => (handle.height(), Err(error)),
     };
+    if let Some(ahead) = ahead(height, reader) {
+        return Err(ahead);
+    }
     let built = Built::up_to(height, reader, &folder.join("tmp"), pace)?;
     let what = match said {
         Ok(digest) if digest == built.digest => {
@@ -96,6 +104,19 @@ pub(super) fn compare<'a>(
         reader,
         quarantine: folder.join("quarantine"),
     }))
+}
+
+/// Whether the ledger does not know yet what the catalogue in use is to be compared with.
+pub(super) fn is_ahead(handle: &CatalogueHandle, reader: &Reader) -> bool {
+    let height = || catalogue::Reader::open(handle.path())?.height();
+    // A catalogue that cannot be read is behind nothing.
+    let height = height().ok().flatten();
+    height.is_some_and(|height| ahead(height, reader).is_some())
+}
+
+fn ahead(height: Height, reader: &Reader) -> Option<Refusal> {
+    let (tip, _) = reader.tip();
+    (height > tip).then_some(Refusal::Ahead { height, tip })
 }
 
 /// What the catalogue in use says of itself; an error in it if it is no sound database.
@@ -167,4 +188,69 @@ fn remove(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue_thread::tests::Chain;
+    use crate::catalogue_thread::{self, Feeder};
+    use crate::metrics::Metrics;
+    use model::command::Scope;
+    use model::{Payload, TokenId};
+
+    fn token(number: u64) -> Payload {
+        Payload::CreateToken {
+            token: TokenId(number.to_be_bytes()),
+            secret: Digest([7; 32]),
+            name: format!("token {number}"),
+            scope: Scope::Read,
+        }
+    }
+
+    /// After a kill the last blocks may be in the catalogue alone. It was replaced then by one that lacked some.
+    #[test]
+    fn a_catalogue_ahead_of_its_ledger_is_not_found_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let (mut before, mut after) =
+            (Chain::new(&folder.join("a")), Chain::new(&folder.join("b")));
+        let (path, mut core) = (folder.join("catalogue.sqlite"), CoreState::default());
+        let mut catalogue = Catalogue::open(&path).unwrap();
+        for number in 1..=300 {
+            before.grow_by(token(number));
+        }
+        for decided in before.reader().blocks(Height::GENESIS) {
+            let block = decided.unwrap().block;
+            let input = block_input_of(&block, &core.apply(&block));
+            catalogue.apply(&[input]).unwrap();
+        }
+        for number in 1..=290 {
+            after.grow_by(token(number));
+        }
+        fs::create_dir(folder.join("tmp")).unwrap();
+        let blobs = blobs::Store::open(folder).unwrap();
+        let feeder = Feeder::new(catalogue, blobs, Metrics::new().catalogue().clone());
+        let reader = after.reader();
+        let tip = reader.tip().0;
+        let running = catalogue_thread::start(feeder, &path, tip, reader.clone(), None).unwrap();
+
+        let handle = &running.handle;
+        assert!(is_ahead(handle, &reader));
+        let compared =
+            compare(handle, &reader, folder, &mut |_| true).map(|differs| differs.is_some());
+        let ahead = Refusal::Ahead {
+            height: Height(300),
+            tip: Height(290),
+        };
+        assert_eq!(compared.unwrap_err().to_string(), ahead.to_string());
+
+        for number in 291..=310 {
+            after.grow_by(token(number));
+        }
+        assert!(!is_ahead(handle, &reader));
+        let compared = compare(handle, &reader, folder, &mut |_| true).unwrap();
+        assert!(compared.is_none(), "{}", compared.unwrap().what);
+        running.stop();
+    }
 }
