@@ -152,12 +152,29 @@ impl Client {
         self.saw(begun, file, (made, shown), Kind::Edit);
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
         let height = answer.header("starling-height").to_owned();
-        if let Some((seen, _, _)) = self.look(file, "", Some(&height)).await {
+        let made_by = answer.header("starling-node").to_owned();
+        if let Some((seen, _, answer)) = self.look(file, "", Some(&height)).await {
             self.history.own_reads += 1;
-            assert!(
-                seen >= made,
-                "version {seen} at height {height}, which holds version {made}"
-            );
+            if seen < made {
+                let shown = |answer: &Answer| {
+                    let (node, at) = (
+                        answer.header("starling-node"),
+                        answer.header("starling-height"),
+                    );
+                    format!("{node} at height {at} shows version {}", state(answer).0)
+                };
+                let mut lines = vec![shown(&answer)];
+                for node in &self.nodes {
+                    let again = node.try_send(node.request(Method::GET, &path)).await;
+                    let again = again.ok().and_then(Answer::success);
+                    lines.push(again.map_or("no answer".to_owned(), |again| shown(&again)));
+                }
+                panic!(
+                    "version {made} is at height {height} or below, as {} says; {}",
+                    made_by,
+                    lines.join("; then ")
+                );
+            }
         }
     }
 

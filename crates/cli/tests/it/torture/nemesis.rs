@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Cluster, fill, until};
 
@@ -105,6 +105,7 @@ pub(super) struct Nemesis {
     /// Whether the disk of the first node can be filled.
     fills_up: bool,
     done: BTreeMap<Fault, u64>,
+    begun: Instant,
 }
 
 /// What has to be undone.
@@ -122,7 +123,21 @@ impl Nemesis {
             files,
             fills_up,
             done: BTreeMap::new(),
+            begun: Instant::now(),
         }
+    }
+
+    /// A line for whoever looks for the cause of a failure; a test that passes shows none.
+    fn tell(&self, what: &str, blow: &Blow, cluster: &Cluster) {
+        let (at, fault) = (self.begun.elapsed(), blow.fault.name());
+        let (node, other) = (
+            &cluster.node(blow.node).name,
+            &cluster.node(blow.other).name,
+        );
+        eprintln!(
+            "{:>8.3} s  {what}: {fault} ({node}; a link: {node} to {other})",
+            at.as_secs_f64()
+        );
     }
 
     /// For the table.
@@ -205,10 +220,12 @@ impl Nemesis {
             }
         }
         *self.done.entry(fault).or_default() += 1;
+        self.tell("begins", &blow, cluster);
         Some(blow)
     }
 
     async fn take_back(&mut self, blow: Blow, cluster: &mut Cluster) {
+        self.tell("ends", &blow, cluster);
         let Blow {
             fault,
             node,
