@@ -31,6 +31,7 @@ use crate::init::{
 };
 use crate::invitation::Invitation;
 use crate::peer::{AskError, Host, TakeError};
+use crate::{FolderLock, LockError};
 
 /// By then every member has seen that the newcomer belongs to the cluster.
 const SEEN_WITHIN: Duration = Duration::from_secs(20);
@@ -117,6 +118,9 @@ pub enum JoinError {
     /// The plan does not describe a node.
     #[error("{0}")]
     Plan(String),
+    /// Another process uses the folder.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// The folder's configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -157,6 +161,7 @@ impl JoinError {
         matches!(
             self,
             Self::Ask(AskError::Unreachable { .. } | AskError::Later { .. })
+                | Self::Locked(LockError::InUse { .. })
                 | Self::Heritage(TakeError::Refused { .. })
         )
     }
@@ -181,6 +186,7 @@ pub async fn join(plan: &JoinPlan, tell: &dyn Fn(Event)) -> Result<Joined, JoinE
     if !resumed {
         make(plan, tell).await?;
     }
+    let _lock = FolderLock::take(&plan.folder)?;
     let config = NodeConfig::load_with(&file, |_| None)?;
     let identity = Identity::load(&config.identity_folder())?;
     check_same(plan, &config, &identity)?;

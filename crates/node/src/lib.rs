@@ -22,6 +22,7 @@ mod eraser;
 mod farewell;
 mod faults;
 pub mod findings;
+pub mod folder_lock;
 pub mod from_archive;
 mod garbage;
 pub mod http;
@@ -53,6 +54,7 @@ pub use catalogue_thread::{Behind, CatalogueHandle};
 pub use config::NodeConfig;
 pub use faults::{FaultError, Faults};
 pub use findings::{Fate, Finding, Findings, Place};
+pub use folder_lock::{FolderLock, LockError};
 pub use mending::MenderHandle;
 pub use metrics::Metrics;
 pub use replica_thread::{

@@ -22,6 +22,7 @@
 
 mod switch;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -36,6 +37,7 @@ use replica::NODE_ITSELF;
 use crate::config::{self, ConfigError, NodeConfig};
 use crate::identity::{Identity, LoadError};
 use crate::init::random;
+use crate::{FolderLock, LockError};
 
 pub use self::switch::{SwitchError, resume};
 
@@ -60,6 +62,9 @@ pub enum RecoverError {
     /// Nothing was named.
     #[error("no node's folder was named")]
     Nobody,
+    /// Another process uses a folder.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// A node of the folders runs.
     #[error("{name} runs, or another process listens on {address}: stop it first")]
     Running {
@@ -145,6 +150,7 @@ pub enum RecoverError {
 /// A node whose disk is here.
 struct Survivor {
     folder: PathBuf,
+    _lock: FolderLock,
     config: NodeConfig,
     identity: Identity,
     reader: Reader,
@@ -204,7 +210,7 @@ pub struct Succeeded {
 /// # Errors
 /// A [`RecoverError`].
 pub fn find(folders: &[PathBuf], keep: &[String]) -> Result<Survey, RecoverError> {
-    let survivors = folders.iter().map(|folder| Survivor::open(folder));
+    let survivors = distinct(folders).map(|folder| Survivor::open(folder));
     let survivors: Vec<Survivor> = survivors.collect::<Result<_, _>>()?;
     let height = |survivor: &Survivor| survivor.recovered.tip.block.height();
     // Of equals the first.
@@ -230,6 +236,15 @@ pub fn find(folders: &[PathBuf], keep: &[String]) -> Result<Survey, RecoverError
         survivors,
         now,
     })
+}
+
+/// The folders without those that are named again.
+fn distinct(folders: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
+    let place = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
+    let mut seen = BTreeSet::new();
+    folders
+        .iter()
+        .filter(move |folder| seen.insert(place(folder)))
 }
 
 fn now() -> Timestamp {
@@ -301,6 +316,7 @@ impl Survivor {
             crate::init::parent(folder)
         };
         let config = NodeConfig::load_with(&folder.join(config::FILE_NAME), |_| None)?;
+        let lock = FolderLock::take(&config.folder)?;
         refuse_running(&config)?;
         let identity = Identity::load(&config.identity_folder())?;
         let path = config.ledger_folder();
@@ -319,6 +335,7 @@ impl Survivor {
         }
         Ok(Self {
             folder: config.folder.clone(),
+            _lock: lock,
             config,
             identity,
             reader,
@@ -505,7 +522,7 @@ impl Survey {
         }
         let mut aside = Vec::new();
         for kept in self.kept() {
-            aside.extend(resume(&kept.folder)?);
+            aside.extend(switch::put_in_place(&kept.folder)?);
         }
         let configs = self.kept().map(|s| s.folder.join(config::FILE_NAME));
         Ok(Succeeded {

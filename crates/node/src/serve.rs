@@ -35,7 +35,7 @@ use crate::scrubber::{ScrubHandle, Scrubber};
 use crate::sealer::Sealer;
 use crate::stamp::{self, Left};
 use crate::stock::Stock;
-use crate::{Faults, Findings};
+use crate::{Faults, Findings, FolderLock, LockError};
 use crate::{disk, eraser, farewell, from_archive, http, identity};
 
 /// What the HTTP layer works with. Cheap to clone.
@@ -79,6 +79,9 @@ pub enum ServeError {
     /// A test hook cannot be read.
     #[error(transparent)]
     Faults(#[from] crate::FaultError),
+    /// Another process uses the folder.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// The identity is missing or damaged.
     #[error(transparent)]
     Identity(#[from] identity::LoadError),
@@ -177,6 +180,7 @@ pub async fn serve(
     let config = Arc::new(config);
     info!(version = env!("CARGO_PKG_VERSION"), folder = %config.folder.display(), "starting");
     let faults = Faults::from_environment()?;
+    let _lock = FolderLock::take(&config.folder)?;
     let identity = Identity::load(&config.folder.join("identity"))?;
     let mut shutdown = std::pin::pin!(shutdown);
     tokio::select! {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::builder::FalseyValueParser;
+use node::LockError;
 use node::recover::{Findings, RecoverError, Succeeded, find, resume};
 use serde_json::{Value, json};
 
@@ -194,7 +195,9 @@ fn failure(error: RecoverError) -> Failure {
         RecoverError::Nobody | RecoverError::Unknown(_) | RecoverError::Quorum { .. } => {
             Failure::Usage(error.to_string())
         }
-        RecoverError::Running { .. } => Failure::Temporary(error.into()),
+        RecoverError::Running { .. } | RecoverError::Locked(LockError::InUse { .. }) => {
+            Failure::Temporary(error.into())
+        }
         other => Failure::Other(other.into()),
     }
 }

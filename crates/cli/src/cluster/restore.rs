@@ -11,6 +11,7 @@ use anyhow::{Context as _, anyhow};
 use archive::{Archive, Taken};
 use clap::builder::FalseyValueParser;
 use model::Block;
+use node::FolderLock;
 use node::init::{ClusterPlan, CreatedCluster};
 use node::restore::{Findings, Kept, RestoreError};
 use serde_json::{Value, json};
@@ -50,6 +51,7 @@ impl Restore {
         refuse_existing(&plan.folder)?;
         let beside = beside(&plan.folder);
         fs::create_dir_all(&beside).with_context(|| format!("making {}", beside.display()))?;
+        let _lock = FolderLock::take(&beside).context("another restore is under way")?;
         let source = Source::open(&self.from, self.origin.chain, &beside).await?;
         let genesis = self.origin.genesis(&source.archive).await?;
         let ledger = beside.join("ledger");

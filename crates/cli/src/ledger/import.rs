@@ -13,6 +13,8 @@ use indicatif::ProgressBar;
 use ledger::segment::{self, Below};
 use ledger::{CreateError, Folder};
 use model::{Block, ChainId, Decode as _};
+use node::FolderLock;
+use node::config::FILE_NAME;
 use serde_json::{Value, json};
 
 use super::export::advance;
@@ -83,11 +85,23 @@ fn read_genesis(path: &Path) -> anyhow::Result<Block> {
 
 impl Import {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let _lock = self.lock()?;
         self.check_folder()?;
         let source = Source::open(&self.from, self.origin.chain, &self.into).await?;
         let genesis = self.origin.genesis(&source.archive).await?;
         let taken = bring(&source.archive, &genesis, &self.into).await?;
         self.report(&taken, &genesis)
+    }
+
+    /// A node's folder is locked as a whole; any other is one of its own.
+    fn lock(&self) -> anyhow::Result<FolderLock> {
+        let into = std::path::absolute(&self.into)?;
+        let node = into.parent().filter(|node| node.join(FILE_NAME).is_file());
+        if let Some(node) = node {
+            return Ok(FolderLock::take(node)?);
+        }
+        fs::create_dir_all(&into).with_context(|| format!("making {}", into.display()))?;
+        Ok(FolderLock::take_passing(&into)?)
     }
 
     fn check_folder(&self) -> Result<(), Failure> {

@@ -253,12 +253,7 @@ impl Cluster {
     }
 
     fn signal(&self, node: usize, signal: &str) {
-        let pid = self.nodes[node]
-            .process
-            .as_ref()
-            .expect("a running node")
-            .id();
-        send_signal(pid, signal);
+        send_signal(self.pid(node), signal);
     }
 
     /// The wires of a cluster that was made in a network.
@@ -435,6 +430,12 @@ impl Cluster {
         (0..self.nodes.len()).filter(move |place| running(&self.nodes[*place]))
     }
 
+    /// The number of a node's process.
+    pub(crate) fn pid(&self, node: usize) -> u32 {
+        let process = self.nodes[node].process.as_ref();
+        process.expect("a running node").id()
+    }
+
     /// A client of one node, signed in as the administrator.
     pub(crate) fn api(&self, node: usize) -> Api {
         Api::new(&self.nodes[node].url, &self.token)
@@ -454,11 +455,7 @@ impl Cluster {
 
     /// The most memory a node has had resident, in bytes.
     pub(crate) fn peak_memory(&self, node: usize) -> u64 {
-        let pid = self.nodes[node]
-            .process
-            .as_ref()
-            .expect("a running node")
-            .id();
+        let pid = self.pid(node);
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));

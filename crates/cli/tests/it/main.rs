@@ -23,6 +23,7 @@ mod durability;
 mod evidence;
 mod faults;
 mod files;
+mod folder_lock;
 mod from_archive;
 mod full_disk;
 mod membership;

@@ -18,6 +18,7 @@ use model::ChainId;
 use crate::config::NodeConfig;
 use crate::identity::{Identity, LoadError};
 use crate::init::{InitError, Mode, flush_folder, make_folder, write_file};
+use crate::{FolderLock, LockError};
 
 const STAGING: &str = "successor";
 const READY: &str = "ready";
@@ -27,6 +28,9 @@ const PARTS: [&str; 2] = ["ledger", "identity"];
 /// Why a successor was not made or not put in place.
 #[derive(Debug, thiserror::Error)]
 pub enum SwitchError {
+    /// Another process uses the folder.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// Something cannot be written.
     #[error(transparent)]
     Write(#[from] InitError),
@@ -132,6 +136,15 @@ fn copy_identity(from: &Path, to: &Path, chain: ChainId) -> Result<(), PrepareEr
 /// # Errors
 /// A [`SwitchError`]; doing it again goes on with it.
 pub fn resume(folder: &Path) -> Result<Option<PathBuf>, SwitchError> {
+    if !folder.join(STAGING).is_dir() {
+        return Ok(None);
+    }
+    let _lock = FolderLock::take(folder)?;
+    put_in_place(folder)
+}
+
+/// The same, for who has the folder's lock.
+pub(super) fn put_in_place(folder: &Path) -> Result<Option<PathBuf>, SwitchError> {
     let staging = folder.join(STAGING);
     let before = match fs::read_to_string(staging.join(READY)) {
         Ok(before) => before,
