@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::SegmentName;
 use crate::layout::{self, Copy, Coverage};
 use crate::manifest::{Manifest, Signer};
-use crate::store::{Created, OBJECT_MAX, Store, StoreError};
+use objects::{Created, OBJECT_MAX, Store, StoreError};
 
 /// A genesis block is one block, and a manifest a line.
 const SMALL_MAX: u64 = 4 << 20;

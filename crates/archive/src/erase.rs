@@ -7,7 +7,7 @@ use model::Digest;
 use crate::SegmentName;
 use crate::archive::Archive;
 use crate::manifest::Signer;
-use crate::store::{OBJECT_MAX, StoreError};
+use objects::{OBJECT_MAX, StoreError};
 
 /// Why something may be left in an archive that was to be erased.
 #[derive(Debug, thiserror::Error)]

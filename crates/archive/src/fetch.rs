@@ -19,7 +19,7 @@ use crate::SegmentName;
 use crate::archive::Archive;
 use crate::layout::{Copy, Coverage};
 use crate::manifest::Manifest;
-use crate::store::{Fetched, OBJECT_MAX, StoreError};
+use objects::{Fetched, OBJECT_MAX, StoreError};
 
 /// How many objects are on their way at a time.
 const AHEAD: usize = 4;

@@ -18,7 +18,7 @@ use std::fmt;
 use model::{ChainId, Height, NodeId};
 
 use crate::SegmentName;
-use crate::store::Listed;
+use objects::Listed;
 
 /// How much of a node's id stands in a key.
 const NODE_DIGITS: usize = 16;
@@ -160,7 +160,7 @@ mod tests {
 
     use super::{Copy, Coverage};
     use crate::SegmentName;
-    use crate::store::Listed;
+    use objects::Listed;
 
     fn name(from: u64, to: u64) -> SegmentName {
         SegmentName::new(Height(from), Height(to), BlockHash([7; 32])).unwrap()
@@ -170,6 +170,7 @@ mod tests {
         let listed = |&(from, to): &(u64, u64)| Listed {
             name: Copy::first(name(from, to)).to_string(),
             length: 1,
+            modified: std::time::SystemTime::UNIX_EPOCH,
         };
         Coverage::of(ranges.iter().map(listed).collect(), Vec::new())
     }
@@ -222,6 +223,7 @@ mod tests {
         let listed = |name: &str| Listed {
             name: name.to_owned(),
             length: 1,
+            modified: std::time::SystemTime::UNIX_EPOCH,
         };
         let coverage = Coverage::of(vec![listed("notes.txt")], Vec::new());
         assert_eq!(coverage.strange, ["notes.txt"]);

@@ -6,7 +6,7 @@
 //! block the caller knows. What is damaged, or was wrong from the beginning, is named and worked around as long as another
 //! copy or another way through the heights is there.
 //!
-//! [`Store`] is what this asks of a folder, Azure Blob, S3 or GCS. [`tar`] makes one file of an archive.
+//! [`Store`], from `objects`, is what this asks of a folder, Azure Blob, S3 or GCS. [`tar`] makes one file of an archive.
 //!
 //! What this crate must never know: a node's configuration, SQLite, who may read what. Credentials come from the
 //! environment, and are in no error and no log.
@@ -17,7 +17,6 @@ mod fetch;
 mod layout;
 mod manifest;
 mod snapshot;
-mod store;
 pub mod tar;
 
 pub use archive::{Added, Archive, ArchiveError};
@@ -26,7 +25,7 @@ pub use fetch::{Fault, Progress, Taken};
 pub use layout::{Copy, Coverage, genesis_key};
 pub use ledger::SegmentName;
 pub use manifest::{Manifest, ManifestError, Signer};
+pub use objects::{Created, Fetched, Listed, OBJECT_MAX, OpenError, Patience, Store, StoreError};
 pub use snapshot::{
     FetchSnapshotError, NoSnapshotName, PART_BYTES, Part, SnapshotIndex, SnapshotName,
 };
-pub use store::{Created, Fetched, Listed, OBJECT_MAX, OpenError, Patience, Store, StoreError};

@@ -17,7 +17,7 @@ use model::codec::{Decode, DecodeError, Encode, Reader};
 use model::{BlockHash, ChainId, Digest, Height, codec_struct};
 
 use crate::archive::Archive;
-use crate::store::StoreError;
+use objects::StoreError;
 
 /// Bytes of a part.
 pub const PART_BYTES: usize = 8 << 20;
@@ -318,7 +318,7 @@ async fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 #[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
-    use crate::store::Store;
+    use objects::Store;
 
     #[tokio::test]
     async fn a_snapshot_is_brought_whole_or_not_at_all_and_goes_when_it_is_told() {

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
-use crate::store::OBJECT_MAX;
+use objects::OBJECT_MAX;
 
 const BLOCK: usize = 512;
 

@@ -10,7 +10,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("consensus", &["model"]),
     ("ledger", &["model"]),
-    ("archive", &["model", "ledger"]),
+    ("objects", &["model", "emulators"]),
+    ("emulators", &["objects"]),
+    ("archive", &["model", "ledger", "objects", "emulators"]),
     ("catalogue", &["model"]),
     ("blobs", &["model"]),
     ("media", &["model"]),
@@ -22,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "consensus",
             "ledger",
             "archive",
+            "objects",
             "catalogue",
             "blobs",
             "media",
@@ -32,7 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["model", "ledger", "archive", "media", "node", "namespaces"],
+        &["model", "ledger", "archive", "emulators", "media", "node", "namespaces"],
     ),
     (
         "sim",

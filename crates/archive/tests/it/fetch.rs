@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use archive::{Added, Archive, Copy, SegmentName, Store, StoreError, Taken};
 use bytes::Bytes;
+use emulators::Place;
 use model::{Ed25519, Height};
 use tempfile::TempDir;
 
 use crate::archive::Key;
 use crate::chain::Chain;
-use crate::place::Place;
+
+/// Beside it the emulators are installed.
+const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// An archive of a chain with sixty blocks in segments of twenty.
 struct Bench {
@@ -274,7 +277,7 @@ async fn what_was_proved_before_the_store_went_away_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_comes_back_from_azure_and_s3() {
-    for place in [Place::azure().await, Place::s3().await]
+    for place in [Place::azure(TMP).await, Place::s3(TMP).await]
         .into_iter()
         .flatten()
     {

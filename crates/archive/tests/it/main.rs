@@ -1,4 +1,4 @@
-//! The archive against real stores: a folder, Azure's emulator, a server that speaks S3.
+//! The archive in real stores: a folder, Azure's emulator, a server that speaks S3.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,8 +7,4 @@
 
 mod archive;
 mod chain;
-mod contract;
-mod emulator;
 mod fetch;
-mod place;
-mod proxy;

@@ -1,12 +1,13 @@
-//! What the archive asks of every store.
+//! What is asked of every store.
 
-use archive::{Created, StoreError};
 use bytes::Bytes;
+use model::Digest;
+use objects::{Created, PutFileError, StoreError};
 use sha2::{Digest as _, Sha256};
 
-use crate::emulator;
-use crate::place::Place;
-use crate::proxy::Proxy;
+use emulators::{Place, Proxy};
+
+use crate::TMP;
 
 /// One suite, run on every kind of store: a server takes longer to start than all of it takes.
 async fn keeps_the_contract(place: Option<Place>) {
@@ -18,6 +19,10 @@ async fn keeps_the_contract(place: Option<Place>) {
     a_listing_goes_beyond_a_page(&place).await;
     objects_are_fetched_whole(&place).await;
     nothing_is_too_long_unnoticed(&place).await;
+    a_long_file_goes_up_in_parts(&place).await;
+    a_copy_is_young_and_whole(&place).await;
+    place.store.try_out("tried").await.unwrap();
+    assert_eq!(place.store.head("tried").await.unwrap(), None);
     a_broken_upload_leaves_nothing(&place).await;
     a_store_that_comes_back_is_used(&place).await;
 }
@@ -29,12 +34,12 @@ async fn a_folder_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn azure_keeps_the_contract() {
-    keeps_the_contract(Place::azure().await).await;
+    keeps_the_contract(Place::azure(TMP).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_keeps_the_contract() {
-    keeps_the_contract(Place::s3().await).await;
+    keeps_the_contract(Place::s3(TMP).await).await;
 }
 
 async fn the_first_of_racing_writers_wins(place: &Place) {
@@ -110,6 +115,41 @@ async fn objects_are_fetched_whole(place: &Place) {
     assert!(std::fs::read(&to).unwrap() == bytes);
 }
 
+async fn a_long_file_goes_up_in_parts(place: &Place) {
+    let (_scratch, folder) = Place::scratch();
+    let bytes: Vec<u8> = (0..20_000_000_u32).map(|at| (at / 11) as u8).collect();
+    let (file, key) = (folder.join("film"), "large/film");
+    std::fs::write(&file, &bytes).unwrap();
+    let (size, sha256) = (bytes.len() as u64, Digest::of(&[&bytes]));
+    let put = |sha256| place.store.put_file(key, &file, size, sha256);
+    let damaged = put(Digest::of(&[b"other bytes"])).await;
+    assert!(matches!(damaged, Err(PutFileError::Damaged { found, .. }) if found == sha256));
+    assert_eq!(place.store.head(key).await.unwrap(), None);
+    assert_eq!(put(sha256).await.unwrap(), Created::New);
+    assert_eq!(put(sha256).await.unwrap(), Created::AlreadyThere);
+    let (found, head) = place.store.hash(key).await.unwrap().unwrap();
+    assert_eq!((found.length, found.sha256), (size, sha256));
+    assert_eq!(head.length, size);
+    place.store.remove(key).await.unwrap();
+    assert_eq!(place.store.hash(key).await.unwrap(), None);
+}
+
+async fn a_copy_is_young_and_whole(place: &Place) {
+    let store = &place.store;
+    let before = store.head("large/one").await.unwrap().unwrap();
+    assert!(!store.copy("large/none", "aside/none").await.unwrap());
+    let mut after = before.clone();
+    // Stores may tell seconds only.
+    while after.modified <= before.modified {
+        assert!(store.copy("large/one", "aside/one").await.unwrap());
+        after = store.head("aside/one").await.unwrap().unwrap();
+    }
+    assert_eq!(after.length, before.length);
+    let hash = async |key| store.hash(key).await.unwrap().unwrap().0.sha256;
+    assert_eq!(hash("large/one").await, hash("aside/one").await);
+    store.remove("aside/one").await.unwrap();
+}
+
 async fn nothing_is_too_long_unnoticed(place: &Place) {
     let (_scratch, folder) = Place::scratch();
     let read = place.store.read("large/one", 1000).await;
@@ -161,7 +201,7 @@ async fn a_store_that_comes_back_is_used(place: &Place) {
 /// Many servers that speak S3 accept the condition and ignore it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_overwrites_is_found_out() {
-    let Some(server) = emulator::s3().await else {
+    let Some(server) = emulators::s3(TMP).await else {
         return;
     };
     let proxy = Proxy::forgetful(server.address).await;
@@ -177,13 +217,13 @@ fn google_is_set_up_from_its_own_variables() {
     let account = r#"{"gcs_base_url":"http://127.0.0.1:1","disable_oauth":true,"client_email":"","private_key":"",
         "private_key_id":""}"#;
     let settings = [("google_service_account_key", account)];
-    let store = emulator::open_with("gs://bucket/prefix", &settings);
+    let store = emulators::open_with("gs://bucket/prefix", &settings);
     assert_eq!(store.place(), "gs://bucket/prefix");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_is_said_at_once() {
-    let Some(server) = emulator::azure().await else {
+    let Some(server) = emulators::azure(TMP).await else {
         return;
     };
     let settings = [
@@ -195,7 +235,7 @@ async fn a_wrong_key_is_said_at_once() {
             &format!("http://{}/devstoreaccount1", server.address),
         ),
     ];
-    let store = emulator::open_with("az://archive/prefix", &settings);
+    let store = emulators::open_with("az://archive/prefix", &settings);
     let error = store.probe().await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");
     assert!(!error.to_string().contains("d3Jvbmc"), "{error}");
@@ -205,11 +245,11 @@ async fn a_wrong_key_is_said_at_once() {
 async fn a_folder_that_is_not_there_is_not_made() {
     let (_scratch, folder) = Place::scratch();
     let folder = folder.join("not/mounted");
-    let patience = archive::Patience {
+    let patience = objects::Patience {
         tries: 1,
-        ..archive::Patience::default()
+        ..objects::Patience::default()
     };
-    let store = archive::Store::open(&format!("file://{}", folder.display())).unwrap();
+    let store = objects::Store::open(&format!("file://{}", folder.display())).unwrap();
     let error = store.with_patience(patience).probe().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("mount it"), "{error}");
@@ -218,7 +258,7 @@ async fn a_folder_that_is_not_there_is_not_made() {
 
 #[test]
 fn an_archive_is_named_by_a_url_without_secrets() {
-    use archive::{OpenError, Store};
+    use objects::{OpenError, Store};
     let open = |url: &str| Store::open(url).unwrap_err();
     assert!(matches!(open("/mnt/archive"), OpenError::Malformed { .. }));
     assert!(matches!(

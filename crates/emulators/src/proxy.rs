@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Passes bytes on, as long as it is allowed to.
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
+pub struct Proxy {
+    /// Where it listens.
+    pub address: SocketAddr,
     /// How many more bytes may go to the server; none counts for ever.
     allowed: Arc<watch::Sender<Option<usize>>>,
     listening: JoinHandle<()>,
@@ -20,12 +21,13 @@ pub(crate) struct Proxy {
 const CONDITION: &[u8] = b"if-none-match";
 
 impl Proxy {
-    pub(crate) async fn start(server: SocketAddr) -> Self {
+    /// To a server.
+    pub async fn start(server: SocketAddr) -> Self {
         Self::start_with(server, false).await
     }
 
     /// A server behind it never learns of the condition under which a write was asked for.
-    pub(crate) async fn forgetful(server: SocketAddr) -> Self {
+    pub async fn forgetful(server: SocketAddr) -> Self {
         Self::start_with(server, true).await
     }
 
@@ -47,15 +49,18 @@ impl Proxy {
         }
     }
 
-    pub(crate) fn cut(&self) {
+    /// Nothing more goes to the server.
+    pub fn cut(&self) {
         self.allow_bytes(0);
     }
 
-    pub(crate) fn allow_bytes(&self, bytes: usize) {
+    /// So many bytes more go to the server.
+    pub fn allow_bytes(&self, bytes: usize) {
         self.allowed.send_replace(Some(bytes));
     }
 
-    pub(crate) fn heal(&self) {
+    /// As before.
+    pub fn heal(&self) {
         self.allowed.send_replace(None);
     }
 }

@@ -1,16 +1,13 @@
-//! A place for objects: a folder or a bucket, behind the five verbs that the archive needs.
-//!
-//! Nothing is ever overwritten or deleted but because of a purge, and snapshots. Every call is bounded in time and memory; what may pass by itself (a network
-//! that is away, a store that is too busy) is tried again with growing pauses, what will not (a wrong key, a bucket that
-//! does not exist) is said at once.
+//! The store and its verbs for what fits into memory.
 
+mod files;
 mod open;
 
 use std::fmt;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -20,6 +17,7 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPay
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
+pub use self::files::{Head, Pieces, PutFileError};
 pub use self::open::OpenError;
 
 /// The longest object that is written or read: several times a segment.
@@ -30,7 +28,7 @@ const PROBE: &str = "probe";
 const PROBE_TEXT: &str =
     "A Starling archive asks its store with this object whether it keeps what is there.\n";
 
-/// How long the archive waits for a store.
+/// How long a store is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// How often a call is tried.
@@ -76,6 +74,8 @@ pub struct Listed {
     pub name: String,
     /// Its length in bytes.
     pub length: u64,
+    /// When it was written, by the store's clock.
+    pub modified: SystemTime,
 }
 
 /// An object that lies in a file now.
@@ -91,9 +91,9 @@ pub struct Fetched {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It will not do it later either, unless somebody changes something.
-    #[error("the archive {place} refuses {key}: {what}")]
+    #[error("the store {place} refuses {key}: {what}")]
     Refused {
-        /// Which archive.
+        /// Which store.
         place: String,
         /// Which object or folder in it.
         key: String,
@@ -101,9 +101,9 @@ pub enum StoreError {
         what: String,
     },
     /// It cannot be reached, or not now.
-    #[error("the archive {place} does not answer for {key}: {what}")]
+    #[error("the store {place} does not answer for {key}: {what}")]
     Unavailable {
-        /// Which archive.
+        /// Which store.
         place: String,
         /// Which object or folder in it.
         key: String,
@@ -111,9 +111,9 @@ pub enum StoreError {
         what: String,
     },
     /// The object is longer than what belongs there may be.
-    #[error("{key} in the archive {place} is longer than {limit} bytes")]
+    #[error("{key} in the store {place} is longer than {limit} bytes")]
     TooLong {
-        /// Which archive.
+        /// Which store.
         place: String,
         /// Which object in it.
         key: String,
@@ -131,11 +131,11 @@ pub enum StoreError {
     },
     /// The store overwrites what it is told to leave alone.
     #[error(
-        "the archive {place} overwrites objects although it is told not to (it ignores If-None-Match): two nodes could \
-         damage each other's segments there. Use another store, or turn conditional writes on"
+        "the store {place} overwrites objects although it is told not to (it ignores If-None-Match): two nodes could \
+         damage each other's objects there. Use another store, or turn conditional writes on"
     )]
     Overwrites {
-        /// Which archive.
+        /// Which store.
         place: String,
     },
 }
@@ -212,11 +212,11 @@ impl Store {
         result.ok_or_else(|| self.refused(key, "there is no such folder, container or bucket"))
     }
 
-    /// Writes an object in place of the one of this key. For erasure alone: nothing else changes what is there.
+    /// Writes an object in place of the one of this key. For erasure, and for putting right what is damaged.
     ///
     /// # Errors
     /// A [`StoreError`]. The object is the old one or the new one.
-    pub(crate) async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+    pub async fn overwrite(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         let time = self.patience.for_bytes(bytes.len() as u64);
         let location = self.location(key);
         let put = || async {
@@ -230,11 +230,11 @@ impl Store {
         }
     }
 
-    /// Deletes an object, if it is there. For snapshots alone: nothing else is ever deleted.
+    /// Deletes an object, if it is there.
     ///
     /// # Errors
     /// A [`StoreError`]. The object may be gone all the same.
-    pub(crate) async fn remove(&self, key: &str) -> Result<(), StoreError> {
+    pub async fn remove(&self, key: &str) -> Result<(), StoreError> {
         let location = self.location(key);
         let delete = || self.objects.delete(&location);
         self.persist(key, self.patience.answer, delete)
@@ -360,6 +360,7 @@ impl Store {
                     found.push(Listed {
                         name: name.as_ref().to_owned(),
                         length: object.size,
+                        modified: object.last_modified.into(),
                     });
                 }
             }
@@ -486,7 +487,7 @@ fn silence(time: Duration) -> object_store::Error {
 
 fn temporary(what: &str) -> object_store::Error {
     object_store::Error::Generic {
-        store: "archive",
+        store: "objects",
         source: what.into(),
     }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use archive::Store;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use objects::Store;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,8 +20,9 @@ const KEY: &str =
 const CONTAINER: &str = "archive";
 
 /// A server that ends with it.
-pub(crate) struct Emulator {
-    pub(crate) address: SocketAddr,
+pub struct Emulator {
+    /// Where it listens.
+    pub address: SocketAddr,
     kind: Kind,
     child: Child,
     _folder: TempDir,
@@ -41,44 +42,57 @@ impl Drop for Emulator {
 }
 
 impl Emulator {
-    /// Its store, reached at another address.
-    pub(crate) fn open(&self, address: SocketAddr) -> Store {
+    /// Where in it stores begin.
+    pub fn url(&self) -> &'static str {
         match self.kind {
-            Kind::Azure => open_with(
-                &format!("az://{CONTAINER}/some/prefix"),
-                &[
-                    ("azure_storage_account_name", ACCOUNT),
-                    ("azure_storage_account_key", KEY),
-                    (
-                        "azure_storage_endpoint",
-                        &format!("http://{address}/{ACCOUNT}"),
-                    ),
-                    ("azure_allow_http", "true"),
-                ],
-            ),
-            Kind::S3 => open_with(
-                &format!("s3://{CONTAINER}/some/prefix"),
-                &[
-                    ("aws_access_key_id", "test"),
-                    ("aws_secret_access_key", "test"),
-                    ("aws_region", "us-east-1"),
-                    ("aws_endpoint", &format!("http://{address}")),
-                    ("aws_allow_http", "true"),
-                ],
-            ),
+            Kind::Azure => "az://archive/some/prefix",
+            Kind::S3 => "s3://archive/some/prefix",
         }
+    }
+
+    /// What has to be known to reach it, at another address.
+    pub fn settings(&self, address: SocketAddr) -> Vec<(&'static str, String)> {
+        match self.kind {
+            Kind::Azure => vec![
+                ("azure_storage_account_name", ACCOUNT.to_owned()),
+                ("azure_storage_account_key", KEY.to_owned()),
+                (
+                    "azure_storage_endpoint",
+                    format!("http://{address}/{ACCOUNT}"),
+                ),
+                ("azure_allow_http", "true".to_owned()),
+            ],
+            Kind::S3 => vec![
+                ("aws_access_key_id", "test".to_owned()),
+                ("aws_secret_access_key", "test".to_owned()),
+                ("aws_region", "us-east-1".to_owned()),
+                ("aws_endpoint", format!("http://{address}")),
+                ("aws_allow_http", "true".to_owned()),
+            ],
+        }
+    }
+
+    /// Its store, reached at another address.
+    pub fn open(&self, address: SocketAddr) -> Store {
+        let settings = self.settings(address);
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        open_with(self.url(), &settings)
     }
 }
 
-pub(crate) fn open_with(url: &str, settings: &[(&str, &str)]) -> Store {
+/// A store with settings of its own.
+pub fn open_with(url: &str, settings: &[(&str, &str)]) -> Store {
     // A second time it says that it is done.
     _ = rustls::crypto::ring::default_provider().install_default();
     Store::open_with(url, settings).unwrap()
 }
 
-/// Azurite, with one container in it.
-pub(crate) async fn azure() -> Option<Emulator> {
-    let program = installed("azurite/node_modules/.bin/azurite-blob")?;
+/// Azurite, with one container in it; nothing if it is not installed beside `tmp`, cargo's folder for tests.
+pub async fn azure(tmp: &str) -> Option<Emulator> {
+    let program = installed(tmp, "azurite/node_modules/.bin/azurite-blob")?;
     let started = start(Kind::Azure, |port| {
         let mut command = Command::new(&program);
         command.args(["--blobHost", "127.0.0.1", "--blobPort", port]);
@@ -90,9 +104,9 @@ pub(crate) async fn azure() -> Option<Emulator> {
     Some(emulator)
 }
 
-/// Moto, with one bucket in it.
-pub(crate) async fn s3() -> Option<Emulator> {
-    let packages = installed("moto")?;
+/// Moto, with one bucket in it; nothing if it is not installed beside `tmp`.
+pub async fn s3(tmp: &str) -> Option<Emulator> {
+    let packages = installed(tmp, "moto")?;
     let started = start(Kind::S3, |port| {
         let mut command = Command::new("python3");
         command.env("PYTHONPATH", &packages);
@@ -107,8 +121,8 @@ pub(crate) async fn s3() -> Option<Emulator> {
 }
 
 /// Where it is, or nothing and a loud word. Where the emulators have to be there, their absence is a failure.
-fn installed(what: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../emulators");
+fn installed(tmp: &str, what: &str) -> Option<PathBuf> {
+    let folder = Path::new(tmp).join("../emulators");
     let folder = std::env::var_os("STARLING_EMULATORS").map_or(folder, PathBuf::from);
     let path = folder.join(what);
     if path.exists() {

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use archive::{Patience, Store};
+use objects::{Patience, Store};
 use tempfile::TempDir;
 
-use crate::emulator::{self, Emulator};
-use crate::proxy::Proxy;
+use crate::{Emulator, Proxy, azure, s3};
 
 /// An empty store.
-pub(crate) struct Place {
-    pub(crate) store: Store,
+pub struct Place {
+    /// Which.
+    pub store: Store,
     reach: Reach,
 }
 
@@ -31,7 +31,8 @@ const PATIENCE: Patience = Patience {
 };
 
 impl Place {
-    pub(crate) fn folder() -> Self {
+    /// In a folder.
+    pub fn folder() -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let url = format!("file://{}/store", folder.path().display());
@@ -41,13 +42,13 @@ impl Place {
     }
 
     /// Nothing if the emulator is not installed.
-    pub(crate) async fn azure() -> Option<Self> {
-        Self::server(emulator::azure().await?).await
+    pub async fn azure(tmp: &str) -> Option<Self> {
+        Self::server(azure(tmp).await?).await
     }
 
     /// Nothing if the server is not installed.
-    pub(crate) async fn s3() -> Option<Self> {
-        Self::server(emulator::s3().await?).await
+    pub async fn s3(tmp: &str) -> Option<Self> {
+        Self::server(s3(tmp).await?).await
     }
 
     async fn server(emulator: Emulator) -> Option<Self> {
@@ -58,7 +59,7 @@ impl Place {
     }
 
     /// Nobody reaches it any more.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         match &self.reach {
             Reach::Folder(folder) => {
                 let path = folder.path();
@@ -69,7 +70,7 @@ impl Place {
     }
 
     /// As before.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         match &self.reach {
             Reach::Folder(folder) => {
                 let path = folder.path();
@@ -80,7 +81,7 @@ impl Place {
     }
 
     /// The next upload breaks off in its middle.
-    pub(crate) fn break_next_upload(&self) {
+    pub fn break_next_upload(&self) {
         match &self.reach {
             // What a writer leaves that was killed before it gave the file its name.
             Reach::Folder(folder) => {
@@ -94,7 +95,7 @@ impl Place {
     }
 
     /// A folder that no test shares.
-    pub(crate) fn scratch() -> (TempDir, PathBuf) {
+    pub fn scratch() -> (TempDir, PathBuf) {
         let folder = TempDir::new().unwrap();
         let path = folder.path().to_owned();
         (folder, path)

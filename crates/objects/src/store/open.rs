@@ -24,7 +24,7 @@ const TIMEOUTS: [(ClientConfigKey, &str); 2] = [
 pub enum OpenError {
     /// It is no URL.
     #[error(
-        "{url:?} is no URL: an archive is file:///folder, az://container/prefix, s3://bucket/prefix or gs://bucket/prefix"
+        "{url:?} is no URL: a store is file:///folder, az://container/prefix, s3://bucket/prefix or gs://bucket/prefix"
     )]
     Malformed {
         /// What was given.
@@ -32,7 +32,7 @@ pub enum OpenError {
     },
     /// It is of a kind that is not known.
     #[error(
-        "an archive cannot be at a {scheme}: URL: use file:///folder, az://container/prefix, s3://bucket/prefix or \
+        "a store cannot be at a {scheme}: URL: use file:///folder, az://container/prefix, s3://bucket/prefix or \
          gs://bucket/prefix"
     )]
     Scheme {
@@ -41,12 +41,12 @@ pub enum OpenError {
     },
     /// It has a part in which credentials are found.
     #[error(
-        "the URL of an archive has no user, password, query or fragment: credentials come from the environment \
+        "the URL of a store has no user, password, query or fragment: credentials come from the environment \
          (AZURE_…, AWS_…, GOOGLE_…)"
     )]
     Credentials,
     /// The environment lacks something, or has something that cannot be used.
-    #[error("the archive {url} cannot be set up: {what}")]
+    #[error("the store {url} cannot be set up: {what}")]
     Settings {
         /// Which.
         url: String,
