@@ -12,6 +12,7 @@ mod fields;
 mod files;
 mod pictures;
 mod purge;
+mod resume;
 mod snapshot;
 mod tags;
 mod uploads;
@@ -26,11 +27,12 @@ use model::{
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use self::resume::Resumed;
 use crate::index::{Index, IndexChanges};
 use crate::outcome::{Applied, Refusal, Verdict};
 use crate::purge::Mention;
 use crate::row;
-use crate::schema::{self, OpenError, SetAside, Unusable};
+use crate::schema::{self, OpenError, SetAside, Trust, Unusable};
 
 /// A decided block with the commands that are to be applied: the first of each request, in time, not erased.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +87,8 @@ pub struct Catalogue {
     set_aside: Option<SetAside>,
     owner: Option<NodeId>,
     index: Option<Arc<Index>>,
+    /// An index to begin with.
+    resumed: Option<Resumed>,
 }
 
 impl Catalogue {
@@ -93,7 +97,12 @@ impl Catalogue {
     /// # Errors
     /// [`OpenError`] if not even an empty one can be made.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let (db, set_aside) = schema::open_writer(path)?;
+        resume::forget(path)?;
+        Self::opened(path, Trust::Nobody)
+    }
+
+    fn opened(path: &Path, trust: Trust) -> Result<Self, OpenError> {
+        let (db, set_aside) = schema::open_writer(path, trust)?;
         let height = row::applied_height(&db).map_err(|source| OpenError::Database {
             path: path.into(),
             source,
@@ -105,6 +114,7 @@ impl Catalogue {
             set_aside,
             owner: None,
             index: None,
+            resumed: None,
         })
     }
 
@@ -190,14 +200,19 @@ impl Catalogue {
             source,
         })?;
         (self.db, self.height) = (db, height);
+        self.resumed = None;
         self.load_index()
     }
 
-    /// The index in memory, which is kept up to date from now on. The first call builds it, which takes a while.
+    /// The index in memory, which is kept up to date from now on. The first call reads the one that was left, or builds it,
+    /// which takes a while.
     ///
     /// # Errors
     /// [`OpenError`] if the file cannot be read.
     pub fn index(&mut self) -> Result<Arc<Index>, OpenError> {
+        if self.index.is_none() {
+            self.index = self.resumed_index();
+        }
         if self.index.is_none() {
             self.index = Some(Arc::default());
             if let Err(error) = self.load_index() {
@@ -275,7 +290,8 @@ impl Catalogue {
         let change = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut changes = IndexChanges::new(self.index.is_some());
+        let wanted = self.index.is_some() || self.resumed.is_some();
+        let mut changes = IndexChanges::new(wanted);
         let mut applied = Vec::new();
         for block in blocks {
             forget(&change, block.time)?;
@@ -316,6 +332,10 @@ impl Catalogue {
         change.commit()?;
         if let Some(index) = &self.index {
             index.change(changes, last.height, last.time);
+        } else if let Some(resumed) = &mut self.resumed
+            && !resumed.miss(changes, last.height, last.time)
+        {
+            self.resumed = None;
         }
         Ok(applied)
     }

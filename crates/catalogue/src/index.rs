@@ -5,9 +5,12 @@
 //! holds bitmaps of files per tag, month, kind, rating and so on, and per distinct value of what has words (`values`).
 //! Nothing in the application of commands reads it.
 
+mod beginnings;
+pub(crate) mod columns;
 pub(crate) mod fold;
 pub(crate) mod library;
 pub(crate) mod memory;
+pub(crate) mod picture;
 pub(crate) mod posting;
 pub(crate) mod values;
 pub(crate) mod world;
@@ -45,6 +48,15 @@ impl IndexChanges {
             wanted,
             changes: Vec::new(),
         }
+    }
+
+    /// Adds what comes behind these.
+    pub(crate) fn append(&mut self, later: Self) {
+        self.changes.extend(later.changes);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.changes.len()
     }
 
     pub(crate) fn into_changes(self) -> Vec<IndexChange> {

@@ -239,9 +239,10 @@ pub(crate) fn select(
         let behind = (until.0 + 1).saturating_mul(limits::BLOCK_COMMANDS_MAX as u64);
         behind.cast_signed()
     });
-    let facts = found.files.iter().map(|slot| found.library.facts(slot));
-    let there = facts.filter(|facts| behind.is_none_or(|behind| facts.arrival < behind));
-    let mut keys: Vec<i64> = there.map(|facts| facts.key.0).collect();
+    let columns = &found.library.columns;
+    let is_there = |slot: &u32| behind.is_none_or(|behind| columns.arrival.at(*slot) < behind);
+    let there = found.files.iter().filter(is_there);
+    let mut keys: Vec<i64> = there.map(|slot| columns.key.at(slot)).collect();
     keys.sort_unstable_by(|one, other| other.cmp(one));
     let mut file = scene
         .db

@@ -10,8 +10,9 @@ mod common;
 
 use std::fs;
 
-use catalogue::{Catalogue, Reader, Unusable};
+use catalogue::{Catalogue, Page, Reader, Unusable};
 use common::*;
+use model::file::{Change, State};
 use rusqlite::Connection;
 
 fn filled() -> Fixture {
@@ -101,4 +102,97 @@ fn a_rebuild_on_demand_starts_from_nothing() {
 fn a_reader_changes_nothing_and_needs_a_catalogue() {
     let folder = tempfile::tempdir().unwrap();
     assert!(Reader::open(&folder.path().join("none")).is_err());
+}
+
+/// All that is asked of an index here.
+fn found(reader: &Reader) -> String {
+    let ask = |text: &str| {
+        let (query, page) = (text.parse().unwrap(), Page::default());
+        reader.search(&home(), &query, &page).unwrap()
+    };
+    let asked = [
+        "",
+        "file",
+        "fi*",
+        "\"file 12\"",
+        "tag:t",
+        "name:27*",
+        "other",
+    ]
+    .map(ask);
+    format!("{asked:?}")
+}
+
+/// Stops in an orderly way.
+fn left() -> Fixture {
+    let mut fixture = filled();
+    fixture.catalogue.index().unwrap();
+    fixture.catalogue.leave().unwrap();
+    fixture
+}
+
+#[test]
+fn it_goes_on_with_the_index_that_it_left() {
+    let Fixture { folder, catalogue } = left();
+    drop(catalogue);
+    let path = folder.path().join("catalogue.sqlite");
+    let picture = Catalogue::index_path(&path);
+    assert!(picture.exists());
+    let mut catalogue = Catalogue::resume(&path).unwrap();
+    assert!(!picture.exists(), "it is true once");
+    // What was applied before anybody asked is in it too.
+    let more = vec![
+        command(new("other 27.jpg").add("more")),
+        command(edit("7", None, vec![Change::Name("renamed".into())])),
+        command(set_state("8", State::Trashed)),
+    ];
+    catalogue.apply(&[block(2, more)]).unwrap();
+    let resumed = Reader::sharing(&path, catalogue.index().unwrap()).unwrap();
+    assert_eq!(found(&resumed), found(&Reader::open(&path).unwrap()));
+    catalogue
+        .apply(&[block(3, vec![command(set_state("8", State::Live))])])
+        .unwrap();
+    assert_eq!(found(&resumed), found(&Reader::open(&path).unwrap()));
+}
+
+#[test]
+fn an_index_that_is_not_the_one_that_was_left_is_built_anew() {
+    let whole = fs::read(Catalogue::index_path(&left().path())).unwrap();
+    for at in [0, 20, 40, 60, whole.len() / 2, whole.len() - 1] {
+        let Fixture { folder, catalogue } = left();
+        drop(catalogue);
+        let path = folder.path().join("catalogue.sqlite");
+        let picture = Catalogue::index_path(&path);
+        let mut bytes = fs::read(&picture).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&picture, &bytes).unwrap();
+        let mut catalogue = Catalogue::resume(&path).unwrap();
+        let resumed = Reader::sharing(&path, catalogue.index().unwrap()).unwrap();
+        assert_eq!(
+            found(&resumed),
+            found(&Reader::open(&path).unwrap()),
+            "{at}"
+        );
+    }
+    // One that is cut short, and one of another height.
+    let mut fixture = left();
+    let path = fixture.path();
+    let picture = Catalogue::index_path(&path);
+    let bytes = fs::read(&picture).unwrap();
+    fixture.apply_one(new("other").add("other"));
+    for stale in [&bytes[..bytes.len() / 2], &bytes] {
+        fs::write(&picture, stale).unwrap();
+        let mut catalogue = Catalogue::resume(&path).unwrap();
+        let resumed = Reader::sharing(&path, catalogue.index().unwrap()).unwrap();
+        assert_eq!(found(&resumed), found(&Reader::open(&path).unwrap()));
+    }
+}
+
+#[test]
+fn whoever_opens_a_catalogue_without_trust_removes_the_index_that_was_left() {
+    let Fixture { folder, catalogue } = left();
+    drop(catalogue);
+    let path = folder.path().join("catalogue.sqlite");
+    Catalogue::open(&path).unwrap();
+    assert!(!Catalogue::index_path(&path).exists());
 }

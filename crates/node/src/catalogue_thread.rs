@@ -26,7 +26,7 @@ use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Index, Mention, Outc
 use model::{BlobId, Block, Height, MediaStep, Payload, Position};
 use replica::{AppliedBlock, CoreState, Disposition};
 use tokio::sync::{Semaphore, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use self::backlog::Flow;
 pub(crate) use self::snapshot::{Beginning, Captured};
@@ -382,6 +382,7 @@ impl Worker {
                         // The ledger has everything: the next start goes on from the last height written.
                         error!(%error, cause = cause(&error), "the catalogue could not be written");
                     }
+                    self.leave();
                     // So that the last connection to close is the one that writes, and leaves no journal.
                     self.shared.readers.lock().expect("see read").idle.clear();
                     return;
@@ -390,6 +391,16 @@ impl Worker {
             if !self.goes_on(step) {
                 return;
             }
+        }
+    }
+
+    /// Leaves the index for the next start, if all is well.
+    fn leave(&self) {
+        if self.stands_still.is_some() {
+            return;
+        }
+        if let Err(error) = self.feeder.catalogue.leave() {
+            warn!(%error, "the index of searches could not be left for the next start");
         }
     }
 

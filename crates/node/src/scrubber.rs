@@ -216,7 +216,12 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        let doubted = self.handle.lock().catalogue.is_none();
+        let never = self.handle.lock().catalogue.is_none();
+        // A start has trusted the file that the node had left.
+        let doubted = never || !self.checks.catalogue_is_sound();
+        if doubted {
+            self.handle.doubt_catalogue();
+        }
         let mut goes_on = !doubted || self.catalogue().is_ok();
         goes_on = goes_on && self.until_due();
         while goes_on {

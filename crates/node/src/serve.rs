@@ -219,7 +219,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     base.follow_operations(&running, &catalogue);
     let (copies, replicator) = base.look_after_bytes(stock, &running, &catalogue, &peers);
     let scrub = ScrubHandle::open(&config.folder, &config.scrub);
-    if left != Left::Untouched {
+    if matches!(left, Left::Changed | Left::Unknown) {
         scrub.doubt_catalogue();
     }
     let (links, closing) = (peers.clone(), base.closing.clone());

@@ -8,39 +8,18 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
-use model::file::{Camera, Place};
+use model::codec::{Decode, DecodeError, Encode, Reader, encode_bytes, encode_length};
+use model::file::Camera;
 use roaring::RoaringBitmap;
 
+use super::columns::Columns;
 use super::posting::{self, Posting};
-use super::values::Values;
-use super::world;
+use super::values::{self, Values};
 use crate::field::Field;
 use crate::key::RowKey;
 use crate::rules::RATING_MAX;
 use crate::stored::{Stored, fold};
 use crate::time;
-
-/// What searches compare of one file.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Facts {
-    pub(crate) key: RowKey,
-    pub(crate) arrival: i64,
-    /// Time of the block, in microseconds.
-    pub(crate) added: u64,
-    /// Microseconds on the camera's clock, if the key is dated.
-    pub(crate) taken: i64,
-    pub(crate) size: u64,
-    pub(crate) duration_ms: Option<u32>,
-    pub(crate) width: Option<u32>,
-    pub(crate) height: Option<u32>,
-    pub(crate) rating: Option<u8>,
-    /// Degrees north and east; not a number without a position.
-    pub(crate) lat: f64,
-    pub(crate) lon: f64,
-    /// The same on the map, by `world`.
-    pub(crate) x: u32,
-    pub(crate) y: u32,
-}
 
 /// A tag, as far as it is used.
 #[derive(Debug, Default)]
@@ -71,12 +50,54 @@ pub(crate) struct Texts {
     pub(crate) own: Values,
 }
 
+impl Texts {
+    /// For very many files at once, and then [`Texts::settle`].
+    pub(crate) fn unsettled() -> Self {
+        Self {
+            name: Values::unsettled(),
+            title: Values::unsettled(),
+            description: Values::unsettled(),
+            tag: Values::unsettled(),
+            place: Values::unsettled(),
+            camera: Values::unsettled(),
+            own: Values::unsettled(),
+        }
+    }
+
+    /// Counts what was put in so far.
+    pub(crate) fn settle(&mut self) {
+        let all = [
+            &mut self.name,
+            &mut self.title,
+            &mut self.description,
+            &mut self.tag,
+            &mut self.place,
+            &mut self.camera,
+            &mut self.own,
+        ];
+        all.into_iter().for_each(Values::settle);
+    }
+
+    /// Puts in what hardly two files have in common.
+    pub(crate) fn insert_free(&mut self, slot: u32, stored: &Stored) {
+        each_free_text(self, stored, |values, text| values.insert(text, slot));
+    }
+
+    /// Takes in what was put into another one with [`Texts::insert_free`].
+    pub(crate) fn take_free(&mut self, other: Self) {
+        self.name = other.name;
+        self.title = other.title;
+        self.description = other.description;
+        self.own = other.own;
+    }
+}
+
 /// A library in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Library {
     hasher: RandomState,
     by_key: HashTable<u32>,
-    facts: Vec<Facts>,
+    pub(crate) columns: Columns,
     free: Vec<u32>,
     pub(crate) texts: Texts,
     pub(crate) tags: BTreeMap<Box<str>, Tag>,
@@ -95,15 +116,39 @@ pub(crate) struct Library {
 }
 
 impl Library {
+    /// An empty one for very many files at once, and then [`Texts::settle`].
+    pub(crate) fn unsettled() -> Self {
+        Self {
+            texts: Texts::unsettled(),
+            cameras: Values::unsettled(),
+            lenses: Values::unsettled(),
+            ..Self::default()
+        }
+    }
+
+    /// Ends what [`Library::unsettled`] began, with the texts that another one was given.
+    pub(crate) fn settle(&mut self, free: Texts) {
+        self.texts.settle();
+        self.texts.take_free(free);
+        self.cameras.settle();
+        self.lenses.settle();
+    }
+
     /// Puts a file in.
     pub(crate) fn insert(&mut self, key: RowKey, arrival: i64, stored: &Stored) {
-        let slot = self.take_slot(Facts::of(key, arrival, stored));
+        let slot = self.insert_bound(key, arrival, stored);
+        self.texts.insert_free(slot, stored);
+    }
+
+    /// Puts everything of a file in but the texts that hardly two files have in common.
+    pub(crate) fn insert_bound(&mut self, key: RowKey, arrival: i64, stored: &Stored) -> u32 {
+        let slot = self.take_slot(key, arrival, stored);
         self.put_marks(slot, stored);
         if month_of(stored) != key.month() {
             self.spilled.insert(slot);
         }
         let texts = &mut self.texts;
-        each_text(texts, stored, |values, text| values.insert(text, slot));
+        each_bound_text(texts, stored, |values, text| values.insert(text, slot));
         if let Some(camera) = &stored.facts.camera {
             let (body, lens) = body_and_lens(camera);
             body.iter().for_each(|body| self.cameras.insert(body, slot));
@@ -114,6 +159,7 @@ impl Library {
                 self.insert_tag(spelled, slot);
             }
         }
+        slot
     }
 
     /// Takes a file out that was put in like this.
@@ -124,7 +170,8 @@ impl Library {
         self.take_marks(slot, stored);
         self.spilled.remove(slot);
         let texts = &mut self.texts;
-        each_text(texts, stored, |values, text| values.remove(text, slot));
+        each_bound_text(texts, stored, |values, text| values.remove(text, slot));
+        each_free_text(texts, stored, |values, text| values.remove(text, slot));
         if let Some(camera) = &stored.facts.camera {
             let (body, lens) = body_and_lens(camera);
             body.iter().for_each(|body| self.cameras.remove(body, slot));
@@ -137,16 +184,14 @@ impl Library {
         }
     }
 
-    /// What is known of the file in a slot.
-    pub(crate) fn facts(&self, slot: u32) -> &Facts {
-        self.facts
-            .get(slot as usize)
-            .expect("bitmaps hold only slots that are taken")
+    /// The key of the row in a slot.
+    pub(crate) fn key(&self, slot: u32) -> RowKey {
+        RowKey(self.columns.key.at(slot))
     }
 
     /// The slot of a row.
     pub(crate) fn slot(&self, key: RowKey) -> Option<u32> {
-        let same = |slot: &u32| self.facts(*slot).key == key;
+        let same = |slot: &u32| self.key(*slot) == key;
         self.by_key.find(self.hasher.hash_one(key.0), same).copied()
     }
 
@@ -155,35 +200,20 @@ impl Library {
         self.by_key.is_empty()
     }
 
-    fn take_slot(&mut self, facts: Facts) -> u32 {
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                if let Some(place) = self.facts.get_mut(slot as usize) {
-                    *place = facts;
-                }
-                slot
-            }
-            None => {
-                self.facts.push(facts);
-                u32::try_from(self.facts.len() - 1).expect("memory ends before numbers do")
-            }
-        };
-        let (hasher, all) = (&self.hasher, &self.facts);
-        let hash = |slot: &u32| {
-            let facts = all.get(*slot as usize);
-            facts.map_or(0, |facts| hasher.hash_one(facts.key.0))
-        };
+    fn take_slot(&mut self, key: RowKey, arrival: i64, stored: &Stored) -> u32 {
+        let next = u32::try_from(self.columns.len()).expect("memory ends before numbers do");
+        let slot = self.free.pop().unwrap_or(next);
+        self.columns.put(slot, key, arrival, stored);
+        let (hasher, keys) = (&self.hasher, &self.columns.key);
+        let hash = |slot: &u32| hasher.hash_one(keys.at(*slot));
         self.by_key
-            .insert_unique(hasher.hash_one(facts.key.0), slot, hash);
+            .insert_unique(hasher.hash_one(key.0), slot, hash);
         slot
     }
 
     fn drop_slot(&mut self, key: RowKey) -> Option<u32> {
-        let facts = &self.facts;
-        let same = |slot: &u32| {
-            let facts = facts.get(*slot as usize);
-            facts.is_some_and(|facts| facts.key == key)
-        };
+        let keys = &self.columns.key;
+        let same = |slot: &u32| keys.at(*slot) == key.0;
         let hash = self.hasher.hash_one(key.0);
         let (slot, _) = self.by_key.find_entry(hash, same).ok()?.remove();
         self.free.push(slot);
@@ -270,40 +300,166 @@ impl Library {
     }
 }
 
-impl Facts {
-    fn of(key: RowKey, arrival: i64, stored: &Stored) -> Self {
-        let facts = &stored.facts;
-        let place = stored.place();
-        let lat = place.map_or(f64::NAN, Place::latitude);
-        let lon = place.map_or(f64::NAN, Place::longitude);
-        let (x, y) = world::at(lat, lon);
-        let taken = stored.local_time().map_or(i64::MIN, |time| time.micros());
-        let saturated = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
-        Self {
-            key,
-            arrival,
-            added: stored.added_at.0,
-            taken,
-            size: stored.size,
-            duration_ms: facts.duration_ms.map(saturated),
-            width: facts.width,
-            height: facts.height,
-            rating: stored.rating,
-            lat,
-            lon,
-            x,
-            y,
+/// Everything but the texts that [`Texts::insert_free`] puts in.
+impl Encode for Library {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.columns.encode(out);
+        self.free.encode(out);
+        let texts = &self.texts;
+        for values in [
+            &texts.tag,
+            &texts.place,
+            &texts.camera,
+            &self.cameras,
+            &self.lenses,
+        ] {
+            values.encode(out);
+        }
+        encode_length(self.tags.len(), out);
+        for (path, tag) in &self.tags {
+            encode_bytes(path.as_bytes(), out);
+            tag.encode(out);
+        }
+        encode_length(self.months.len(), out);
+        for (month, files) in &self.months {
+            i64::from(*month).encode(out);
+            posting::encode_bitmap(files, out);
+        }
+        for bitmap in self.bitmaps() {
+            posting::encode_bitmap(bitmap, out);
         }
     }
 }
 
-/// Every text that searches look at, with the property it belongs to.
-fn each_text(texts: &mut Texts, stored: &Stored, mut visit: impl FnMut(&mut Values, &str)) {
+impl Decode for Library {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut library = Self {
+            columns: Decode::decode(input)?,
+            free: Decode::decode(input)?,
+            ..Self::default()
+        };
+        let Self {
+            texts,
+            cameras,
+            lenses,
+            ..
+        } = &mut library;
+        for values in [
+            &mut texts.tag,
+            &mut texts.place,
+            &mut texts.camera,
+            cameras,
+            lenses,
+        ] {
+            *values = Decode::decode(input)?;
+        }
+        for _ in 0..input.length()? {
+            let path: Box<str> = String::decode(input)?.into();
+            library.tags.insert(path, Decode::decode(input)?);
+        }
+        for _ in 0..input.length()? {
+            let month = i64::decode(input)?;
+            let month = i32::try_from(month).map_err(|_| DecodeError::Invalid {
+                what: "month",
+                value: month.cast_unsigned(),
+            })?;
+            library.months.insert(month, posting::decode_bitmap(input)?);
+        }
+        for bitmap in library.bitmaps_mut() {
+            *bitmap = posting::decode_bitmap(input)?;
+        }
+        library.find_keys()?;
+        Ok(library)
+    }
+}
+
+impl Library {
+    /// The bitmaps that every library has.
+    fn bitmaps(&self) -> impl Iterator<Item = &RoaringBitmap> {
+        let alone = [&self.spilled, &self.favourites].into_iter();
+        let marks = alone.chain(&self.states).chain(&self.kinds);
+        marks.chain(&self.ratings).chain(&self.fields)
+    }
+
+    /// The same, in the same order.
+    fn bitmaps_mut(&mut self) -> impl Iterator<Item = &mut RoaringBitmap> {
+        let alone = [&mut self.spilled, &mut self.favourites].into_iter();
+        let marks = alone.chain(&mut self.states).chain(&mut self.kinds);
+        marks.chain(&mut self.ratings).chain(&mut self.fields)
+    }
+
+    /// Makes the slots of rows be found by what the columns say.
+    fn find_keys(&mut self) -> Result<(), DecodeError> {
+        let free: RoaringBitmap = self.free.iter().copied().collect();
+        let slots = self.columns.len();
+        let beyond = free.max().is_some_and(|last| last as usize >= slots);
+        if beyond || !self.columns.are_even() {
+            return Err(DecodeError::Truncated);
+        }
+        let (hasher, keys) = (&self.hasher, &self.columns.key);
+        let hash = |slot: &u32| hasher.hash_one(keys.at(*slot));
+        self.by_key = HashTable::with_capacity(slots);
+        for (slot, key) in self
+            .columns
+            .keys()
+            .filter(|(slot, _)| !free.contains(*slot))
+        {
+            self.by_key.insert_unique(hasher.hash_one(key), slot, hash);
+        }
+        Ok(())
+    }
+}
+
+impl Encode for Tag {
+    fn encode(&self, out: &mut Vec<u8>) {
+        values::encode_slots(self.slots.as_ref(), out);
+        encode_length(self.spellings.len(), out);
+        for (spelled, uses) in &self.spellings {
+            encode_bytes(spelled.as_bytes(), out);
+            uses.encode(out);
+        }
+    }
+}
+
+impl Decode for Tag {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut tag = Self {
+            slots: Decode::decode(input)?,
+            ..Self::default()
+        };
+        for _ in 0..input.length()? {
+            let spelled: Box<str> = String::decode(input)?.into();
+            tag.spellings.insert(spelled, Decode::decode(input)?);
+        }
+        Ok(tag)
+    }
+}
+
+/// The texts that [`Texts::insert_free`] puts in.
+impl Encode for Texts {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for values in [&self.name, &self.title, &self.description, &self.own] {
+            values.encode(out);
+        }
+    }
+}
+
+impl Decode for Texts {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: Decode::decode(input)?,
+            title: Decode::decode(input)?,
+            description: Decode::decode(input)?,
+            own: Decode::decode(input)?,
+            ..Self::default()
+        })
+    }
+}
+
+/// Every text that searches look at and that hardly two files have in common, with the property it belongs to.
+fn each_free_text(texts: &mut Texts, stored: &Stored, mut visit: impl FnMut(&mut Values, &str)) {
     for name in &stored.names {
         visit(&mut texts.name, name);
-    }
-    for tag in &stored.tags {
-        visit(&mut texts.tag, tag);
     }
     if let Some(title) = &stored.title {
         visit(&mut texts.title, title);
@@ -311,14 +467,21 @@ fn each_text(texts: &mut Texts, stored: &Stored, mut visit: impl FnMut(&mut Valu
     if let Some(description) = &stored.description {
         visit(&mut texts.description, description);
     }
+    for text in stored.own_texts() {
+        visit(&mut texts.own, text);
+    }
+}
+
+/// Every other text that searches look at.
+fn each_bound_text(texts: &mut Texts, stored: &Stored, mut visit: impl FnMut(&mut Values, &str)) {
+    for tag in &stored.tags {
+        visit(&mut texts.tag, tag);
+    }
     for name in stored.place_words() {
         visit(&mut texts.place, name);
     }
     if let Some(camera) = stored.camera_text() {
         visit(&mut texts.camera, &camera);
-    }
-    for text in stored.own_texts() {
-        visit(&mut texts.own, text);
     }
 }
 

@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use model::{Height, LibraryId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::IndexChanges;
-use super::library::Library;
-use crate::key::RowKey;
+use super::library::{Library, Texts};
+use super::picture::{self, Mark};
 use crate::row::{self, FileRow};
 
 /// Rows handed over at a time while building.
@@ -27,7 +27,7 @@ pub(crate) struct Memory {
     pub(crate) height: Option<Height>,
     /// The time of the block at this height.
     pub(crate) now: Timestamp,
-    libraries: BTreeMap<LibraryId, Library>,
+    pub(super) libraries: BTreeMap<LibraryId, Library>,
     nothing: Library,
 }
 
@@ -46,6 +46,12 @@ impl Index {
     pub(crate) fn at(&self, height: Option<Height>) -> Option<RwLockReadGuard<'_, Memory>> {
         let memory = self.0.read().expect("nothing panics while it writes");
         (memory.height == height).then_some(memory)
+    }
+
+    /// A picture of it, if it is in the state of this mark.
+    pub(crate) fn picture(&self, mark: Mark) -> Option<Vec<u8>> {
+        let memory = self.at(Some(mark.height))?;
+        Some(picture::taken(&memory, mark))
     }
 
     /// Makes the changes of a run of blocks.
@@ -67,13 +73,26 @@ impl Index {
 
     /// Begins anew with what the tables say.
     pub(crate) fn load(&self, db: &Connection) -> rusqlite::Result<()> {
-        let built = Memory::build(db)?;
-        *self.0.write().expect("nothing panics while it writes") = built;
+        self.begin(Memory::build(db)?);
         Ok(())
+    }
+
+    /// Begins anew.
+    pub(crate) fn begin(&self, memory: Memory) {
+        *self.0.write().expect("nothing panics while it writes") = memory;
     }
 }
 
 impl Memory {
+    /// An empty one at a height.
+    pub(super) fn at(height: Height, now: Timestamp) -> Self {
+        Self {
+            height: Some(height),
+            now,
+            ..Self::default()
+        }
+    }
+
     /// What the tables say. To be called where nothing changes them meanwhile.
     pub(crate) fn build(db: &Connection) -> rusqlite::Result<Self> {
         let applied = db
@@ -85,37 +104,25 @@ impl Memory {
             now: Timestamp(applied.map_or(0, |(_, time)| time)),
             ..Self::default()
         };
-        let (rows, batches) = sync_channel(4);
-        let filling = &mut memory;
+        let (bound, bound_rows) = sync_channel(4);
+        let (free, free_rows) = sync_channel(4);
         std::thread::scope(|scope| {
-            let filled = scope.spawn(move || filling.fill(&batches));
-            let mut query = db.prepare("SELECT id, arrival, record FROM files ORDER BY id")?;
-            let mut found = query.query([])?;
-            let mut batch = Vec::with_capacity(BATCH);
-            while let Some(row) = found.next()? {
-                batch.push(FileRow {
-                    key: RowKey(row.get(0)?),
-                    arrival: row.get(1)?,
-                    stored: row::decoded(row, 2)?,
-                });
-                if batch.len() == BATCH {
-                    let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                    rows.send(full).expect("the other thread takes all");
+            let libraries = scope.spawn(move || fill(&bound_rows));
+            let texts = scope.spawn(move || fill_texts(&free_rows));
+            each_batch(db, |batch| {
+                for filled in [&bound, &free] {
+                    let taken = filled.send(Arc::clone(&batch));
+                    taken.expect("the other threads take all");
                 }
+            })?;
+            drop((bound, free));
+            memory.libraries = libraries.join().expect("putting files in does not panic");
+            let texts = texts.join().expect("putting texts in does not panic");
+            for (library, texts) in texts {
+                memory.library_mut(&library).settle(texts);
             }
-            rows.send(batch).expect("the other thread takes all");
-            drop(rows);
-            filled.join().expect("putting files in does not panic");
-            Ok(())
+            Ok(memory)
         })
-        .map(|()| memory)
-    }
-
-    fn fill(&mut self, batches: &Receiver<Vec<FileRow>>) {
-        for row in batches.iter().flatten() {
-            let library = self.library_mut(&row.stored.library);
-            library.insert(row.key, row.arrival, &row.stored);
-        }
     }
 
     /// A library; empty if nothing is in it.
@@ -129,4 +136,61 @@ impl Memory {
         }
         self.libraries.get_mut(id).expect("it was put in")
     }
+}
+
+/// Reads all files in the order of their keys.
+fn each_batch(db: &Connection, mut take: impl FnMut(Arc<Vec<FileRow>>)) -> rusqlite::Result<()> {
+    let mut query = db.prepare("SELECT id, arrival, record FROM files ORDER BY id")?;
+    let mut found = query.query([])?;
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(row) = found.next()? {
+        batch.push(row::file_row(row)?);
+        if batch.len() == BATCH {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+            take(Arc::new(full));
+        }
+    }
+    take(Arc::new(batch));
+    Ok(())
+}
+
+/// Libraries without the texts that hardly two files have in common.
+fn fill(batches: &Receiver<Arc<Vec<FileRow>>>) -> BTreeMap<LibraryId, Library> {
+    let mut libraries: BTreeMap<LibraryId, Library> = BTreeMap::new();
+    for batch in batches {
+        for row in batch.iter() {
+            let library = of_library(&mut libraries, row, Library::unsettled);
+            library.insert_bound(row.key, row.arrival, &row.stored);
+        }
+    }
+    libraries
+}
+
+/// Those texts. The first file of a library has the first slot, and so on.
+fn fill_texts(batches: &Receiver<Arc<Vec<FileRow>>>) -> BTreeMap<LibraryId, Texts> {
+    let mut libraries: BTreeMap<LibraryId, (u32, Texts)> = BTreeMap::new();
+    for batch in batches {
+        for row in batch.iter() {
+            let (slot, texts) = of_library(&mut libraries, row, || (0, Texts::unsettled()));
+            texts.insert_free(*slot, &row.stored);
+            *slot += 1;
+        }
+    }
+    let settled = libraries.into_iter().map(|(library, (_, mut texts))| {
+        texts.settle();
+        (library, texts)
+    });
+    settled.collect()
+}
+
+fn of_library<'a, T>(
+    libraries: &'a mut BTreeMap<LibraryId, T>,
+    row: &FileRow,
+    begin: impl FnOnce() -> T,
+) -> &'a mut T {
+    let id = &row.stored.library;
+    if !libraries.contains_key(id) {
+        libraries.insert(id.clone(), begin());
+    }
+    libraries.get_mut(id).expect("it was put in")
 }

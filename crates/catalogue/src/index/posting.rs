@@ -1,5 +1,6 @@
 //! A set of numbers, small if it has few of them: most words and names belong to one file.
 
+use model::codec::{Decode, DecodeError, Encode, Reader, encode_bytes};
 use roaring::RoaringBitmap;
 
 /// More than this, and a bitmap is smaller.
@@ -56,6 +57,15 @@ impl Posting {
         }
     }
 
+    /// How many numbers it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Few(few) => few.len(),
+            Self::Many(many) => usize::try_from(many.len()).unwrap_or(usize::MAX),
+        }
+    }
+
     /// How many of its numbers are in `set`.
     pub(crate) fn count_in(&self, set: &RoaringBitmap) -> u64 {
         let few = |few: &[u32]| few.iter().filter(|number| set.contains(**number)).count() as u64;
@@ -81,6 +91,53 @@ impl Posting {
             Self::Many(many) => Box::new(many.iter()),
         }
     }
+}
+
+impl Encode for Posting {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::One(one) => {
+                out.push(1);
+                one.encode(out);
+            }
+            Self::Few(few) => {
+                out.push(2);
+                few.to_vec().encode(out);
+            }
+            Self::Many(many) => {
+                out.push(3);
+                encode_bitmap(many, out);
+            }
+        }
+    }
+}
+
+impl Decode for Posting {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::decode(input)? {
+            1 => Ok(Self::One(u32::decode(input)?)),
+            2 => Ok(Self::Few(Vec::decode(input)?.into())),
+            3 => Ok(Self::Many(Box::new(decode_bitmap(input)?))),
+            other => Err(DecodeError::Invalid {
+                what: "set",
+                value: other.into(),
+            }),
+        }
+    }
+}
+
+/// Appends a bitmap in the form that all libraries of its kind read.
+pub(crate) fn encode_bitmap(bitmap: &RoaringBitmap, out: &mut Vec<u8>) {
+    let mut bytes = Vec::with_capacity(bitmap.serialized_size());
+    let written = bitmap.serialize_into(&mut bytes);
+    written.expect("memory takes what it is given");
+    encode_bytes(&bytes, out);
+}
+
+pub(crate) fn decode_bitmap(input: &mut Reader<'_>) -> Result<RoaringBitmap, DecodeError> {
+    let length = input.length()?;
+    let bytes = input.take(length)?;
+    RoaringBitmap::deserialize_from(bytes).map_err(|_| DecodeError::Truncated)
 }
 
 /// Puts a number into a set that may not be there yet.
@@ -112,6 +169,10 @@ impl Union {
             Posting::Few(few) => self.loose.extend_from_slice(few),
             Posting::Many(many) => self.bitmap |= &**many,
         }
+    }
+
+    pub(crate) fn add_all(&mut self, bitmap: &RoaringBitmap) {
+        self.bitmap |= bitmap;
     }
 
     pub(crate) fn finish(mut self) -> RoaringBitmap {

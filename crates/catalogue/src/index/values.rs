@@ -1,15 +1,17 @@
 //! The distinct values of a property, which files have them, and which words they consist of.
 //!
 //! A library has a million files and a few thousand places, titles and tags. So words lead to values and values to files:
-//! a phrase is looked for in each distinct value once, and a file that is added touches no word that is known.
+//! a phrase is looked for in each distinct value once. Words that very many values share lead to files at once
+//! (`beginnings`), since names are as many as files.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::ops::Bound;
 
 use hashbrown::HashTable;
+use model::codec::{Decode, DecodeError, Encode, Reader, encode_bytes, encode_length};
 use roaring::RoaringBitmap;
 
+use super::beginnings::{self, Beginnings, Words};
 use super::fold;
 use super::posting::{self, Posting, Union};
 use crate::query::{Extent, Pattern};
@@ -22,6 +24,9 @@ pub(crate) struct Value {
     pub(crate) slots: Option<Posting>,
 }
 
+/// So many values are looked through for a phrase before others are ruled out by its last word.
+const LOOKED_THROUGH: u64 = 20_000;
+
 /// The values of one property.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
@@ -29,10 +34,29 @@ pub(crate) struct Values {
     places: HashTable<u32>,
     values: Vec<Value>,
     free: Vec<u32>,
-    words: BTreeMap<Box<str>, Posting>,
+    words: Words,
+    beginnings: Beginnings,
+    /// Whether the beginnings are counted later, all at once.
+    unsettled: bool,
 }
 
 impl Values {
+    /// None yet, but there will be very many at once, and then [`Values::settle`].
+    pub(crate) fn unsettled() -> Self {
+        Self {
+            unsettled: true,
+            ..Self::default()
+        }
+    }
+
+    /// Counts the beginnings of what was put in so far.
+    pub(crate) fn settle(&mut self) {
+        self.unsettled = false;
+        let values = &self.values;
+        self.beginnings
+            .settle(&self.words, |id| values.get(id as usize)?.slots.as_ref());
+    }
+
     /// A file has this value.
     pub(crate) fn insert(&mut self, text: &str, slot: u32) {
         let id = match self.find(text) {
@@ -42,11 +66,20 @@ impl Values {
         if let Some(value) = self.values.get_mut(id as usize) {
             posting::put(&mut value.slots, slot);
         }
+        if !self.unsettled {
+            for word in words_once(text) {
+                self.beginnings.put(&word, slot);
+            }
+        }
     }
 
-    /// A file has this value no more. The last one takes it with it.
+    /// A file has this value no more, and none of the others that it had: it loses them one after the other. The last
+    /// file takes the value with it.
     pub(crate) fn remove(&mut self, text: &str, slot: u32) {
         let Some(id) = self.find(text) else { return };
+        for word in words_once(text) {
+            self.beginnings.take(&word, slot);
+        }
         let Some(value) = self.values.get_mut(id as usize) else {
             return;
         };
@@ -69,35 +102,53 @@ impl Values {
         let Some((last, head)) = wanted.split_last() else {
             return;
         };
-        let mut ids = match (prefix, self.words.get(last.as_str())) {
-            (true, _) => self.beginning(last),
-            (false, Some(ids)) => ids.iter().collect(),
-            (false, None) => return,
-        };
+        if head.is_empty() {
+            return self.find_word(last, prefix, found);
+        }
+        let mut ids: Option<RoaringBitmap> = None;
         for word in head {
-            match self.words.get(word.as_str()) {
-                Some(more) => ids = more.within(&ids),
-                None => return,
-            }
+            ids = match (self.words.get(word.as_str()), ids) {
+                (None, _) => return,
+                (Some(more), None) => Some(more.iter().collect()),
+                (Some(more), Some(ids)) => Some(more.within(&ids)),
+            };
+        }
+        let mut ids = ids.unwrap_or_default();
+        if ids.len() > LOOKED_THROUGH {
+            ids &= self.beginning(last, prefix);
         }
         for id in ids {
-            let Some(value) = self.values.get(id as usize) else {
-                continue;
-            };
-            let stands =
-                head.is_empty() || fold::has_phrase(&fold::words(&value.text), &wanted, prefix);
-            if let (true, Some(slots)) = (stands, &value.slots) {
+            let value = self.values.get(id as usize);
+            if let Some(value) = value
+                && let Some(slots) = &value.slots
+                && fold::holds_phrase(&value.text, &wanted, prefix)
+            {
                 found.add(slots);
             }
         }
     }
 
-    /// The values with a word that begins so.
-    fn beginning(&self, prefix: &str) -> RoaringBitmap {
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        let words = self.words.range::<str, _>(from);
+    /// Adds the files of all values with a word, or one that begins so.
+    fn find_word(&self, word: &str, prefix: bool, found: &mut Union) {
+        if let Some(files) = self.beginnings.files(word, prefix) {
+            return found.add_all(files);
+        }
+        for id in self.beginning(word, prefix) {
+            let slots = self.values.get(id as usize);
+            if let Some(slots) = slots.and_then(|value| value.slots.as_ref()) {
+                found.add(slots);
+            }
+        }
+    }
+
+    /// The values with a word, or one that begins so.
+    fn beginning(&self, word: &str, prefix: bool) -> RoaringBitmap {
+        if !prefix {
+            let ids = self.words.get(word);
+            return ids.map(|ids| ids.iter().collect()).unwrap_or_default();
+        }
         let mut ids = Union::default();
-        for (_, posting) in words.take_while(|(word, _)| word.starts_with(prefix)) {
+        for (_, posting) in beginnings::range(&self.words, word) {
             ids.add(posting);
         }
         ids.finish()
@@ -128,21 +179,46 @@ impl Values {
                 u32::try_from(self.values.len() - 1).expect("memory ends before numbers do")
             }
         };
+        self.place(id, text);
+        for word in words_once(text) {
+            match self.words.get_mut(word.as_str()) {
+                Some(ids) => ids.insert(id),
+                None => {
+                    self.words.insert(word.as_str().into(), Posting::One(id));
+                }
+            }
+            if !self.unsettled {
+                let files = |id: u32| self.values.get(id as usize)?.slots.as_ref();
+                self.beginnings.count(&word, &self.words, files);
+            }
+        }
+        id
+    }
+
+    /// Makes all values be found that some file has; the places of the others are free.
+    fn place_all(&mut self) {
+        let (hasher, values) = (&self.hasher, &self.values);
+        let hash = |id: &u32| {
+            let value = values.get(*id as usize);
+            value.map_or(0, |value| hasher.hash_one(&*value.text))
+        };
+        for (id, value) in (0..).zip(values) {
+            if value.slots.is_some() {
+                self.places.insert_unique(hash(&id), id, hash);
+            } else {
+                self.free.push(id);
+            }
+        }
+    }
+
+    /// Makes a value be found.
+    fn place(&mut self, id: u32, text: &str) {
         let (hasher, values) = (&self.hasher, &self.values);
         let hash = |id: &u32| {
             let value = values.get(*id as usize);
             value.map_or(0, |value| hasher.hash_one(&*value.text))
         };
         self.places.insert_unique(hasher.hash_one(text), id, hash);
-        for word in fold::words(text) {
-            match self.words.get_mut(word.as_str()) {
-                Some(ids) => ids.insert(id),
-                None => {
-                    self.words.insert(word.into(), Posting::One(id));
-                }
-            }
-        }
-        id
     }
 
     fn forget(&mut self, id: u32, text: &str) {
@@ -152,7 +228,8 @@ impl Values {
         {
             entry.remove();
         }
-        for word in fold::words(text) {
+        for word in words_once(text) {
+            self.beginnings.uncount(&word);
             if self
                 .words
                 .get_mut(word.as_str())
@@ -165,6 +242,65 @@ impl Values {
             *value = Value::default();
         }
         self.free.push(id);
+    }
+}
+
+/// The words of a text, each once.
+fn words_once(text: &str) -> Vec<String> {
+    let mut words = fold::words(text);
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+/// A value as a picture of the index holds it; the words and beginnings follow behind all of them.
+impl Encode for Values {
+    fn encode(&self, out: &mut Vec<u8>) {
+        encode_length(self.values.len(), out);
+        for value in &self.values {
+            encode_bytes(value.text.as_bytes(), out);
+            encode_slots(value.slots.as_ref(), out);
+        }
+        encode_length(self.words.len(), out);
+        for (word, ids) in &self.words {
+            encode_bytes(word.as_bytes(), out);
+            ids.encode(out);
+        }
+        self.beginnings.encode(out);
+    }
+}
+
+impl Decode for Values {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let count = input.length()?;
+        let mut all = Self {
+            places: HashTable::with_capacity(count),
+            values: Vec::with_capacity(count),
+            ..Self::default()
+        };
+        for _ in 0..count {
+            all.values.push(Value {
+                text: String::decode(input)?.into(),
+                slots: Option::decode(input)?,
+            });
+        }
+        all.place_all();
+        let mut words = Vec::new();
+        for _ in 0..input.length()? {
+            words.push((String::decode(input)?.into(), Posting::decode(input)?));
+        }
+        // Known to be in order, which makes it fast.
+        all.words = words.into_iter().collect::<BTreeMap<_, _>>();
+        all.beginnings = Decode::decode(input)?;
+        Ok(all)
+    }
+}
+
+/// As an option of a set is encoded.
+pub(super) fn encode_slots(slots: Option<&Posting>, out: &mut Vec<u8>) {
+    slots.is_some().encode(out);
+    if let Some(slots) = slots {
+        slots.encode(out);
     }
 }
 
@@ -209,5 +345,59 @@ mod tests {
         values.insert("third", 4);
         assert_eq!(values.values.len(), 2, "the free place is used");
         assert_eq!(files(&values, "third", Extent::Whole), [4]);
+    }
+    /// What every value says for itself.
+    fn expected(known: &BTreeMap<u32, String>, text: &str, extent: Extent) -> Vec<u32> {
+        let (wanted, prefix) = (fold::words(text), extent == Extent::Prefix);
+        let holds = |text: &str| fold::holds_phrase(text, &wanted, prefix);
+        let found = known.iter().filter(|(_, text)| holds(text));
+        found.map(|(slot, _)| *slot).collect()
+    }
+
+    fn check(values: &Values, known: &BTreeMap<u32, String>) {
+        for text in [
+            "img", "i", "jpg", "0", "00", "000", "0001", "12", "img 00", "jpg x", "été",
+        ] {
+            for extent in [Extent::Whole, Extent::Prefix] {
+                let right = expected(known, text, extent);
+                assert_eq!(files(values, text, extent), right, "{text} {extent:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_of_very_many_values_lead_to_the_same_files() {
+        let name = |slot: u32| match slot % 7 {
+            0 => format!("Été {slot:04}.jpg"),
+            _ => format!("IMG_{slot:04}.jpg"),
+        };
+        let mut known: BTreeMap<u32, String> = BTreeMap::new();
+        let (mut grown, mut settled) = (Values::default(), Values::unsettled());
+        for slot in 0..1_400 {
+            known.insert(slot, name(slot));
+            grown.insert(&name(slot), slot);
+            settled.insert(&name(slot), slot);
+        }
+        settled.settle();
+        let read = Values::from_bytes(&grown.to_bytes()).unwrap();
+        for mut values in [grown, settled, read] {
+            let mut known = known.clone();
+            check(&values, &known);
+            // Down to few, and up again; a place may get another file.
+            for slot in (0..1_400).filter(|slot| slot % 5 != 0) {
+                values.remove(&name(slot), slot);
+                known.remove(&slot);
+                if slot % 500 == 1 {
+                    check(&values, &known);
+                }
+            }
+            check(&values, &known);
+            for slot in 500..1_300 {
+                values.remove(&name(slot), slot);
+                values.insert(&name(slot + 1), slot);
+                known.insert(slot, name(slot + 1));
+            }
+            check(&values, &known);
+        }
     }
 }

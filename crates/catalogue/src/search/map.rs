@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::matching::is_in;
 use super::{Answered, Scene, SearchError};
-use crate::index::library::Facts;
+use crate::field::Field;
+use crate::index::columns::Columns;
 use crate::index::world;
 use crate::key::RowKey;
 use crate::query::{BoundingBox, Query};
@@ -87,16 +88,17 @@ struct Heap {
 }
 
 impl Heap {
-    fn of(facts: &Facts) -> Self {
+    fn of(columns: &Columns, slot: u32) -> Self {
+        let (x, y) = (columns.x.at(slot), columns.y.at(slot));
         Self {
             count: 1,
-            x: facts.x.into(),
-            y: facts.y.into(),
-            west: facts.x,
-            east: facts.x,
-            north: facts.y,
-            south: facts.y,
-            newest: facts.key,
+            x: x.into(),
+            y: y.into(),
+            west: x,
+            east: x,
+            north: y,
+            south: y,
+            newest: RowKey(columns.key.at(slot)),
         }
     }
 
@@ -140,14 +142,17 @@ pub(crate) fn clusters(scene: Scene<'_>, query: &Query, view: &View) -> Result<M
     let found = scene.find(query)?;
     let mut zoom = view.zoom;
     let mut cells = Cells::default();
-    for slot in &found.files {
-        let facts = found.library.facts(slot);
-        let shown = match &view.bounds {
-            Some(bounds) => is_in(bounds, facts),
-            None => !facts.lat.is_nan(),
-        };
-        if shown {
-            gather(&mut cells, cell(facts.x, facts.y, zoom), &Heap::of(facts));
+    let columns = &found.library.columns;
+    let located = found.library.fields.get(Field::Gps as usize);
+    for slot in located
+        .map(|located| located & &found.files)
+        .iter()
+        .flatten()
+    {
+        let bounds = view.bounds.as_ref();
+        if bounds.is_none_or(|bounds| is_in(bounds, columns.position(slot))) {
+            let cell = cell(columns.x.at(slot), columns.y.at(slot), zoom);
+            gather(&mut cells, cell, &Heap::of(columns, slot));
         }
         while cells.len() > CELLS_MAX && zoom > 0 {
             zoom -= 1;

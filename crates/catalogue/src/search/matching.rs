@@ -9,8 +9,10 @@ use model::file::{LocalTime, State};
 use roaring::RoaringBitmap;
 
 use super::own::Asked;
+use crate::field::Field;
 use crate::geo;
-use crate::index::library::{Facts, Library};
+use crate::index::columns::Column;
+use crate::index::library::Library;
 use crate::index::posting::Union;
 use crate::query::{BoundingBox, Expr, Extent, Measure, Pattern, Term, Within};
 use crate::stored::fold;
@@ -169,16 +171,14 @@ impl Matching<'_> {
         }
         let (from, to) = (time::month(first), time::month(last));
         let mut found = RoaringBitmap::new();
+        let taken = &self.library.columns.taken;
         for (month, files) in self.library.months.range(from..=to) {
             let files = files & among;
             if (from + 1..to).contains(month) {
                 found |= files;
             } else {
-                let taken = |slot: &u32| {
-                    let taken = self.library.facts(*slot).taken;
-                    first.micros() <= taken && taken <= last.micros()
-                };
-                found |= files.iter().filter(taken).collect::<RoaringBitmap>();
+                let wanted = first.micros()..=last.micros();
+                found |= filter(&files, |slot| wanted.contains(&taken.at(slot)));
             }
         }
         found
@@ -186,36 +186,39 @@ impl Matching<'_> {
 
     /// What every file in question has to be looked at for.
     fn looked_at(&self, term: &Term, among: &RoaringBitmap) -> RoaringBitmap {
-        let now = self.now;
-        let number = |measure: &Measure, number: Option<u32>| {
-            number.is_some_and(|number| measure.admits(number.into()))
+        let (now, columns) = (self.now, &self.library.columns);
+        let number = |field: Field, column: &Column<u32>, measure: &Measure| {
+            let with = marked(self.library.fields.get(field as usize), among);
+            filter(&with, |slot| measure.admits(column.at(slot).into()))
         };
+        let located = || marked(self.library.fields.get(Field::Gps as usize), among);
         match term {
-            Term::Uploaded(when) => self.filter(among, |facts| when.admits(facts.added, now)),
-            Term::Bbox(bounds) => self.filter(among, |facts| is_in(bounds, facts)),
+            Term::Uploaded(when) => filter(among, |slot| when.admits(columns.added.at(slot), now)),
+            Term::Bbox(bounds) => filter(&located(), |slot| is_in(bounds, columns.position(slot))),
             Term::Near(circle) => {
                 let around = geo::around(circle);
-                self.filter(among, |facts| {
-                    let far = || geo::distance_m(facts.lat, facts.lon, circle.lat, circle.lon);
-                    is_in(&around, facts) && far() <= circle.radius_m
+                filter(&located(), |slot| {
+                    let (lat, lon) = columns.position(slot);
+                    let far = || geo::distance_m(lat, lon, circle.lat, circle.lon);
+                    is_in(&around, (lat, lon)) && far() <= circle.radius_m
                 })
             }
-            Term::Within(area) => self.filter(among, |facts| area.contains(facts.lat, facts.lon)),
-            Term::Width(measure) => self.filter(among, |facts| number(measure, facts.width)),
-            Term::Height(measure) => self.filter(among, |facts| number(measure, facts.height)),
-            Term::Duration(measure) => {
-                self.filter(among, |facts| number(measure, facts.duration_ms))
-            }
-            Term::Size(measure) => self.filter(among, |facts| measure.admits(facts.size)),
+            Term::Within(area) => filter(&located(), |slot| {
+                let (lat, lon) = columns.position(slot);
+                area.contains(lat, lon)
+            }),
+            Term::Width(measure) => number(Field::Width, &columns.width, measure),
+            Term::Height(measure) => number(Field::Height, &columns.height, measure),
+            Term::Duration(measure) => number(Field::Duration, &columns.duration_ms, measure),
+            Term::Size(measure) => filter(among, |slot| measure.admits(columns.size.at(slot))),
             _ => unreachable!("bitmaps answer the others"),
         }
     }
+}
 
-    fn filter(&self, among: &RoaringBitmap, meets: impl Fn(&Facts) -> bool) -> RoaringBitmap {
-        let slots = among.iter();
-        let found = slots.filter(|slot| meets(self.library.facts(*slot)));
-        RoaringBitmap::from_sorted_iter(found).expect("a bitmap is in order")
-    }
+fn filter(among: &RoaringBitmap, meets: impl Fn(u32) -> bool) -> RoaringBitmap {
+    let found = among.iter().filter(|slot| meets(*slot));
+    RoaringBitmap::from_sorted_iter(found).expect("a bitmap is in order")
 }
 
 /// What costs more goes last.
@@ -244,12 +247,12 @@ fn marked(files: Option<&RoaringBitmap>, among: &RoaringBitmap) -> RoaringBitmap
     files.map(|files| files & among).unwrap_or_default()
 }
 
-/// A box of degrees, edges included; without a position nothing is.
-pub(crate) fn is_in(b: &BoundingBox, facts: &Facts) -> bool {
+/// Whether a position lies in a box of degrees, edges included; none does not.
+pub(crate) fn is_in(b: &BoundingBox, (lat, lon): (f64, f64)) -> bool {
     let across = if b.west <= b.east {
-        b.west <= facts.lon && facts.lon <= b.east
+        b.west <= lon && lon <= b.east
     } else {
-        facts.lon >= b.west || facts.lon <= b.east
+        lon >= b.west || lon <= b.east
     };
-    across && b.south <= facts.lat && facts.lat <= b.north
+    across && b.south <= lat && lat <= b.north
 }

@@ -10,7 +10,8 @@ use rusqlite::{Connection, params};
 
 use super::SearchError;
 use super::cursor::{Cursor, SortValue};
-use crate::index::library::{Facts, Library};
+use crate::field::Field;
+use crate::index::library::Library;
 use crate::key::RowKey;
 use crate::query::{Direction, Sort, SortKey};
 
@@ -108,7 +109,7 @@ impl Order<'_> {
         let mut best: Vec<Rank> = Vec::new();
         let mut worst = None;
         for slot in files {
-            let rank = self.rank(self.library.facts(slot));
+            let rank = self.rank(slot);
             if behind.is_some_and(|behind| rank <= behind)
                 || worst.is_some_and(|worst| rank > worst)
             {
@@ -126,17 +127,23 @@ impl Order<'_> {
         best
     }
 
-    fn rank(&self, facts: &Facts) -> Rank {
+    fn rank(&self, slot: u32) -> Rank {
+        let (columns, key) = (&self.library.columns, self.library.key(slot));
         let (stretch, value) = match self.sort.key {
-            SortKey::Taken | SortKey::Name => (u8::from(facts.key < RowKey::FIRST_DATED), 0),
-            SortKey::Added => (0, facts.arrival),
-            SortKey::Size => (0, facts.size.cast_signed()),
-            SortKey::Rating => match facts.rating {
-                Some(rating) => (0, i64::from(rating)),
-                None => (1, 0),
+            SortKey::Taken | SortKey::Name => (u8::from(key < RowKey::FIRST_DATED), 0),
+            SortKey::Added => (0, columns.arrival.at(slot)),
+            SortKey::Size => (0, columns.size.at(slot).cast_signed()),
+            SortKey::Rating => match self.is_rated(slot) {
+                true => (0, columns.rating.at(slot).into()),
+                false => (1, 0),
             },
         };
-        self.turned(stretch, value, facts.key.0)
+        self.turned(stretch, value, key.0)
+    }
+
+    fn is_rated(&self, slot: u32) -> bool {
+        let rated = self.library.fields.get(Field::Rating as usize);
+        rated.is_some_and(|rated| rated.contains(slot))
     }
 
     fn rank_of_cursor(&self, cursor: &Cursor) -> Result<Rank, SearchError> {
@@ -214,7 +221,7 @@ impl Order<'_> {
             .prepare_cached("SELECT name FROM files WHERE id = ?1")?;
         let mut names = Vec::new();
         for slot in files {
-            let key = self.library.facts(slot).key.0;
+            let key = self.library.key(slot).0;
             names.push((name.query_row([key], |row| row.get(0))?, key));
         }
         names.sort_unstable();

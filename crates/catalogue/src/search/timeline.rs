@@ -108,7 +108,7 @@ fn split(library: &Library, files: &RoaringBitmap, buckets: &mut Vec<Bucket>) {
     let mut hours: BTreeMap<i64, u64> = BTreeMap::new();
     for slot in files {
         *hours
-            .entry(library.facts(slot).taken.div_euclid(HOUR))
+            .entry(library.columns.taken.at(slot).div_euclid(HOUR))
             .or_default() += 1;
     }
     let mut days: BTreeMap<i64, u64> = BTreeMap::new();

@@ -347,6 +347,11 @@ impl Checks {
         !rebuild::is_ahead(&self.catalogue, &self.reader)
     }
 
+    /// Whether the catalogue's file is whole as a database. A short answer that says nothing about its rows.
+    pub(crate) fn catalogue_is_sound(&self) -> bool {
+        rebuild::is_sound(self.catalogue.path())
+    }
+
     /// The catalogue, against one that is built anew from the ledger. One that differs is replaced by that.
     pub(crate) fn catalogue(&self, pace: Pace<'_>) -> Result<Vec<Fault>, Stopped> {
         let _alone = self.catalogue.compare_alone();

@@ -119,6 +119,13 @@ fn ahead(height: Height, reader: &Reader) -> Option<Refusal> {
     (height > tip).then_some(Refusal::Ahead { height, tip })
 }
 
+/// Whether a catalogue's file can be read, and is whole as a database.
+pub(super) fn is_sound(path: &Path) -> bool {
+    let reader = catalogue::Reader::open(path);
+    let found = reader.and_then(|reader| reader.quick_check());
+    matches!(found, Ok(None))
+}
+
 /// What the catalogue in use says of itself; an error in it if it is no sound database.
 #[expect(clippy::type_complexity, reason = "taken apart at once")]
 fn look(path: &Path) -> Result<Option<(Height, Result<Digest, String>)>, String> {

@@ -46,7 +46,7 @@ impl Base {
         self.look_at_ledger().await?;
         let mut mended = BTreeSet::new();
         let (replica, feeder, begin) = loop {
-            let error = match open_once(self, inlet, opening) {
+            let error = match open_once(self, left, inlet, opening) {
                 Ok(opened) => break opened,
                 Err(error) => error,
             };
@@ -124,6 +124,11 @@ fn refuse_changed(base: &Base) -> Result<Left, ServeError> {
     let (config, findings) = (&base.config, &base.findings);
     let path = config.catalogue_path();
     let left = stamp::take(&config.folder, &path).map_err(ServeError::System)?;
+    if left == (Left::WithoutIndex { changed: true }) {
+        let what = "its index was changed while the node did not run";
+        let id = findings.report(Place::Catalogue, what, None);
+        findings.repaired(id, "its rows");
+    }
     if left == Left::Changed {
         let what = "it was changed while the node did not run";
         let aside = Catalogue::put_aside(&path, &config.folder.join("quarantine"))?;
@@ -133,9 +138,15 @@ fn refuse_changed(base: &Base) -> Result<Left, ServeError> {
     Ok(left)
 }
 
-/// Opens the catalogue; one that cannot be used is put aside, and an empty one takes its place.
-fn open_catalogue(base: &Base) -> Result<Catalogue, ServeError> {
-    let mut catalogue = Catalogue::open(&base.config.catalogue_path())?;
+/// Opens the catalogue, as it was left if it was; one that cannot be used is put aside, and an empty one takes its place.
+fn open_catalogue(base: &Base, left: Left) -> Result<Catalogue, ServeError> {
+    let path = base.config.catalogue_path();
+    // Nobody else would look through the file later.
+    let scrubs = base.config.scrub.bytes_per_second > 0;
+    let mut catalogue = match left {
+        Left::Untouched if scrubs => Catalogue::resume(&path)?,
+        _ => Catalogue::open(&path)?,
+    };
     catalogue.belongs_to(base.identity.node());
     if let Some(aside) = catalogue.set_aside() {
         if let catalogue::Unusable::Damaged(what) = &aside.why {
@@ -154,6 +165,7 @@ fn open_catalogue(base: &Base) -> Result<Catalogue, ServeError> {
 /// Opens ledger and catalogue in one pass over the chain.
 fn open_once(
     base: &Base,
+    left: Left,
     inlet: &Inlet,
     opening: &Opening,
 ) -> Result<(Replica<FileDisk>, Feeder, Option<Beginning>), ServeError> {
@@ -185,7 +197,7 @@ fn open_once(
             identity: identity.chain(),
         });
     }
-    let catalogue = open_catalogue(base)?;
+    let catalogue = open_catalogue(base, left)?;
     let height = catalogue.height();
     let mut feeder = Feeder::new(catalogue, base.blobs.clone(), metrics.catalogue().clone());
     let mut failed = None;
