@@ -12,6 +12,8 @@ pub const ALBUM_DEPTH_MAX: usize = 16;
 pub const ALBUMS_MAX: u64 = 10_000;
 /// Albums that one file is in.
 pub const FILE_ALBUMS_MAX: usize = 1000;
+/// Room between two places that were given, so that a file can be put between them.
+pub const RANK_STEP: u64 = 1 << 20;
 /// Files that were only put into an album come behind those that were given a place, in the order in which they came.
 pub(crate) const APPENDED: u64 = 1 << 62;
 

@@ -8,6 +8,7 @@
 mod access;
 mod albums;
 mod bulk;
+mod carried;
 mod fields;
 mod files;
 mod pictures;
@@ -449,6 +450,7 @@ impl Applier<'_> {
             }
             Payload::Snapshot(step) => self.snapshot(step),
             Payload::Erased { purge, node } => self.erased(*purge, *node),
+            Payload::Carry { file, carried } => self.carry(file, carried),
         }
     }
 

@@ -144,7 +144,7 @@ impl Stored {
     }
 
     /// Whether the file carries the tag itself.
-    fn has_tag(&self, tag: &str) -> bool {
+    pub(crate) fn has_tag(&self, tag: &str) -> bool {
         let folded = fold(tag);
         self.tags.iter().any(|known| fold(known) == folded)
     }
@@ -378,7 +378,7 @@ fn by(source: Source, mut place: Place) -> Place {
 }
 
 /// Whether it is what a file has of which nobody has said anything.
-fn is_unset(change: &Change) -> bool {
+pub(crate) fn is_unset(change: &Change) -> bool {
     matches!(
         change,
         Change::Title(None)

@@ -173,12 +173,7 @@ pub fn check_values(field: &OwnField, values: &[FieldValue]) -> Result<(), Field
     if field.retired && !values.is_empty() {
         return Err(FieldError::Retired(name()));
     }
-    if values.len() > 1 && !definition.list {
-        return Err(FieldError::Count(name(), "one value"));
-    }
-    if values.len() > FIELD_VALUES_MAX {
-        return Err(FieldError::Count(name(), "at most 100 values"));
-    }
+    check_count(definition, values)?;
     for value in values {
         check_value(definition, value)?;
         let allowed = &definition.allowed;
@@ -194,6 +189,31 @@ pub fn check_values(field: &OwnField, values: &[FieldValue]) -> Result<(), Field
                 allowed,
             });
         }
+    }
+    Ok(())
+}
+
+/// Checks values that a file had of a field in another library, whatever the field is limited to.
+///
+/// # Errors
+/// The first rule they break.
+pub(crate) fn check_carried(
+    definition: &FieldDefinition,
+    values: &[FieldValue],
+) -> Result<(), FieldError> {
+    check_count(definition, values)?;
+    values
+        .iter()
+        .try_for_each(|value| check_value(definition, value))
+}
+
+fn check_count(definition: &FieldDefinition, values: &[FieldValue]) -> Result<(), FieldError> {
+    let name = || definition.name.clone();
+    if values.len() > 1 && !definition.list {
+        return Err(FieldError::Count(name(), "one value"));
+    }
+    if values.len() > FIELD_VALUES_MAX {
+        return Err(FieldError::Count(name(), "at most 100 values"));
     }
     Ok(())
 }

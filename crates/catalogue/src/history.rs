@@ -47,9 +47,13 @@ pub enum HistoryKind {
     Edited,
     /// Its picture became known: a decoder was found, or a client supplied it.
     Pictured,
+    /// What another library says of it was taken over.
+    Imported,
 }
 
-codec_enum!(HistoryKind, "kind of change" { 0 => Added, 1 => AddedAgain, 2 => Edited, 3 => Pictured });
+codec_enum!(HistoryKind, "kind of change" {
+    0 => Added, 1 => AddedAgain, 2 => Edited, 3 => Pictured, 4 => Imported,
+});
 
 /// The change of one property.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -149,7 +153,8 @@ pub(crate) fn of_file(
                 0_u8 => HistoryKind::Added,
                 1 => HistoryKind::AddedAgain,
                 2 => HistoryKind::Edited,
-                _ => HistoryKind::Pictured,
+                3 => HistoryKind::Pictured,
+                _ => HistoryKind::Imported,
             },
             version: row::number(row, 5)?,
             changes: changes.iter().map(&mut describe).collect(),

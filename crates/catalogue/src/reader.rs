@@ -11,10 +11,12 @@ use model::{
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::access::{self, BlobRecord, Token};
 use crate::albums::{self, KnownAlbum};
 use crate::bulk::{self, Operation, TakenFile};
+use crate::carried::{self, MetadataDigest};
 use crate::fields::{self, OwnField};
 use crate::file::File;
 use crate::history::{self, HistoryEntry};
@@ -354,6 +356,47 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn tags(&self, library: &LibraryId) -> Result<Vec<TagCount>, ReadError> {
         self.at_one_height(|reader| Ok(tags::live_counts(&reader.db, library)?))
+    }
+
+    /// All that is said in a library, as one hash. Takes as long as reading every file's record.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn metadata_digest(&self, library: &LibraryId) -> Result<MetadataDigest, ReadError> {
+        self.at_one_height(|reader| Ok(carried::digest(&reader.db, library)?))
+    }
+
+    /// What a library's fields and albums are, as lines of an export.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn carried_definitions(&self, library: &LibraryId) -> Result<Vec<Value>, ReadError> {
+        self.at_one_height(|reader| Ok(carried::definitions(&reader.db, library)?))
+    }
+
+    /// What is said of the files behind `after`, in the order of their ids, as lines of an export.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn carried_page(
+        &self,
+        library: &LibraryId,
+        after: Option<BlobId>,
+        limit: u32,
+    ) -> Result<Vec<(BlobId, Value)>, ReadError> {
+        self.at_one_height(|reader| Ok(carried::page(&reader.db, library, after, limit)?))
+    }
+
+    /// What is said of these files, as lines of an export in the order of their ids; of what is not there, nothing.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn carried_files(
+        &self,
+        library: &LibraryId,
+        ids: &[BlobId],
+    ) -> Result<Vec<(BlobId, Value)>, ReadError> {
+        self.at_one_height(|reader| Ok(carried::chosen(&reader.db, library, ids)?))
     }
 
     /// The fields of a library, retired ones too, by name.

@@ -4,6 +4,7 @@
 //! catalogue against commands that came another way, and decide the same on every node.
 
 use model::Album;
+use model::carried::Carried;
 use model::file::{Change, Metadata, Place, TakenAt};
 use model::media::Described;
 
@@ -57,6 +58,9 @@ pub enum RuleError {
     /// Too many tags.
     #[error("a file has at most {TAGS_MAX} tags")]
     TooManyTags,
+    /// Too many names.
+    #[error("a file has at most {NAMES_MAX} names")]
+    TooManyNames,
     /// Too many albums.
     #[error("a file is in at most {FILE_ALBUMS_MAX} albums")]
     TooManyAlbums,
@@ -171,6 +175,33 @@ pub fn check_described(described: &Described) -> Result<(), RuleError> {
     let text = described.description.as_ref();
     check_description(text.map(|told| told.value.as_str()))?;
     check_rating(described.rating.as_ref().map(|told| told.value))
+}
+
+/// Checks what is carried from another library. Whether there are such fields and albums is asked of those that there are.
+///
+/// # Errors
+/// The first rule it breaks.
+pub fn check_carried(carried: &Carried) -> Result<(), RuleError> {
+    check_name(&carried.name)?;
+    carried.names.iter().try_for_each(|name| check_name(name))?;
+    check_title(carried.title.as_deref())?;
+    check_description(carried.description.as_deref())?;
+    let tags = carried.tags.iter().map(|told| told.value.as_str());
+    let tags = tags.chain(carried.refused.iter().map(String::as_str));
+    tags.into_iter().try_for_each(check_tag)?;
+    check_rating(carried.rating)?;
+    check_taken(carried.taken_at.as_ref())?;
+    check_place(carried.place.as_ref())?;
+    let told = carried.people.iter().chain(&carried.location);
+    told.into_iter()
+        .try_for_each(|text| check_length("a person or place", text, NAME_BYTES_MAX))?;
+    if carried.names.len() > NAMES_MAX {
+        return Err(RuleError::TooManyNames);
+    }
+    if carried.refused.len() > TAGS_MAX {
+        return Err(RuleError::TooManyTags);
+    }
+    Ok(())
 }
 
 /// Checks a size.

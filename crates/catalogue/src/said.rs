@@ -112,7 +112,29 @@ impl Said {
         if same { first } else { Source::User }
     }
 
-    fn source_of_tag(&self, tag: &str) -> Source {
+    /// Whose word a property is; none if nobody has said anything of it.
+    pub(crate) fn word(&self, change: &Change) -> Option<Source> {
+        let at = property(change)?;
+        if self.owned & (1 << at) != 0 {
+            return Some(Source::User);
+        }
+        let mut others = self.others.iter();
+        let found = others.find(|(other, _)| *other == at);
+        found.map(|(_, source)| *source)
+    }
+
+    /// Tags that a person has taken away, folded.
+    pub(crate) fn refused(&self) -> &[String] {
+        &self.refused
+    }
+
+    /// A person has taken a tag away that is not on the file.
+    pub(crate) fn refuse(&mut self, tag: &str) {
+        self.tag_removed(tag, Source::User);
+    }
+
+    /// Whose word a tag of the file is.
+    pub(crate) fn source_of_tag(&self, tag: &str) -> Source {
         let tag = fold(tag);
         let found = self.tags.iter().find(|(other, _)| *other == tag);
         found.map_or(Source::User, |(_, source)| *source)

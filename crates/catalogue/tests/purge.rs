@@ -271,6 +271,15 @@ fn any_picture(kind: u64, file: &str, below: &mut impl FnMut(u64) -> u64) -> Pay
     }
 }
 
+/// What another library says of a file.
+fn any_carried(file: &str, below: &mut impl FnMut(u64) -> u64) -> Payload {
+    let mut carried = said();
+    carried.name = format!("c{}", below(3));
+    carried.own.clear();
+    carried.albums = vec![(album(below(4)), 1 + below(3))];
+    carry(file, carried)
+}
+
 /// People's own words: fields, tags, operations and albums.
 fn any_word(kind: u64, file: &str, below: &mut impl FnMut(u64) -> u64) -> Payload {
     match kind {
@@ -289,6 +298,7 @@ fn any_word(kind: u64, file: &str, below: &mut impl FnMut(u64) -> u64) -> Payloa
             operation: operation(below(4)),
         }),
         14 => take(below(4), file),
+        23 => any_carried(file, below),
         15 => put_album(1 + below(3), below(4)),
         16 => into_album(file, below(4), below(2) == 0),
         17 => Payload::Album(AlbumStep::Delete {
@@ -321,7 +331,7 @@ fn any_block(
     let mut commands: Vec<Command> = Vec::new();
     for n in 0..1 + below(6) {
         let file = format!("f{}", below(4));
-        let kind = below(23);
+        let kind = below(24);
         let payload = match kind {
             0 | 1 => new(&file)
                 .tags(&["t"])
@@ -346,7 +356,7 @@ fn any_block(
                     .map(|(_, due)| due.clone())
                     .unwrap_or_default(),
             ),
-            8..=18 => any_word(kind, &file, below),
+            8..=18 | 23 => any_word(kind, &file, below),
             19..=21 => any_picture(kind, &file, below),
             _ => edit(
                 &file,

@@ -54,6 +54,7 @@ pub(crate) struct Client {
     preferred: Arc<AtomicUsize>,
     headers: HeaderMap,
     patience: Patience,
+    library: Option<String>,
 }
 
 /// One call below `/api/v1`, which may be sent several times.
@@ -215,6 +216,13 @@ impl std::fmt::Display for Problem {
 }
 
 impl Answer {
+    /// The height that it reflects.
+    pub(crate) fn height(&self) -> u64 {
+        let height = self.response.headers().get("starling-height");
+        let height = height.and_then(|height| height.to_str().ok()?.parse().ok());
+        height.unwrap_or_default()
+    }
+
     /// The body as JSON.
     pub(crate) async fn read<T: DeserializeOwned>(self) -> Result<T, CallError> {
         let Self { node, response } = self;
@@ -291,12 +299,15 @@ impl Call {
         self
     }
 
-    fn url(&self, node: &Url) -> Url {
+    fn url(&self, node: &Url, library: Option<&str>) -> Url {
         let mut url = node.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/api/v1{}", self.path));
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        if let Some(library) = library {
+            url.query_pairs_mut().append_pair("library", library);
         }
         url
     }
@@ -325,12 +336,18 @@ impl Client {
             preferred: Arc::default(),
             headers,
             patience: Patience::OneRound,
+            library: None,
         })
     }
 
     /// The same, with more or less patience.
     pub(crate) fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same, speaking of another library than the token's own.
+    pub(crate) fn in_library(self, library: Option<String>) -> Self {
+        Self { library, ..self }
     }
 
     /// The same, turning first to the node at `place`: with many of them the load is spread.
@@ -489,7 +506,10 @@ impl Client {
     ) -> Result<reqwest::RequestBuilder, CallError> {
         let mut request = self
             .http
-            .request(call.method.clone(), call.url(node))
+            .request(
+                call.method.clone(),
+                call.url(node, self.library.as_deref()),
+            )
             .headers(self.headers.clone())
             .headers(call.headers.clone());
         if let Some(key) = key {

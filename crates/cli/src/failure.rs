@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::client::CallError;
 use crate::connection::ConnectionError;
+use crate::export::manifest::ManifestError;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -70,6 +71,12 @@ impl From<CallError> for Failure {
 
 impl From<ConnectionError> for Failure {
     fn from(error: ConnectionError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<ManifestError> for Failure {
+    fn from(error: ManifestError) -> Self {
         Self::Other(error.into())
     }
 }

@@ -6,11 +6,15 @@
 mod client;
 mod cluster;
 mod connection;
+mod content;
 mod demo;
+mod download;
 mod edit;
+mod export;
 mod failure;
 mod field;
 mod get;
+mod import;
 mod ledger;
 mod operation;
 mod output;
@@ -61,6 +65,12 @@ enum Command {
     Search(search::Search),
     /// Fetch a file's bytes or what is known about it
     Get(get::Get),
+    /// Fetch the originals of files into a folder
+    Download(download::Download),
+    /// Write originals, XMP sidecars and a manifest of all that is known into a folder
+    Export(export::Export),
+    /// Add what an export has, with all that is known of it
+    Import(import::Import),
     /// Change what is known of files
     Edit(edit::Edit),
     /// Take a change of many files back
@@ -91,6 +101,9 @@ impl Command {
             Self::Upload(upload) => upload.run().await,
             Self::Search(search) => search.run().await,
             Self::Get(get) => get.run().await,
+            Self::Download(download) => download.run().await,
+            Self::Export(export) => export.run().await,
+            Self::Import(import) => import.run().await,
             Self::Edit(edit) => edit.run().await,
             Self::Undo(undo) => undo.run().await,
             Self::RenameTag(rename) => rename.run().await,

@@ -7,6 +7,8 @@
 mod sidecar;
 mod walk;
 
+pub(crate) use walk::hash as hash_file;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -141,9 +143,12 @@ enum Step<T> {
 /// What the cluster says about a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Standing {
+pub(crate) enum Standing {
+    /// Yes.
     Present,
+    /// Yes, in the trash.
     Trashed,
+    /// No.
     Missing,
 }
 
@@ -415,7 +420,11 @@ pub(crate) async fn missing(
         .collect())
 }
 
-async fn check(client: &Client, files: &[(BlobId, u64)]) -> Result<Vec<Standing>, CallError> {
+/// What the cluster has of these, in the same order.
+pub(crate) async fn check(
+    client: &Client,
+    files: &[(BlobId, u64)],
+) -> Result<Vec<Standing>, CallError> {
     let asked = files
         .iter()
         .map(|(id, size)| json!({ "sha256": id.to_string(), "size": size }));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use consensus::{Accept, Beacon, Message, Seen};
+use model::carried::{Carried, CarriedField, CarriedWords};
 use model::command::{Payload, RequestKey};
 use model::file::{
     Camera, Change, Exposure, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt,
@@ -412,6 +413,39 @@ fn snapshot_steps() -> impl Iterator<Item = SnapshotStep> {
     [SnapshotStep::Mark, vouch].into_iter()
 }
 
+/// What another library says of a file.
+fn carried(album: AlbumId) -> Carried {
+    Carried {
+        name: "b.jpg".to_owned(),
+        names: vec!["a.jpg".to_owned(), "b.jpg".to_owned()],
+        title: Some("Title".to_owned()),
+        description: None,
+        tags: vec![Told {
+            value: "places/uk".to_owned(),
+            source: Source::Xmp,
+        }],
+        refused: vec!["beach".to_owned()],
+        rating: Some(3),
+        favourite: true,
+        taken_at: facts().taken_at,
+        place: facts().place,
+        state: State::Archived,
+        words: CarriedWords {
+            title: Some(Source::User),
+            place: Some(Source::Rule),
+            ..CarriedWords::default()
+        },
+        own: vec![CarriedField {
+            field: 3,
+            values: vec![FieldValue::Number(0.5)],
+            source: Source::Model,
+        }],
+        albums: vec![(album, 2)],
+        people: vec!["Jane".to_owned()],
+        location: Some("Lyme Regis".to_owned()),
+    }
+}
+
 /// Fields, tags, albums and operations.
 fn own_payloads(file: BlobId) -> Vec<Payload> {
     let operation = OperationId([5; 16]);
@@ -444,6 +478,10 @@ fn own_payloads(file: BlobId) -> Vec<Payload> {
         }),
         Payload::Bulk(BulkStep::Take { operation, file }),
         Payload::Bulk(BulkStep::End { operation }),
+        Payload::Carry {
+            file,
+            carried: carried(album),
+        },
         Payload::Album(AlbumStep::Put {
             album,
             definition: Album {

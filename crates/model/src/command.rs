@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::album::AlbumStep;
 use crate::bulk::BulkStep;
+use crate::carried::Carried;
 use crate::codec::{Decode, DecodeError, Encode, Reader, encode_bytes};
 use crate::field::FieldStep;
 use crate::file::{Change, Facts, Metadata, Source, State};
@@ -179,6 +180,13 @@ pub enum Payload {
     },
     /// A snapshot is asked for, or vouched for.
     Snapshot(SnapshotStep),
+    /// What another library says of a file is taken over.
+    Carry {
+        /// The file.
+        file: BlobId,
+        /// What was said of it there.
+        carried: Carried,
+    },
 }
 
 codec_enum!(Payload, "payload" {
@@ -202,6 +210,7 @@ codec_enum!(Payload, "payload" {
     17 => Snapshot(step),
     19 => RenameTag { from, to },
     20 => Bulk(step),
+    23 => Carry { file, carried },
 });
 
 impl Payload {
@@ -228,6 +237,7 @@ impl Payload {
             Self::Bulk(step) => step.kind(),
             Self::Erased { .. } => "erased",
             Self::Snapshot(step) => step.kind(),
+            Self::Carry { .. } => "carry",
         }
     }
 
@@ -238,7 +248,8 @@ impl Payload {
             | Self::AddFile { file: id, .. }
             | Self::EditFile { file: id, .. }
             | Self::Edit { file: id, .. }
-            | Self::SetState { file: id, .. } => Some(*id),
+            | Self::SetState { file: id, .. }
+            | Self::Carry { file: id, .. } => Some(*id),
             Self::Upload(step) => Some(step.names()),
             Self::Media(step) => Some(step.file()),
             Self::Bulk(step) => step.names(),

@@ -53,11 +53,13 @@ impl Applier<'_> {
         Ok(Verdict::FileEdited(stored))
     }
 
-    fn known(&self, file: &BlobId) -> rusqlite::Result<Option<FileRow>> {
+    /// The file in the command's library.
+    pub(super) fn known(&self, file: &BlobId) -> rusqlite::Result<Option<FileRow>> {
         row::file(self.db, &self.command.library, file)
     }
 
-    fn no_such(&self, file: &BlobId) -> Verdict {
+    /// The refusal of what names no file.
+    pub(super) fn no_such(&self, file: &BlobId) -> Verdict {
         let detail = format!("library {} has no file {file}", self.command.library);
         Verdict::refused(Refusal::FileNotFound, detail)
     }

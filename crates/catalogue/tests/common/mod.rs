@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 
 use catalogue::{Applied, BlockInput, Catalogue, File, Outcome, Page, Query, Reader, SearchPage};
+use model::carried::{Carried, CarriedField, CarriedWords};
 use model::command::Command;
 use model::file::{Change, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt};
 use model::media::{Described, Look, MediaStep, Told};
@@ -339,6 +340,61 @@ pub fn preview(content: &str, of: &str) -> Payload {
         blob: id(content),
         size: content.len() as u64,
     })
+}
+
+/// What another library said of a file: something by everybody.
+pub fn said() -> Carried {
+    let mut place = Place::new(51.504_106_666_666_665, -0.1, Source::Exif).unwrap();
+    place.altitude = Some(12.3);
+    Carried {
+        name: "now.jpg".into(),
+        names: vec!["first.jpg".into(), "now.jpg".into()],
+        title: Some("A title".into()),
+        description: None,
+        tags: vec![
+            told("Places/UK".to_owned(), Source::User),
+            told("sea".to_owned(), Source::Xmp),
+            told("robot".to_owned(), Source::Model),
+        ],
+        refused: vec!["beach".into()],
+        rating: Some(3),
+        favourite: true,
+        taken_at: Some(taken("2019-07-04T18:03:00.123456", Source::Sidecar)),
+        place: Some(place),
+        state: State::Archived,
+        words: CarriedWords {
+            name: Some(Source::User),
+            title: Some(Source::Rule),
+            description: Some(Source::User),
+            rating: Some(Source::Iptc),
+            favourite: Some(Source::User),
+            taken_at: None,
+            place: None,
+            state: Some(Source::User),
+        },
+        own: vec![
+            CarriedField {
+                field: 1,
+                values: vec![FieldValue::Number(0.1 + 0.2)],
+                source: Source::Model,
+            },
+            CarriedField {
+                field: 2,
+                values: Vec::new(),
+                source: Source::User,
+            },
+        ],
+        albums: vec![(album(1), 2)],
+        people: vec!["Jane".into()],
+        location: Some("Lyme Regis".into()),
+    }
+}
+
+pub fn carry(content: &str, carried: Carried) -> Payload {
+    Payload::Carry {
+        file: id(content),
+        carried,
+    }
 }
 
 /// A catalogue in a folder of its own, with genesis applied.

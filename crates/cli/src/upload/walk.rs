@@ -118,7 +118,7 @@ fn junk(path: &Path) -> Option<&'static str> {
 }
 
 /// The SHA-256 of a file, and how many bytes that covers.
-pub(super) fn hash(path: &Path) -> io::Result<(BlobId, u64)> {
+pub(crate) fn hash(path: &Path) -> io::Result<(BlobId, u64)> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

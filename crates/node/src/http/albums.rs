@@ -9,6 +9,7 @@ use axum::extract::{Path, Request};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use catalogue::albums::RANK_STEP;
 use catalogue::query::{QUERY_BYTES_MAX, Query};
 use catalogue::rules::DESCRIPTION_BYTES_MAX;
 use catalogue::{KnownAlbum, Outcome, Refusal};
@@ -39,14 +40,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// Files that are put in order in one call.
 const FILES_MAX: usize = 1000;
-/// Room between two places, so that a file can be put between them.
-const RANK_STEP: u64 = 1 << 20;
 
 /// An album.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Album)]
 #[serde(rename_all = "camelCase")]
-struct AlbumDocument {
+pub(super) struct AlbumDocument {
     /// Its name in the ledger.
     #[schema(example = "0011223344556677")]
     id: String,
@@ -68,7 +67,7 @@ struct AlbumDocument {
 #[derive(ToSchema)]
 #[schema(as = AlbumBody)]
 #[expect(dead_code, reason = "documents a body that is read by hand")]
-struct AlbumBody {
+pub(super) struct AlbumBody {
     /// What people call it.
     name: String,
     /// The album that it lies in.
@@ -173,8 +172,7 @@ async fn create(
 )]
 async fn read(MayRead(mut call): MayRead, Path(id): Path<String>) -> Result<Response, Problem> {
     call.no_more_params()?;
-    let known = find(&call, album_id(&id)?).await?;
-    Ok(reply::json(StatusCode::OK, &AlbumDocument::from(known)))
+    answer(&call, album_id(&id)?).await
 }
 
 /// Say anew what an album is
@@ -207,8 +205,7 @@ async fn change(
             return Err(files::declined(made));
         }
     }
-    let known = find(&call, album).await?;
-    Ok(reply::json(StatusCode::OK, &AlbumDocument::from(known)))
+    answer(&call, album).await
 }
 
 /// Delete an album
@@ -354,7 +351,14 @@ async fn edit(call: &Call, file: BlobId, change: Change) -> Result<Outcome, Prob
     call.apply_unkeyed(payload).await
 }
 
-async fn put(
+/// The album as it is now.
+pub(super) async fn answer(call: &Call, album: AlbumId) -> Result<Response, Problem> {
+    let known = find(call, album).await?;
+    Ok(reply::json(StatusCode::OK, &AlbumDocument::from(known)))
+}
+
+/// Has it decided what an album is.
+pub(super) async fn put(
     call: &Call,
     album: AlbumId,
     definition: Album,
@@ -374,7 +378,7 @@ async fn find(call: &Call, id: AlbumId) -> Result<KnownAlbum, Problem> {
 }
 
 /// No album has an id of another form.
-fn album_id(text: &str) -> Result<AlbumId, Problem> {
+pub(super) fn album_id(text: &str) -> Result<AlbumId, Problem> {
     text.parse().map_err(|_| Problem::not_found("album"))
 }
 
@@ -386,7 +390,8 @@ fn read_cursor(text: &str) -> Result<(u64, BlobId), Problem> {
     read().ok_or_else(|| Problem::new(Code::InvalidCursor, "the cursor is not one of this list"))
 }
 
-fn parse(body: &Value, with_cover: bool) -> Result<(Album, Option<BlobId>), Faults> {
+/// What an album is to be, and the file that is to stand for it.
+pub(super) fn parse(body: &Value, with_cover: bool) -> Result<(Album, Option<BlobId>), Faults> {
     let known: &[&str] = match with_cover {
         true => &["name", "parent", "description", "query", "cover"],
         false => &["name", "parent", "description", "query"],
@@ -425,7 +430,8 @@ fn file_id(node: &Node<'_>) -> Result<BlobId, Faults> {
     node.parsed("64 lower-case hexadecimal digits", |text| text.parse().ok())
 }
 
-fn parse_ids(body: &Value) -> Result<Vec<BlobId>, Faults> {
+/// The ids of at most 1000 files, each once.
+pub(super) fn parse_ids(body: &Value) -> Result<Vec<BlobId>, Faults> {
     let members = Node::root(body).members(&["ids"])?;
     let mut faults = Faults::default();
     let mut ids = Vec::new();

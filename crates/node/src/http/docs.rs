@@ -75,10 +75,11 @@ pub(super) fn frame() -> OpenApi {
         .build()
 }
 
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 9] = [
     ("files", "Files, their bytes and what is known about them"),
     ("fields", "Fields that people define"),
     ("albums", "Files side by side"),
+    ("export", "What is said of files, to be taken elsewhere"),
     ("blobs", "Raw bytes by their SHA-256"),
     ("records", "The raw ledger, for other programs"),
     ("ledger", "The chain: head, blocks, verification"),

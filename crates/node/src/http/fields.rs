@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::call::{Call, MayAdmin, MayRead};
-use super::json::{Faults, Node};
+use super::json::{Faults, Members, Node};
 use super::limits::JSON_BYTES_MAX;
 use super::problem::{ItemProblems, JsonProblems, Problem, ReadProblems, WriteProblems};
 use super::reply::{self, Page};
@@ -50,7 +50,7 @@ enum FieldType {
 /// A field that people have defined.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Field {
+pub(super) struct Field {
     /// What it is called.
     #[schema(example = "price")]
     name: String,
@@ -132,12 +132,7 @@ async fn list(MayRead(mut call): MayRead) -> Result<Response, Problem> {
 )]
 async fn read(MayRead(mut call): MayRead, Path(name): Path<String>) -> Result<Response, Problem> {
     call.no_more_params()?;
-    let library = call.library.clone();
-    let found = call
-        .read(move |reader| reader.field(&library, &name))
-        .await?;
-    let field = found.ok_or_else(|| Problem::not_found("field"))?;
-    Ok(reply::json(StatusCode::OK, &Field::from(field)))
+    answer(&call, name).await
 }
 
 /// Define a field
@@ -208,15 +203,38 @@ async fn retire(
     }
 }
 
+/// The field as it is now.
+pub(super) async fn answer(call: &Call, name: String) -> Result<Response, Problem> {
+    let library = call.library.clone();
+    let found = call
+        .read(move |reader| reader.field(&library, &name))
+        .await?;
+    let field = found.ok_or_else(|| Problem::not_found("field"))?;
+    Ok(reply::json(StatusCode::OK, &Field::from(field)))
+}
+
 /// All fields of the call's library.
 pub(super) async fn all(call: &Call) -> Result<Vec<OwnField>, Problem> {
     let library = call.library.clone();
     call.read(move |reader| reader.fields(&library)).await
 }
 
+/// How a value of a kind stands in JSON.
+pub(super) type ReadValue = fn(FieldKind, &Value) -> Option<FieldValue>;
+
 fn parse(path: &str, body: &Value) -> Result<FieldDefinition, Faults> {
-    let members =
-        Node::root(body).members(&["name", "type", "list", "description", "allowed", "unit"])?;
+    let root = Node::root(body);
+    let members = root.members(&["name", "type", "list", "description", "allowed", "unit"])?;
+    definition(path, &root, &members, from_json)
+}
+
+/// What a field is to be, from the members of `root`.
+pub(super) fn definition(
+    path: &str,
+    root: &Node<'_>,
+    members: &Members<'_>,
+    read: ReadValue,
+) -> Result<FieldDefinition, Faults> {
     let mut faults = Faults::default();
     let name = |node: &Node<'_>| {
         node.parsed(
@@ -240,7 +258,7 @@ fn parse(path: &str, body: &Value) -> Result<FieldDefinition, Faults> {
         .keep(members.optional("unit", text(UNIT_BYTES_MAX)))
         .flatten();
     let allowed = members.optional("allowed", |node| match kind {
-        Some(kind) => elements(node, kind, ALLOWED_MAX),
+        Some(kind) => elements(node, kind, ALLOWED_MAX, read),
         None => Ok(Vec::new()),
     });
     let allowed = faults.keep(allowed).flatten().unwrap_or_default();
@@ -257,22 +275,27 @@ fn parse(path: &str, body: &Value) -> Result<FieldDefinition, Faults> {
     };
     match check_definition(&definition) {
         Ok(()) => Ok(definition),
-        Err(error) => Err(Node::root(body).fault(error.to_string())),
+        Err(error) => Err(root.fault(error.to_string())),
     }
 }
 
 /// Values of one kind.
-fn elements(node: &Node<'_>, kind: FieldKind, max: usize) -> Result<Vec<FieldValue>, Faults> {
+pub(super) fn elements(
+    node: &Node<'_>,
+    kind: FieldKind,
+    max: usize,
+    read: ReadValue,
+) -> Result<Vec<FieldValue>, Faults> {
     let mut faults = Faults::default();
     let mut values = Vec::new();
     for element in node.elements(0..=max)? {
-        values.extend(faults.keep(value(&element, kind)));
+        values.extend(faults.keep(value(&element, kind, read)));
     }
     faults.into_result(values)
 }
 
-fn value(node: &Node<'_>, kind: FieldKind) -> Result<FieldValue, Faults> {
-    let value = from_json(kind, node.value());
+fn value(node: &Node<'_>, kind: FieldKind, read: ReadValue) -> Result<FieldValue, Faults> {
+    let value = read(kind, node.value());
     value.ok_or_else(|| node.fault(format!("must be {}", form(kind))))
 }
 
@@ -292,8 +315,8 @@ fn change(name: &str, node: &Node<'_>, known: &[OwnField]) -> Result<Change, Fau
     let definition = &field.definition;
     let values = match (node.is_null(), definition.list) {
         (true, _) => Vec::new(),
-        (false, true) => elements(node, definition.kind, usize::MAX)?,
-        (false, false) => vec![value(node, definition.kind)?],
+        (false, true) => elements(node, definition.kind, usize::MAX, from_json)?,
+        (false, false) => vec![value(node, definition.kind, from_json)?],
     };
     check_values(field, &values).map_err(|error| node.fault(error.to_string()))?;
     let field = field.number;

@@ -30,10 +30,12 @@ mod disposition;
 mod docs;
 mod duplicates;
 mod events;
+mod export;
 mod facets;
 mod fields;
 mod files;
 mod holdings;
+mod import;
 mod invites;
 mod json;
 mod ledger;
@@ -116,6 +118,8 @@ pub(crate) struct Api {
     pub(crate) resembling: Resembling,
     /// Checks of the whole ledger go one by one.
     pub(crate) verifying: Semaphore,
+    /// Digests of libraries go one by one.
+    pub(crate) digesting: Semaphore,
     node: HeaderValue,
 }
 
@@ -133,6 +137,7 @@ impl Api {
             intakes: Intakes::default(),
             resembling: Resembling::default(),
             verifying: Semaphore::new(1),
+            digesting: Semaphore::new(1),
             node,
         }
     }
@@ -210,6 +215,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(tags::routes())
         .merge(albums::routes())
         .merge(bulk::routes())
+        .merge(export::routes())
+        .merge(import::routes())
 }
 
 /// What every request and every answer has in common.

@@ -359,6 +359,7 @@ pub(crate) enum HistoryKind {
     AddedAgain,
     Edited,
     Pictured,
+    Imported,
 }
 
 /// The change of one property.
