@@ -1,6 +1,8 @@
 //! Who may sign in, and whose bytes are whose.
 
-use model::{BlobId, Digest, LibraryId, Scope, Timestamp, TokenId};
+use std::time::Duration;
+
+use model::{BlobId, Digest, LibraryId, Scope, Timestamp, TokenId, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
@@ -41,6 +43,21 @@ pub struct Token {
     pub created_by: TokenId,
     /// It is no longer accepted.
     pub revoked: bool,
+    /// Whose it is; nobody's if it stands for a program of the cluster's own.
+    #[serde(serialize_with = "text::maybe")]
+    pub owner: Option<UserId>,
+    /// Until when it is accepted, RFC 3339 in UTC; a session not longer than it is used.
+    pub expires_at: Option<String>,
+    /// When it was used last, as far as it has been told: within the hour.
+    pub last_used_at: Option<String>,
+    /// Whether it was made by a sign-in.
+    pub session: bool,
+    /// Until when it is accepted.
+    #[serde(skip)]
+    pub expires: Option<Timestamp>,
+    /// When it was used last.
+    #[serde(skip)]
+    pub last_used: Option<Timestamp>,
 }
 
 /// What is known of a blob.
@@ -55,7 +72,8 @@ pub struct BlobRecord {
 }
 
 const TOKEN: &str =
-    "SELECT token, library, name, scope, secret, created, creator, revoked FROM tokens";
+    "SELECT token, library, name, scope, secret, created, creator, revoked, owner, expires,
+            session, used FROM tokens";
 
 /// The token of this name, revoked or not.
 pub(crate) fn token(db: &Connection, token: TokenId) -> rusqlite::Result<Option<Token>> {
@@ -73,6 +91,15 @@ pub(crate) fn tokens(db: &Connection) -> rusqlite::Result<Vec<Token>> {
 
 fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
     let revoked: Option<i64> = row.get(7)?;
+    let created = Timestamp(row::number(row, 5)?);
+    let owner: Option<String> = row.get(8)?;
+    let last_used = maybe_time(row, 11)?;
+    let idle: Option<u32> = row.get(10)?;
+    let until = idle.map(|seconds| {
+        let used = last_used.map_or(created, |used| used.max(created));
+        used.plus(Duration::from_secs(seconds.into()))
+    });
+    let expires = maybe_time(row, 9)?.into_iter().chain(until).min();
     Ok(Token {
         id: TokenId(row.get(0)?),
         library: row::parsed(row, 1)?,
@@ -83,10 +110,21 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
             _ => Scope::Admin,
         },
         secret: Digest(row.get(4)?),
-        created_at: time::format_timestamp(Timestamp(row::number(row, 5)?)),
+        created_at: time::format_timestamp(created),
         created_by: TokenId(row.get(6)?),
         revoked: revoked.is_some(),
+        owner: owner.map(|_| row::parsed(row, 8)).transpose()?,
+        expires_at: expires.map(time::format_timestamp),
+        last_used_at: last_used.map(time::format_timestamp),
+        session: idle.is_some(),
+        expires,
+        last_used,
     })
+}
+
+fn maybe_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let time: Option<i64> = row.get(column)?;
+    Ok(time.map(|time| Timestamp(time.cast_unsigned())))
 }
 
 /// Whether a token has put a blob or may read a file that consists of it.

@@ -11,6 +11,7 @@ mod bulk;
 mod carried;
 mod fields;
 mod files;
+mod people;
 mod pictures;
 mod purge;
 mod resume;
@@ -441,8 +442,11 @@ impl Applier<'_> {
                 secret,
                 name,
                 scope,
-            } => self.create_token(*token, secret, name, *scope),
+            } => self.add_token(&access::NewToken::lasting(*token, secret, name, *scope)),
             Payload::RevokeToken { token } => self.revoke_token(*token),
+            Payload::User(step) => self.user_step(step),
+            Payload::Password(step) => self.set_password(step),
+            Payload::Token(step) => self.token_step(step),
             Payload::Upload(step) => self.step(step),
             Payload::Purge(commands) => {
                 self.end_snapshots()?;

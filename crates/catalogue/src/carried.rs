@@ -102,11 +102,7 @@ fn field_line(field: &OwnField) -> Value {
 }
 
 /// The file that was made an album's cover last; what merely comes first is none.
-fn cover(
-    db: &Connection,
-    library: &LibraryId,
-    album: AlbumId,
-) -> rusqlite::Result<Option<BlobId>> {
+fn cover(db: &Connection, library: &LibraryId, album: AlbumId) -> rusqlite::Result<Option<BlobId>> {
     db.prepare_cached(
         "SELECT f.file FROM album_files a JOIN files f ON f.id = a.id
          WHERE a.library = ?1 AND a.album = ?2 AND a.cover IS NOT NULL
@@ -367,8 +363,9 @@ impl Stored {
     fn carry_tags(&mut self, from: &Carried) {
         let here = std::mem::take(&mut self.tags);
         let refused = self.said.refused().to_vec();
-        let (users, others): (Vec<String>, Vec<String>) =
-            here.into_iter().partition(|tag| self.said.is_users_tag(tag));
+        let (users, others): (Vec<String>, Vec<String>) = here
+            .into_iter()
+            .partition(|tag| self.said.is_users_tag(tag));
         let users_folded: Vec<String> = users.iter().map(|tag| fold(tag)).collect();
         for tag in &others {
             self.said.tag_removed(tag, Source::Rule);

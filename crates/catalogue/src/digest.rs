@@ -9,7 +9,7 @@ use model::codec::{Encode, encode_bytes};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-pub(crate) const TABLES: [&str; 19] = [
+pub(crate) const TABLES: [&str; 22] = [
     "SELECT height, hash, time FROM applied",
     "SELECT library, created FROM libraries ORDER BY library",
     "SELECT library, file, arrival, record FROM files ORDER BY id",
@@ -20,7 +20,8 @@ pub(crate) const TABLES: [&str; 19] = [
     "SELECT library, upload, token, size, described, arrived, file, expires FROM uploads
      ORDER BY upload",
     "SELECT library, upload, start, size, blob FROM parts ORDER BY upload, start",
-    "SELECT library, token, name, scope, secret, created, creator, revoked FROM tokens
+    "SELECT library, token, name, scope, secret, created, creator, revoked, owner, expires, session,
+            used FROM tokens
      ORDER BY token",
     "SELECT library, height, idx, expires, verdict FROM outcomes ORDER BY height, idx",
     "SELECT height, idx, library, file, actor, residue, time FROM mentions ORDER BY height, idx",
@@ -35,6 +36,9 @@ pub(crate) const TABLES: [&str; 19] = [
      ORDER BY operation",
     "SELECT library, operation, file, height, idx, result, detail FROM taken
      ORDER BY operation, file",
+    "SELECT user, name, role, state, created, creator FROM users ORDER BY user",
+    "SELECT user, library, secret, hash FROM passwords ORDER BY user",
+    "SELECT secret, library FROM replaced ORDER BY secret",
 ];
 
 /// The digest of the state that `db` shows.

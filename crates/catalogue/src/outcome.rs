@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{AlbumId, BlobId, OperationId, Position, TokenId, UploadId, codec_enum};
+use model::{AlbumId, BlobId, OperationId, Position, TokenId, UploadId, UserId, codec_enum};
 use rusqlite::Connection;
 use serde::Serialize;
 
@@ -130,6 +130,12 @@ pub enum Outcome {
     AlbumDeleted,
     /// A tag is called something else wherever it was.
     TagRenamed,
+    /// A user is as asked.
+    UserChanged {
+        /// Who.
+        #[serde(with = "text")]
+        user: UserId,
+    },
     /// An operation over many files has begun.
     OperationBegun {
         /// Which.
@@ -178,6 +184,10 @@ pub enum Refusal {
     AlbumNotFound,
     /// An album that cannot be so, or takes no files.
     InvalidAlbum,
+    /// A user of that name exists, or did.
+    UserExists,
+    /// No such user.
+    UserNotFound,
 }
 
 impl Refusal {
@@ -200,6 +210,8 @@ impl Refusal {
             Self::OperationNotFound => "operation_not_found",
             Self::AlbumNotFound => "album_not_found",
             Self::InvalidAlbum => "invalid_album",
+            Self::UserExists => "user_exists",
+            Self::UserNotFound => "user_not_found",
         }
     }
 }
@@ -221,6 +233,8 @@ codec_enum!(Refusal, "refusal" {
     32 => OperationNotFound,
     33 => AlbumNotFound,
     34 => InvalidAlbum,
+    40 => UserExists,
+    41 => UserNotFound,
 });
 
 /// An outcome as it is stored.
@@ -246,6 +260,7 @@ pub(crate) enum Verdict {
     AlbumPut { album: AlbumId, new: bool },
     AlbumDeleted,
     TagRenamed,
+    UserChanged(UserId),
     OperationBegun(OperationId),
     Taken,
     OperationEnded,
@@ -275,6 +290,7 @@ codec_enum!(Verdict, "verdict" {
     35 => OperationEnded,
     36 => AlbumPut { album, new },
     37 => AlbumDeleted,
+    40 => UserChanged(user),
 });
 
 impl Verdict {
@@ -337,6 +353,7 @@ impl Verdict {
             },
             Self::AlbumDeleted => Outcome::AlbumDeleted,
             Self::TagRenamed => Outcome::TagRenamed,
+            Self::UserChanged(user) => Outcome::UserChanged { user: user.clone() },
             Self::OperationBegun(operation) => Outcome::OperationBegun {
                 operation: *operation,
             },

@@ -156,7 +156,8 @@ pub(crate) fn due(
            UNION ALL
            SELECT m.library, m.file FROM mentions m GROUP BY m.file, m.library
              HAVING max(m.time) < ?3
-             AND NOT EXISTS (SELECT 1 FROM files f WHERE f.file = m.file AND f.library = m.library))
+             AND NOT EXISTS (SELECT 1 FROM files f WHERE f.file = m.file AND f.library = m.library)
+             AND NOT EXISTS (SELECT 1 FROM passwords p WHERE p.secret = m.file))
          LIMIT ?4",
     )?
     .query_map(

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-pub(crate) const VERSION: i64 = 6_000 + char::UNICODE_VERSION.0 as i64;
+pub(crate) const VERSION: i64 = 7_000 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -108,7 +108,17 @@ CREATE INDEX parts_blob ON parts(blob);
 CREATE TABLE tokens(
     library TEXT NOT NULL, token BLOB NOT NULL, name TEXT NOT NULL, scope INTEGER NOT NULL,
     secret BLOB NOT NULL, created INTEGER NOT NULL, creator BLOB NOT NULL, revoked INTEGER,
+    owner TEXT, expires INTEGER, session INTEGER, used INTEGER,
     PRIMARY KEY (token)) WITHOUT ROWID;
+CREATE INDEX tokens_owner ON tokens(owner) WHERE owner IS NOT NULL;
+CREATE TABLE users(
+    user TEXT PRIMARY KEY, name TEXT NOT NULL, role INTEGER NOT NULL, state INTEGER NOT NULL,
+    created INTEGER NOT NULL, creator BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE passwords(
+    user TEXT PRIMARY KEY, library TEXT NOT NULL, secret BLOB NOT NULL, hash TEXT NOT NULL
+    ) WITHOUT ROWID;
+CREATE INDEX passwords_secret ON passwords(secret);
+CREATE TABLE replaced(secret BLOB PRIMARY KEY, library TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE outcomes(
     library TEXT NOT NULL, height INTEGER NOT NULL, idx INTEGER NOT NULL,
     expires INTEGER NOT NULL, verdict BLOB NOT NULL,

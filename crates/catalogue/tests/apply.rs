@@ -15,13 +15,6 @@ use model::{Digest, Payload, Scope, TokenId, UploadId, UploadStep, limits};
 use proptest::prelude::*;
 use serde_json::json;
 
-fn refusal(outcome: &Outcome) -> Refusal {
-    match outcome {
-        Outcome::Refused { code, .. } => *code,
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
 #[test]
 fn a_new_file_has_every_key_of_the_contract() {
     let mut fixture = Fixture::new();

@@ -84,7 +84,10 @@ fn a_line_is_written_with_its_keys_in_order_and_no_space() {
         text.starts_with(r#"{"albums":[],"description":null,"favourite":false,"fields":{},"id":""#),
         "{text}"
     );
-    assert_eq!(serde_json::from_str::<Value>(&text).unwrap().to_string(), text);
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap().to_string(),
+        text
+    );
 }
 
 #[test]
@@ -119,7 +122,10 @@ fn what_a_person_has_said_here_stays() {
     let now = line(&fixture, "a");
     assert_eq!(now["title"], "mine");
     assert_eq!(now["description"], "mine too");
-    assert_eq!((&now["rating"], &now["takenAt"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&now["rating"], &now["takenAt"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(now["state"], "trashed");
     assert_eq!(now["fields"]["price"]["values"], json!(["7.0"]));
     let tags = json!([
@@ -129,7 +135,10 @@ fn what_a_person_has_said_here_stays() {
     ]);
     assert_eq!(now["tags"], tags);
     assert_eq!(now["refusedTags"], json!(["beach", "robot"]));
-    assert_eq!((&now["name"], &now["favourite"]), (&json!("now.jpg"), &json!(true)));
+    assert_eq!(
+        (&now["name"], &now["favourite"]),
+        (&json!("now.jpg"), &json!(true))
+    );
 }
 
 #[test]
@@ -173,14 +182,23 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     for (carried, code) in [
         (wrong(|it| it.name.clear()), Refusal::InvalidMetadata),
         (wrong(|it| it.rating = Some(6)), Refusal::InvalidMetadata),
-        (wrong(|it| it.tags[0].value = "a//b".into()), Refusal::InvalidMetadata),
-        (wrong(|it| it.names = vec!["n".into(); 101]), Refusal::InvalidMetadata),
+        (
+            wrong(|it| it.tags[0].value = "a//b".into()),
+            Refusal::InvalidMetadata,
+        ),
+        (
+            wrong(|it| it.names = vec!["n".into(); 101]),
+            Refusal::InvalidMetadata,
+        ),
         (wrong(|it| it.own[0].field = 9), Refusal::FieldNotFound),
         (
             wrong(|it| it.own[0].values = vec![FieldValue::Boolean(true)]),
             Refusal::InvalidMetadata,
         ),
-        (wrong(|it| it.albums[0].0 = album(2)), Refusal::AlbumNotFound),
+        (
+            wrong(|it| it.albums[0].0 = album(2)),
+            Refusal::AlbumNotFound,
+        ),
     ] {
         match fixture.apply_one(carry("a", carried)) {
             Outcome::Refused { code: found, .. } => assert_eq!(found, code),
@@ -190,7 +208,10 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(line(&fixture, "a"), before);
     assert!(matches!(
         fixture.apply_one(carry("nobody", said())),
-        Outcome::Refused { code: Refusal::FileNotFound, .. }
+        Outcome::Refused {
+            code: Refusal::FileNotFound,
+            ..
+        }
     ));
 }
 
@@ -238,5 +259,8 @@ fn places_in_albums_are_counted_and_kept() {
     ]);
     let place = |content: &str| line(&fixture, content)["albums"][0]["position"].clone();
     // Whoever was given a place stands before those who were only added, now and later.
-    assert_eq!([place("a"), place("b"), place("c")], [json!(1), json!(2), json!(3)]);
+    assert_eq!(
+        [place("a"), place("b"), place("c")],
+        [json!(1), json!(2), json!(3)]
+    );
 }

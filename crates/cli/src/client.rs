@@ -506,10 +506,7 @@ impl Client {
     ) -> Result<reqwest::RequestBuilder, CallError> {
         let mut request = self
             .http
-            .request(
-                call.method.clone(),
-                call.url(node, self.library.as_deref()),
-            )
+            .request(call.method.clone(), call.url(node, self.library.as_deref()))
             .headers(self.headers.clone())
             .headers(call.headers.clone());
         if let Some(key) = key {

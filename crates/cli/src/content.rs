@@ -117,7 +117,11 @@ impl<'a> Fetch<'a> {
             if self.received > 0 && answer.response.status() != StatusCode::PARTIAL_CONTENT {
                 return Err(FetchError::Restarted);
             }
-            match self.copy(answer, out, came).await.map_err(FetchError::Out)? {
+            match self
+                .copy(answer, out, came)
+                .await
+                .map_err(FetchError::Out)?
+            {
                 Copied::Whole => break,
                 Copied::BrokenOff(error) if breaks == BREAKS_MAX => return Err(error.into()),
                 Copied::BrokenOff(error) => {

@@ -331,7 +331,8 @@ impl Folder {
 }
 
 fn elsewhere() -> String {
-    "another file is in its place, which is left as it is: move it away, and run it again".to_owned()
+    "another file is in its place, which is left as it is: move it away, and run it again"
+        .to_owned()
 }
 
 /// Writes a sidecar, unless something else is there; whether it is the one now.

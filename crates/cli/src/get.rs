@@ -56,7 +56,9 @@ impl Get {
                 "the bytes would garble the terminal: name a file with -o, or redirect stdout"
                     .to_owned(),
             )),
-            None => Ok(Fetch::new(&client, self.id).run(&mut io::stdout(), &|_| ()).await?),
+            None => Ok(Fetch::new(&client, self.id)
+                .run(&mut io::stdout(), &|_| ())
+                .await?),
         }
     }
 

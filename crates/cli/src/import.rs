@@ -259,7 +259,10 @@ impl Import {
             Ok(output::line(&format!("differs: {difference}"))?)
         });
         let imported = compared.await?;
-        let library: Value = target.client.json(&target.seeing(Call::get("/digest"))).await?;
+        let library: Value = target
+            .client
+            .json(&target.seeing(Call::get("/digest")))
+            .await?;
         summary.equal = Some(imported == header.metadata_digest);
         summary.imported_digest = Some(imported);
         summary.library_digest = Some(text_at(&library, "/digest"));
@@ -282,7 +285,10 @@ impl Import {
         }
         let (bytes, seconds) = (HumanBytes(summary.bytes), summary.seconds);
         output::line(&format!("{said}; {bytes} in {seconds:.1} s"))?;
-        output::line(&format!("metadata digest {} exported", summary.exported_digest))?;
+        output::line(&format!(
+            "metadata digest {} exported",
+            summary.exported_digest
+        ))?;
         let (Some(imported), Some(equal)) = (&summary.imported_digest, summary.equal) else {
             return Ok(());
         };

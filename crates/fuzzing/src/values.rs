@@ -12,9 +12,9 @@ use model::media::{Described, Look, Told};
 use model::{
     Addresses, Album, AlbumId, AlbumStep, Ballot, BlobId, Block, Boot, BulkStep, ChainId, Command,
     Decided, Deed, Digest, Domain, Encode, Entry, FieldDefinition, FieldKind, FieldStep,
-    FieldValue, Height, MediaStep, Member, NodeId, Nonce, OperationId, Predecessor, Reason,
-    RosterChange, Scope, SeatChange, Signature, SnapshotStep, Timestamp, TokenId, UploadId,
-    UploadStep,
+    FieldValue, Height, MediaStep, Member, NodeId, Nonce, OperationId, PasswordStep, Predecessor,
+    Reason, Role, RosterChange, Scope, SeatChange, SecretId, Signature, SnapshotStep, Timestamp,
+    TokenId, TokenStep, TokenUse, UploadId, UploadStep, UserId, UserStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -390,6 +390,7 @@ pub(crate) fn commands() -> Vec<Command> {
         .into_iter()
         .chain(media_steps(file))
         .chain(own_payloads(file))
+        .chain(people(token))
         .chain(roster_changes().into_iter().map(Payload::Roster))
         .chain(snapshot_steps().map(Payload::Snapshot));
     let key = RequestKey {
@@ -492,6 +493,41 @@ fn own_payloads(file: BlobId) -> Vec<Payload> {
             },
         }),
         Payload::Album(AlbumStep::Delete { album }),
+    ]
+}
+
+fn people(token: TokenId) -> Vec<Payload> {
+    let user: UserId = "ann".parse().expect("a user's name");
+    let create = UserStep::Create {
+        user: user.clone(),
+        name: "Ann".to_owned(),
+        role: Role::Editor,
+    };
+    let sign_out = UserStep::SignOut {
+        user: user.clone(),
+        except: Some(token),
+    };
+    let password = PasswordStep {
+        user: user.clone(),
+        secret: SecretId([2; 16]),
+        hash: "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g".to_owned(),
+    };
+    let session = TokenStep::Create {
+        token,
+        secret: Digest([8; 32]),
+        name: "sign-in".to_owned(),
+        scope: Scope::Write,
+        owner: Some(user),
+        expires: Some(Timestamp(9)),
+        session: Some(3600),
+    };
+    let at = Timestamp(8);
+    vec![
+        Payload::User(create),
+        Payload::User(sign_out),
+        Payload::Password(password),
+        Payload::Token(session),
+        Payload::Token(TokenStep::Used(vec![TokenUse { token, at }])),
     ]
 }
 

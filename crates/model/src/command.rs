@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::access::{PasswordStep, TokenStep, UserStep};
 use crate::album::AlbumStep;
 use crate::bulk::BulkStep;
 use crate::carried::Carried;
@@ -187,6 +188,12 @@ pub enum Payload {
         /// What was said of it there.
         carried: Carried,
     },
+    /// What users there are changes.
+    User(UserStep),
+    /// A user has another password.
+    Password(PasswordStep),
+    /// A token is made, or tokens were used.
+    Token(TokenStep),
 }
 
 codec_enum!(Payload, "payload" {
@@ -211,6 +218,9 @@ codec_enum!(Payload, "payload" {
     19 => RenameTag { from, to },
     20 => Bulk(step),
     23 => Carry { file, carried },
+    24 => User(step),
+    25 => Password(step),
+    26 => Token(step),
 });
 
 impl Payload {
@@ -238,10 +248,13 @@ impl Payload {
             Self::Erased { .. } => "erased",
             Self::Snapshot(step) => step.kind(),
             Self::Carry { .. } => "carry",
+            Self::User(step) => step.kind(),
+            Self::Password(_) => "setPassword",
+            Self::Token(step) => step.kind(),
         }
     }
 
-    /// The file or blob that it names. Only commands that name one are ever erased.
+    /// The file, blob or secret that it names. Only commands that name one are ever erased.
     pub fn names(&self) -> Option<BlobId> {
         match self {
             Self::PutBlob { blob: id, .. }
@@ -253,6 +266,7 @@ impl Payload {
             Self::Upload(step) => Some(step.names()),
             Self::Media(step) => Some(step.file()),
             Self::Bulk(step) => step.names(),
+            Self::Password(step) => Some(step.names()),
             _ => None,
         }
     }

@@ -133,6 +133,10 @@ bytes_id!(
     /// A bearer token's public half. The secret half is never stored, only its SHA-256.
     TokenId, 8, "16 lower-case hexadecimal digits"
 );
+bytes_id!(
+    /// A secret's hash in the ledger, so that it can be forgotten when another replaces it.
+    SecretId, 16, "32 lower-case hexadecimal digits"
+);
 digest_id!(
     /// SHA-256 of a block's header.
     BlockHash

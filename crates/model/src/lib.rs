@@ -7,6 +7,7 @@
 //!
 //! What this crate must never know: a file, a socket, a clock, a source of randomness, JSON, SQL.
 
+pub mod access;
 pub mod album;
 pub mod ballot;
 pub mod block;
@@ -33,6 +34,7 @@ pub mod succession;
 pub mod time;
 pub mod upload;
 
+pub use access::{PasswordStep, Role, TokenStep, TokenUse, UserStep};
 pub use album::{Album, AlbumStep};
 pub use ballot::{Ballot, Turn};
 pub use block::{Block, BlockError, Decided, Draft, Entry, Header};
@@ -45,7 +47,8 @@ pub use evidence::{Evidence, EvidenceError};
 pub use field::{FieldDefinition, FieldKind, FieldStep, FieldValue};
 pub use id::{
     AlbumId, BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq,
-    MembershipHash, MerkleRoot, NodeId, Nonce, OperationId, Position, TokenId, UploadId, UserId,
+    MembershipHash, MerkleRoot, NodeId, Nonce, OperationId, Position, SecretId, TokenId, UploadId,
+    UserId,
 };
 pub use media::MediaStep;
 pub use membership::{Member, Membership};

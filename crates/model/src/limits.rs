@@ -26,6 +26,10 @@ pub const INVITE_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const NAME_BYTES_MAX: usize = 63;
 /// One address of a node.
 pub const ADDRESS_BYTES_MAX: usize = 255;
+/// The hash of a password, with how it was made.
+pub const PASSWORD_HASH_BYTES_MAX: usize = 512;
+/// Tokens whose use one command tells.
+pub const TOKEN_USES_MAX: usize = 1000;
 /// What a client says of an upload when it begins it.
 pub const UPLOAD_DESCRIPTION_BYTES_MAX: usize = 8 << 10;
 /// Uploads of one token that are not over.

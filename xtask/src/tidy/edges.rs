@@ -35,7 +35,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["model", "ledger", "archive", "emulators", "media", "node", "namespaces"],
+        &[
+            "model",
+            "ledger",
+            "archive",
+            "emulators",
+            "media",
+            "node",
+            "namespaces",
+        ],
     ),
     (
         "sim",

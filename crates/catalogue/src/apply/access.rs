@@ -1,14 +1,40 @@
 //! Who may do what: the founding, tokens, and blobs that no file names yet.
 
-use model::{BlobId, Digest, Height, LibraryId, Scope, TokenId, limits};
+use model::{BlobId, Digest, Height, LibraryId, Scope, Timestamp, TokenId, UserId, limits};
 use rusqlite::params;
 
 use super::Applier;
 use crate::outcome::{Refusal, Verdict};
-use crate::{access, row, rules};
+use crate::{access, rules};
 
 /// What the founder's token is called.
 const ADMIN_NAME: &str = "admin";
+
+/// A token about to be accepted.
+pub(super) struct NewToken<'a> {
+    pub(super) token: TokenId,
+    pub(super) secret: &'a Digest,
+    pub(super) name: &'a str,
+    pub(super) scope: Scope,
+    pub(super) owner: Option<&'a UserId>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) session: Option<u32>,
+}
+
+impl<'a> NewToken<'a> {
+    /// One that is nobody's and lasts.
+    pub(super) fn lasting(token: TokenId, secret: &'a Digest, name: &'a str, scope: Scope) -> Self {
+        Self {
+            token,
+            secret,
+            name,
+            scope,
+            owner: None,
+            expires: None,
+            session: None,
+        }
+    }
+}
 
 impl Applier<'_> {
     /// Creates the first library and its administrator.
@@ -25,7 +51,8 @@ impl Applier<'_> {
         self.db
             .prepare_cached("INSERT INTO libraries(library, created) VALUES (?1, ?2)")?
             .execute(params![library.as_str(), self.time.0.cast_signed()])?;
-        self.insert_token(library, admin, secret, ADMIN_NAME, Scope::Admin)?;
+        let founder = NewToken::lasting(admin, secret, ADMIN_NAME, Scope::Admin);
+        self.insert_token(library, &founder)?;
         Ok(Verdict::Founded)
     }
 
@@ -56,22 +83,16 @@ impl Applier<'_> {
     }
 
     /// Lets a token sign in from the next height on.
-    pub(super) fn create_token(
-        &self,
-        token: TokenId,
-        secret: &Digest,
-        name: &str,
-        scope: Scope,
-    ) -> rusqlite::Result<Verdict> {
-        if let Err(error) = rules::check_name(name) {
+    pub(super) fn add_token(&self, new: &NewToken<'_>) -> rusqlite::Result<Verdict> {
+        if let Err(error) = rules::check_name(new.name) {
             return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
         }
-        if access::token(self.db, token)?.is_some() {
-            let detail = format!("token {token} exists");
+        if access::token(self.db, new.token)?.is_some() {
+            let detail = format!("token {} exists", new.token);
             return Ok(Verdict::refused(Refusal::TokenExists, detail));
         }
-        self.insert_token(&self.command.library, token, secret, name, scope)?;
-        Ok(Verdict::TokenCreated(token))
+        self.insert_token(&self.command.library, new)?;
+        Ok(Verdict::TokenCreated(new.token))
     }
 
     /// Locks a token out. The last administrator stays: nobody could let anybody in again.
@@ -83,12 +104,8 @@ impl Applier<'_> {
         if known.revoked {
             return Ok(Verdict::TokenRevoked(token));
         }
-        let other_admin = row::exists(
-            self.db,
-            "SELECT 1 FROM tokens WHERE scope = ?1 AND revoked IS NULL AND token <> ?2",
-            params![Scope::Admin as u8, token.as_bytes()],
-        )?;
-        if known.scope == Scope::Admin && !other_admin {
+        let lasts = known.scope == Scope::Admin && known.expires.is_none();
+        if lasts && !self.others_last(Some(token), None)? {
             let detail = "this is the last token that may administer the cluster";
             return Ok(Verdict::refused(Refusal::LastAdmin, detail));
         }
@@ -98,27 +115,24 @@ impl Applier<'_> {
         Ok(Verdict::TokenRevoked(token))
     }
 
-    fn insert_token(
-        &self,
-        library: &LibraryId,
-        token: TokenId,
-        secret: &Digest,
-        name: &str,
-        scope: Scope,
-    ) -> rusqlite::Result<()> {
+    fn insert_token(&self, library: &LibraryId, new: &NewToken<'_>) -> rusqlite::Result<()> {
         self.db
             .prepare_cached(
-                "INSERT INTO tokens(library, token, name, scope, secret, created, creator)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO tokens(library, token, name, scope, secret, created, creator, owner,
+                                    expires, session)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 library.as_str(),
-                token.as_bytes(),
-                name,
-                scope as u8,
-                secret.as_bytes(),
+                new.token.as_bytes(),
+                new.name,
+                new.scope as u8,
+                new.secret.as_bytes(),
                 self.time.0.cast_signed(),
                 self.command.actor.as_bytes(),
+                new.owner.map(UserId::as_str),
+                new.expires.map(|time| time.0.cast_signed()),
+                new.session,
             ])?;
         Ok(())
     }

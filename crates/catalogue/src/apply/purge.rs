@@ -86,6 +86,8 @@ impl Applier<'_> {
             "DELETE FROM history WHERE library = ?1 AND file = ?2",
             "DELETE FROM taken WHERE library = ?1 AND file = ?2",
             "DELETE FROM puts WHERE library = ?1 AND blob = ?2",
+            "DELETE FROM passwords WHERE library = ?1 AND secret = ?2",
+            "DELETE FROM replaced WHERE library = ?1 AND secret = ?2",
             "DELETE FROM outcomes WHERE (height, idx) IN
                (SELECT height, idx FROM mentions WHERE library = ?1 AND file = ?2)",
             "DELETE FROM mentions WHERE library = ?1 AND file = ?2",

@@ -21,10 +21,10 @@ pub struct Query {
     #[serde(rename = "in", with = "words")]
     pub within: Within,
     /// The library, if the query names one.
-    #[serde(serialize_with = "maybe_text")]
+    #[serde(serialize_with = "crate::file::text::maybe")]
     pub library: Option<LibraryId>,
     /// The order, if the query names one.
-    #[serde(serialize_with = "maybe_text")]
+    #[serde(serialize_with = "crate::file::text::maybe")]
     pub sort: Option<Sort>,
 }
 
@@ -305,14 +305,4 @@ pub enum Direction {
     Ascending,
     /// Highest first: a `-` in front.
     Descending,
-}
-
-fn maybe_text<T: std::fmt::Display, S: Serializer>(
-    value: &Option<T>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => to.collect_str(value),
-        None => to.serialize_none(),
-    }
 }

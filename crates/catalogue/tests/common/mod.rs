@@ -8,7 +8,9 @@
 
 use std::path::PathBuf;
 
-use catalogue::{Applied, BlockInput, Catalogue, File, Outcome, Page, Query, Reader, SearchPage};
+use catalogue::{
+    Applied, BlockInput, Catalogue, File, Outcome, Page, Query, Reader, Refusal, SearchPage,
+};
 use model::carried::{Carried, CarriedField, CarriedWords};
 use model::command::Command;
 use model::file::{Change, Facts, Kind, LocalTime, Metadata, Place, Source, State, TakenAt};
@@ -394,6 +396,13 @@ pub fn carry(content: &str, carried: Carried) -> Payload {
     Payload::Carry {
         file: id(content),
         carried,
+    }
+}
+
+pub fn refusal(outcome: &Outcome) -> Refusal {
+    match outcome {
+        Outcome::Refused { code, .. } => *code,
+        other => panic!("not refused: {other:?}"),
     }
 }
 

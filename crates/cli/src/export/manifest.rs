@@ -323,7 +323,10 @@ mod tests {
         let mut lines = lines();
         lines[3] = lines[3].replace("\"size\":4", "\"size\":5");
         let error = checked(&lines).unwrap_err();
-        assert!(error.contains("line 4") && error.contains("undated/b"), "{error}");
+        assert!(
+            error.contains("line 4") && error.contains("undated/b"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -350,6 +353,10 @@ mod tests {
         let mut lines = lines();
         lines[0] = lines[0].replace("\"format\":1", "\"format\":2");
         assert!(checked(&lines).unwrap_err().contains("format 2"));
-        assert!(checked(&["{}".to_owned()]).unwrap_err().contains("no manifest"));
+        assert!(
+            checked(&["{}".to_owned()])
+                .unwrap_err()
+                .contains("no manifest")
+        );
     }
 }

@@ -76,7 +76,10 @@ fn harmless(text: &str) -> String {
         let mut one = [0; 4];
         let one = c.encode_utf8(&mut one);
         let dangerous = matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|');
-        let invisible = matches!(c, '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{feff}');
+        let invisible = matches!(
+            c,
+            '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{feff}'
+        );
         let escaped: String = if dangerous || invisible || is_hidden(c) {
             one.bytes().map(|byte| format!("%{byte:02X}")).collect()
         } else {
@@ -111,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_name_says_when_and_what_and_which() {
-        let line = json!({"id": ID, "name": "IMG 1.JPG", "takenAt": {"local": "2019-07-04T18:03:00"}});
+        let line =
+            json!({"id": ID, "name": "IMG 1.JPG", "takenAt": {"local": "2019-07-04T18:03:00"}});
         assert_eq!(path(&line, None), "2019/07/IMG 1-3fa9c81b52d0.JPG");
         assert_eq!(named("Ærø 🐦.jpg"), "undated/Ærø 🐦-3fa9c81b52d0.jpg");
         assert_eq!(named("README"), "undated/README-3fa9c81b52d0");
@@ -138,7 +142,10 @@ mod tests {
     #[test]
     fn a_long_name_is_cut_between_letters() {
         let long = named(&format!("{}.jpg", "ü".repeat(500)));
-        assert!(long.len() < 150 && long.ends_with("-3fa9c81b52d0.jpg"), "{long}");
+        assert!(
+            long.len() < 150 && long.ends_with("-3fa9c81b52d0.jpg"),
+            "{long}"
+        );
     }
 
     #[test]
@@ -146,7 +153,10 @@ mod tests {
         let line = json!({"id": ID, "name": "a.jpg", "takenAt": null});
         let other = ID.replace('e', "f");
         assert_eq!(path(&line, Some(&other)), format!("undated/a-{ID}.jpg"));
-        assert_eq!(path(&line, Some("3fa9c81b52d1")), "undated/a-3fa9c81b52d0.jpg");
+        assert_eq!(
+            path(&line, Some("3fa9c81b52d1")),
+            "undated/a-3fa9c81b52d0.jpg"
+        );
     }
 
     #[test]

@@ -63,7 +63,8 @@ impl Definitions {
             let name = text_at(field, "/name");
             match there.get(&name) {
                 Some(known) if kind(known) != kind(field) => {
-                    let said = "is of another type here; nothing was imported: rename one of the two";
+                    let said =
+                        "is of another type here; nothing was imported: rename one of the two";
                     return Err(refused(&format!("the field {name} {said}")));
                 }
                 None if !dry_run => {

@@ -246,9 +246,9 @@ fn singles(members: &Members<'_>) -> Result<Carried, Faults> {
     let favourite = faults.keep(favourite).flatten().unwrap_or_default();
     let taken_at = faults.keep(members.optional("takenAt", taken_at)).flatten();
     let place = faults.keep(members.optional("place", place)).flatten();
-    let state = members.required("state").and_then(|node| {
-        node.parsed("live, archived or trashed", FileState::from_word)
-    });
+    let state = members
+        .required("state")
+        .and_then(|node| node.parsed("live, archived or trashed", FileState::from_word));
     let state = faults.keep(state).unwrap_or_default();
     faults.into_result(Carried {
         name,
@@ -295,7 +295,9 @@ fn tag(node: &Node<'_>) -> Result<Told<String>, Faults> {
 fn membership(node: &Node<'_>) -> Result<(AlbumId, u64), Faults> {
     let members = node.members(&["album", "position"])?;
     let album = albums::one(&members.required("album")?)?;
-    let position = members.required("position")?.integer(1..=u64::from(u32::MAX))?;
+    let position = members
+        .required("position")?
+        .integer(1..=u64::from(u32::MAX))?;
     Ok((album, position))
 }
 
@@ -344,9 +346,8 @@ fn place(node: &Node<'_>) -> Result<Place, Faults> {
 
 fn words(node: &Node<'_>) -> Result<CarriedWords, Faults> {
     let members = node.members(&SINGLE)?;
-    let word = |name: &str| -> Result<Option<Source>, Faults> {
-        members.optional(name, metadata::source)
-    };
+    let word =
+        |name: &str| -> Result<Option<Source>, Faults> { members.optional(name, metadata::source) };
     Ok(CarriedWords {
         name: word("name")?,
         title: word("title")?,
