@@ -22,6 +22,16 @@ fn create(user: UserId, role: Role) -> Payload {
     Payload::User(UserStep::Create { user, name, role })
 }
 
+fn change(user: UserId, name: Option<&str>, role: Option<Role>, disabled: Option<bool>) -> Payload {
+    let name = name.map(str::to_owned);
+    Payload::User(UserStep::Change {
+        user,
+        name,
+        role,
+        disabled,
+    })
+}
+
 fn password(user: UserId, number: u8) -> Payload {
     Payload::Password(PasswordStep {
         user,
@@ -68,10 +78,7 @@ fn a_token_is_its_owners_and_a_users_name_is_given_once() {
     assert_eq!(known.created_by, ADMIN);
 
     fixture.apply(vec![
-        Payload::User(UserStep::Rename {
-            user: ann(),
-            name: "Ann".into(),
-        }),
+        change(ann(), Some("Ann"), None, None),
         Payload::User(UserStep::Remove { user: ann() }),
     ]);
     let known = fixture.reader().user(&ann()).unwrap().unwrap();
@@ -83,7 +90,7 @@ fn a_token_is_its_owners_and_a_users_name_is_given_once() {
     assert!(revoked(&fixture, 3) && !revoked(&fixture, 4));
     let again = fixture.apply_one(create(ann(), Role::Viewer));
     assert_eq!(refusal(&again), Refusal::UserExists);
-    let gone = fixture.apply_one(Payload::User(UserStep::Enable { user: ann() }));
+    let gone = fixture.apply_one(change(ann(), None, None, Some(false)));
     assert_eq!(refusal(&gone), Refusal::UserNotFound);
     assert_eq!(
         fixture.reader().owner_of(TokenId([3; 8])).unwrap(),
@@ -98,18 +105,18 @@ fn the_last_administrator_stays_one() {
         create(ann(), Role::Admin),
         create(bob(), Role::Editor),
     ]);
-    let appoint = |user, role| Payload::User(UserStep::Appoint { user, role });
+    let appoint = |user, role| change(user, None, Some(role), None);
     let remove = |user| Payload::User(UserStep::Remove { user });
     for step in [
         appoint(ann(), Role::Editor),
-        Payload::User(UserStep::Disable { user: ann() }),
+        change(ann(), None, None, Some(true)),
         remove(ann()),
     ] {
         let refused = fixture.apply_one(step);
         assert_eq!(refusal(&refused), Refusal::LastAdmin);
     }
     fixture.apply_one(appoint(bob(), Role::Admin));
-    fixture.apply_one(Payload::User(UserStep::Disable { user: ann() }));
+    fixture.apply_one(change(ann(), None, None, Some(true)));
     assert_eq!(
         refusal(&fixture.apply_one(remove(bob()))),
         Refusal::LastAdmin
@@ -137,7 +144,7 @@ fn a_token_that_administers_for_good_is_always_left() {
         revoke(ADMIN),
     ]);
     assert!(fixture.reader().token(ADMIN).unwrap().unwrap().revoked);
-    let disable = fixture.apply_one(Payload::User(UserStep::Disable { user: ann() }));
+    let disable = fixture.apply_one(change(ann(), None, None, Some(true)));
     assert_eq!(
         refusal(&disable),
         Refusal::LastAdmin,
@@ -164,13 +171,13 @@ fn sessions_end_with_their_user_and_tokens_wait() {
         [2, 3, 4].map(|n| revoked(&fixture, n)),
         [true, false, false]
     );
-    fixture.apply_one(Payload::User(UserStep::Disable { user: ann() }));
+    fixture.apply_one(change(ann(), None, None, Some(true)));
     assert_eq!([2, 3, 4].map(|n| revoked(&fixture, n)), [true, true, false]);
     let late = fixture.apply_one(token(5, Scope::Write, Some(ann()), Some(60)));
     assert_eq!(refusal(&late), Refusal::UserNotFound);
     let state = |fixture: &Fixture| fixture.reader().user(&ann()).unwrap().unwrap().state;
     assert_eq!(state(&fixture), UserState::Disabled);
-    fixture.apply_one(Payload::User(UserStep::Enable { user: ann() }));
+    fixture.apply_one(change(ann(), None, None, Some(false)));
     assert_eq!(state(&fixture), UserState::Active);
 }
 

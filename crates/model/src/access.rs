@@ -49,29 +49,16 @@ pub enum UserStep {
         /// What they may do.
         role: Role,
     },
-    /// They are called something else.
-    Rename {
+    /// Something about them is different; what is not said stays.
+    Change {
         /// Who.
         user: UserId,
-        /// What people call them from now on.
-        name: String,
-    },
-    /// They may do something else.
-    Appoint {
-        /// Who.
-        user: UserId,
-        /// What they may do from now on.
-        role: Role,
-    },
-    /// Their tokens are not accepted for now, and their sessions end.
-    Disable {
-        /// Who.
-        user: UserId,
-    },
-    /// Their tokens are accepted again.
-    Enable {
-        /// Who.
-        user: UserId,
+        /// What people call them.
+        name: Option<String>,
+        /// What they may do.
+        role: Option<Role>,
+        /// Whether their tokens are not accepted for now. Their sessions end then.
+        disabled: Option<bool>,
     },
     /// They are gone for good, and so are their tokens, sessions and password. The name stays theirs.
     Remove {
@@ -89,12 +76,9 @@ pub enum UserStep {
 
 codec_enum!(UserStep, "user step" {
     0 => Create { user, name, role },
-    1 => Rename { user, name },
-    2 => Appoint { user, role },
-    3 => Disable { user },
-    4 => Enable { user },
-    5 => Remove { user },
-    6 => SignOut { user, except },
+    1 => Change { user, name, role, disabled },
+    2 => Remove { user },
+    3 => SignOut { user, except },
 });
 
 impl UserStep {
@@ -102,10 +86,7 @@ impl UserStep {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Create { .. } => "createUser",
-            Self::Rename { .. } => "renameUser",
-            Self::Appoint { .. } => "appointUser",
-            Self::Disable { .. } => "disableUser",
-            Self::Enable { .. } => "enableUser",
+            Self::Change { .. } => "changeUser",
             Self::Remove { .. } => "removeUser",
             Self::SignOut { .. } => "signOutUser",
         }
@@ -115,10 +96,7 @@ impl UserStep {
     pub fn user(&self) -> &UserId {
         match self {
             Self::Create { user, .. }
-            | Self::Rename { user, .. }
-            | Self::Appoint { user, .. }
-            | Self::Disable { user }
-            | Self::Enable { user }
+            | Self::Change { user, .. }
             | Self::Remove { user }
             | Self::SignOut { user, .. } => user,
         }

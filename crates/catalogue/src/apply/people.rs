@@ -28,25 +28,40 @@ impl Applier<'_> {
         }
         match step {
             UserStep::Create { .. } => {}
-            UserStep::Rename { user, name } => {
-                if let Err(error) = rules::check_name(name) {
+            UserStep::Change {
+                user,
+                name,
+                role,
+                disabled,
+            } => {
+                if let Some(Err(error)) = name.as_deref().map(rules::check_name) {
                     return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
                 }
-                self.set("UPDATE users SET name = ?2 WHERE user = ?1", user, name)?;
+                if let Some(name) = name {
+                    self.set("UPDATE users SET name = ?2 WHERE user = ?1", user, name)?;
+                }
+                if let Some(role) = role {
+                    let sql = "UPDATE users SET role = ?2 WHERE user = ?1";
+                    self.set(sql, user, *role as u8)?;
+                }
+                self.let_in(user, *disabled)?;
             }
-            UserStep::Appoint { user, role } => {
-                let sql = "UPDATE users SET role = ?2 WHERE user = ?1";
-                self.set(sql, user, *role as u8)?;
-            }
-            UserStep::Disable { user } => {
-                self.set_state(user, UserState::Disabled)?;
-                self.end_sessions(user, None)?;
-            }
-            UserStep::Enable { user } => self.set_state(user, UserState::Active)?,
             UserStep::Remove { user } => self.remove_user(user)?,
             UserStep::SignOut { user, except } => self.end_sessions(user, *except)?,
         }
         Ok(Verdict::UserChanged(known.id))
+    }
+
+    /// Lets a user in, or does not for now.
+    fn let_in(&self, user: &UserId, disabled: Option<bool>) -> rusqlite::Result<()> {
+        match disabled {
+            None => Ok(()),
+            Some(false) => self.set_state(user, UserState::Active),
+            Some(true) => {
+                self.set_state(user, UserState::Disabled)?;
+                self.end_sessions(user, None)
+            }
+        }
     }
 
     fn create_user(&self, user: &UserId, name: &str, role: Role) -> rusqlite::Result<Verdict> {
@@ -99,6 +114,10 @@ impl Applier<'_> {
             return Ok(refused);
         }
         self.give_up_password(user)?;
+        // The same request made again after its key was forgotten.
+        self.db
+            .prepare_cached("DELETE FROM replaced WHERE secret = ?1")?
+            .execute([stand_in.as_bytes()])?;
         self.db
             .prepare_cached(
                 "INSERT INTO passwords(user, library, secret, hash) VALUES (?1, ?2, ?3, ?4)",
@@ -245,9 +264,11 @@ fn takes_power(known: &User, step: &UserStep) -> bool {
     let administers = known.role == Role::Admin && known.state == UserState::Active;
     administers
         && match step {
-            UserStep::Appoint { role, .. } => *role != Role::Admin,
-            UserStep::Disable { .. } | UserStep::Remove { .. } => true,
-            _ => false,
+            UserStep::Change { role, disabled, .. } => {
+                *disabled == Some(true) || role.is_some_and(|role| role != Role::Admin)
+            }
+            UserStep::Remove { .. } => true,
+            UserStep::Create { .. } | UserStep::SignOut { .. } => false,
         }
 }
 
