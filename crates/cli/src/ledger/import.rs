@@ -74,13 +74,21 @@ impl Origin {
 }
 
 fn read_genesis(path: &Path) -> anyhow::Result<Block> {
-    let reading = || format!("reading the genesis block in {}", path.display());
     if path.is_dir() {
-        let found = ledger::read_genesis(&Folder::new(path)).with_context(reading)?;
-        return Ok(Arc::unwrap_or_clone(found));
+        return genesis_in(path);
     }
+    let reading = || format!("reading the genesis block in {}", path.display());
     let bytes = fs::read(path).with_context(reading)?;
     Block::from_bytes(&bytes).with_context(reading)
+}
+
+/// The first block in a ledger's folder, or in that of a node.
+pub(super) fn genesis_in(folder: &Path) -> anyhow::Result<Block> {
+    let within = folder.join("ledger");
+    let ledger = if within.is_dir() { &within } else { folder };
+    let found = ledger::read_genesis(&Folder::new(ledger))
+        .with_context(|| format!("reading the genesis block in {}", ledger.display()))?;
+    Ok(Arc::unwrap_or_clone(found))
 }
 
 impl Import {

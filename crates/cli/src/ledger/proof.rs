@@ -12,6 +12,7 @@ use model::codec::Encode as _;
 use model::{BlobId, Block, Checkpoint, Consistency, Decided, Decode as _, Ed25519, Height};
 use reqwest::header::{ACCEPT, HeaderValue};
 
+use super::import::genesis_in;
 use crate::client::{Call, CallError, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -189,11 +190,17 @@ fn checker() -> Ed25519 {
     Ed25519::new(&[0; 32])
 }
 
-/// What a file says is to be trusted: a checkpoint, or a genesis block as nodes give it out.
+/// What is to be trusted: a file with a checkpoint, or with a genesis block as nodes give it out, or the first block in a
+/// ledger's folder.
 fn trusted(path: &Path) -> Result<Checkpoint, Failure> {
-    let bytes = read(path)?;
-    let block = Decided::from_bytes(&bytes).map(|decided| decided.block.as_ref().clone());
-    let block = block.or_else(|_| Block::from_bytes(&bytes)).ok();
+    let (bytes, block) = if path.is_dir() {
+        (Vec::new(), Some(genesis_in(path)?))
+    } else {
+        let bytes = read(path)?;
+        let block = Decided::from_bytes(&bytes).map(|decided| decided.block.as_ref().clone());
+        let block = block.or_else(|_| Block::from_bytes(&bytes)).ok();
+        (bytes, block)
+    };
     let found = match block.as_ref().and_then(Checkpoint::of_genesis) {
         Some(checkpoint) => Ok(checkpoint),
         None => Checkpoint::read(&bytes),

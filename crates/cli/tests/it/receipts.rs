@@ -61,6 +61,18 @@ async fn what_a_node_proved_stays_proven_without_it() {
     assert_eq!(proven["kind"], "addFile");
     assert_eq!(proven["file"], id);
     assert!(proven["height"].as_u64() <= reached["height"].as_u64());
+    // The first block is also in the ledger of every node.
+    for folder in [cluster.node(0).ledger(), cluster.node(0).folder()] {
+        let checked = check(&receipt, &folder);
+        assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    }
+    let empty = check(&receipt, cluster.scratch());
+    assert_eq!(empty.status.code(), Some(1));
+    assert!(
+        stderr(&empty).contains("reading the genesis block in"),
+        "{}",
+        stderr(&empty)
+    );
     let page = python(&receipt, &genesis);
     assert!(page.status.success(), "{}", stderr(&page));
     let said = String::from_utf8_lossy(&page.stdout).into_owned();

@@ -15,8 +15,9 @@ pub(crate) struct Check {
     #[arg(env = "STARLING_CHECK_RECEIPT", value_name = "RECEIPT")]
     receipt: PathBuf,
 
-    /// What to believe: a checkpoint (`starling ledger checkpoint --out`) or the genesis block
-    #[arg(long, env = "STARLING_CHECK_TRUST", value_name = "FILE")]
+    /// What to believe: a checkpoint (`starling ledger checkpoint --out`), the genesis block, or a `ledger` folder that begins
+    /// with it
+    #[arg(long, env = "STARLING_CHECK_TRUST", value_name = "FILE|DIR")]
     trust: PathBuf,
 
     #[command(flatten)]
