@@ -186,6 +186,8 @@ pub(crate) struct Problem {
     pub(crate) code: String,
     /// The places in the request that are wrong.
     pub(crate) errors: Vec<Fault>,
+    /// How far the start of a node is that does not serve yet.
+    pub(crate) progress: Value,
 }
 
 /// A place in a request that is wrong.

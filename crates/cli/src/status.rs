@@ -1,8 +1,8 @@
 //! `starling status`: the nodes, and whether they agree.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::client::{Call, Client};
+use crate::client::{Call, CallError, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::{self, Format, at, list_at, shown};
@@ -20,11 +20,25 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.connection)?;
-        let cluster: Value = client.json(&Call::get("/cluster")).await?;
+        let cluster: Value = match client.json(&Call::get("/cluster")).await {
+            Err(error) => return Err(self.explain(error)?),
+            Ok(cluster) => cluster,
+        };
         if self.format.json {
             return Ok(output::object(&cluster)?);
         }
         Ok(print(&cluster)?)
+    }
+
+    /// A node that is starting has something to show, too; for scripts it is none yet.
+    fn explain(&self, error: CallError) -> std::io::Result<Failure> {
+        if let CallError::Refused { node, problem } = &error
+            && problem.code == "starting"
+            && self.format.json
+        {
+            output::object(&json!({ "starting": problem.progress, "node": node.as_str() }))?;
+        }
+        Ok(error.into())
     }
 }
 

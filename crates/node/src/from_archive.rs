@@ -26,6 +26,7 @@ use tracing::{info, warn};
 
 use crate::config::NodeConfig;
 use crate::peer::chain_of_causes;
+use crate::progress::Stage;
 use crate::snapshots::{self, Shelf};
 
 /// A node that has written nothing for so long asks the archive before it starts.
@@ -236,7 +237,7 @@ fn named(fault: &archive::Fault, roster: &Roster) -> String {
 
 /// Takes what the archive has for a node that is about to start, if it may be far behind. Never fails: peers have
 /// everything, too.
-pub(crate) async fn before_start(config: &NodeConfig) {
+pub(crate) async fn before_start(config: &NodeConfig, shown: &crate::progress::Progress) {
     let folder = config.ledger_folder();
     let Some(url) = config.archive_url.as_ref().filter(|_| is_due(&folder)) else {
         return;
@@ -258,7 +259,11 @@ pub(crate) async fn before_start(config: &NodeConfig) {
     };
     let last = Mutex::new(None);
     let taken = found
-        .fetch(&folder, |progress| log_progress(progress, &last))
+        .fetch(&folder, |progress| {
+            let (height, of) = (progress.height, progress.goal);
+            shown.set(Stage::Archive { height, of });
+            log_progress(progress, &last);
+        })
         .await;
     match taken {
         Ok(taken) => log_taken(&taken),

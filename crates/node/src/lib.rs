@@ -35,6 +35,7 @@ mod mending;
 mod metrics;
 pub mod peer;
 mod pictures;
+mod progress;
 pub mod recover;
 pub mod replica_thread;
 pub mod replicator;

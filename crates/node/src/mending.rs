@@ -15,8 +15,8 @@ mod sources;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use ledger::{Damage, MendError, Mended, OpenError, Reader, Report, SegmentName};
 use model::{Height, Nonce, Signatures};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::sources::Sources;
@@ -53,7 +54,7 @@ const THIS_NODE: &str = "this node";
 const WAITING_MAX: usize = 16;
 
 /// Mends the ledger of a node that could not open it. `unreadable` is a height whose block could not be read although
-/// the ledger opened. Blocks the thread.
+/// the ledger opened. Blocks the thread, but not once it is `closing`.
 ///
 /// # Errors
 /// If it cannot be mended, or nobody had what is missing for a while.
@@ -62,12 +63,12 @@ pub(crate) fn at_start(
     identity: &Identity,
     findings: &Findings,
     unreadable: Option<Height>,
-    runtime: Handle,
+    (runtime, closing): (Handle, CancellationToken),
 ) -> Result<(), MendError> {
     let storage = disk::storage(&config.ledger_folder());
     let signatures = identity.key().signatures();
     let whom = acquaintances::in_book(&config.members);
-    let mut others = Sources::new(config, identity, whom, runtime);
+    let mut others = Sources::new(config, identity, whom, runtime.clone(), closing.clone());
     let nonce = nonce()?;
     let began = Instant::now();
     warn!("the ledger is damaged: it is mended from the other nodes");
@@ -79,10 +80,12 @@ pub(crate) fn at_start(
                 tell(findings, &mended, &from);
                 return Ok(());
             }
+            Err(error) if error.is_passing() && closing.is_cancelled() => return Err(error),
             Err(error) if error.is_passing() && others.any() && began.elapsed() < PATIENCE => {
                 let error = chain_of_causes(&error);
                 info!(error, "mending the ledger is tried again");
-                std::thread::sleep(AGAIN);
+                let again = async { tokio::time::sleep(AGAIN).await };
+                runtime.block_on(closing.run_until_cancelled(again));
             }
             Err(error) => {
                 let id = findings.report(place_of(&error), chain_of_causes(&error), None);
@@ -252,7 +255,7 @@ impl MenderHandle {
 /// The running thread. Dropped, it stops behind the repair under way.
 pub(crate) struct Mender {
     pub(crate) handle: MenderHandle,
-    stop: Arc<Mutex<bool>>,
+    closing: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -264,21 +267,22 @@ struct Work {
     reader: Reader,
     findings: Findings,
     runtime: Handle,
+    closing: CancellationToken,
     segments: Segments,
     /// No look before then.
     rest_until: Option<Instant>,
 }
 
 impl Mender {
-    /// Starts it.
+    /// Starts it. `closing` ends what it waits for.
     pub(crate) fn start(
         config: Arc<NodeConfig>,
         identity: Identity,
         replica: ReplicaHandle,
         findings: Findings,
+        closing: CancellationToken,
     ) -> io::Result<Self> {
         let (orders, waiting) = sync_channel(WAITING_MAX);
-        let stop = Arc::new(Mutex::new(false));
         let work = Work {
             segments: Segments::open(&config, identity.chain()),
             config,
@@ -287,15 +291,15 @@ impl Mender {
             replica,
             findings,
             runtime: Handle::current(),
+            closing: closing.clone(),
             rest_until: None,
         };
-        let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("mender".to_owned())
-            .spawn(move || work.run(&waiting, &stopped))?;
+            .spawn(move || work.run(&waiting))?;
         Ok(Self {
             handle: MenderHandle { orders },
-            stop,
+            closing,
             thread: Some(thread),
         })
     }
@@ -303,9 +307,7 @@ impl Mender {
 
 impl Drop for Mender {
     fn drop(&mut self) {
-        if let Ok(mut stop) = self.stop.lock() {
-            *stop = true;
-        }
+        self.closing.cancel();
         if let Some(thread) = self.thread.take() {
             // A panic there was printed by the thread.
             let _ = thread.join();
@@ -314,13 +316,13 @@ impl Drop for Mender {
 }
 
 impl Work {
-    fn run(mut self, orders: &Receiver<Order>, stopped: &Mutex<bool>) {
+    fn run(mut self, orders: &Receiver<Order>) {
         // Asking others takes timers, which are the runtime's.
         let runtime = self.runtime.clone();
         let _within = runtime.enter();
         // What the start has found may be whole by now.
         self.look();
-        while !stopped.lock().is_ok_and(|stopped| *stopped) {
+        while !self.closing.is_cancelled() {
             match orders.recv_timeout(LOOK) {
                 Ok(order) => {
                     let done = self.repair_if_damaged(order.height);
@@ -460,7 +462,13 @@ impl Work {
         let id = self.findings.report(place.clone(), what, None);
         let signatures: &dyn Signatures = &self.identity.key().signatures();
         let whom = acquaintances::of(&self.reader.roster(), &self.config.members);
-        let mut others = Sources::new(&self.config, &self.identity, whom, self.runtime.clone());
+        let mut others = Sources::new(
+            &self.config,
+            &self.identity,
+            whom,
+            self.runtime.clone(),
+            self.closing.clone(),
+        );
         let mended = ledger::repair(&self.reader, signatures, &mut others, height);
         match &mended {
             Ok(mended) => {

@@ -8,14 +8,16 @@ mod starting;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{Height, NodeId, Reason};
 use replica::Replica;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use self::opening::Opened;
 use self::starting::Base;
 use crate::accusations::Accusations;
 use crate::archiver::ArchiverHandle;
@@ -23,12 +25,14 @@ use crate::catalogue_thread::{self, CatalogueHandle};
 use crate::config::NodeConfig;
 use crate::copies::Copies;
 use crate::disk::FileDisk;
+use crate::http::Door;
 use crate::identity::Identity;
 use crate::mending::{Mender, MenderHandle};
 use crate::metrics::Metrics;
 use crate::peer::{Peers, chain_of_causes};
 use crate::pictures::Pictures;
-use crate::replica_thread::{self, Opening, ReplicaHandle};
+use crate::progress::{Progress, Stage};
+use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
 use crate::replicator::Replicator;
 use crate::scrubber::checks::Checks;
 use crate::scrubber::{ScrubHandle, Scrubber};
@@ -182,25 +186,19 @@ pub async fn serve(
     let faults = Faults::from_environment()?;
     let _lock = FolderLock::take(&config.folder)?;
     let identity = Identity::load(&config.folder.join("identity"))?;
-    let mut shutdown = std::pin::pin!(shutdown);
-    tokio::select! {
-        () = from_archive::before_start(&config) => {}
-        () = &mut shutdown => return Ok(()),
-    }
     run(Base::new(config, identity, faults)?, shutdown).await
 }
 
 async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     let config = Arc::clone(&base.config);
-    let certificate = config.http.tls.as_ref().map(http::Certificate::load);
-    let certificate = certificate.transpose()?;
-    let tls = certificate.as_ref().map(|it| it.server_config());
-    let tls = tls.transpose()?;
-    let listener = listen(config.http.address).await?;
-
+    let closing = base.closing.clone();
+    let _closing = closing.clone().drop_guard();
+    let entrance = base.open_door().await?;
+    let mut shutdown = std::pin::pin!(shutdown);
     let (inlet, outlet) = replica_thread::channel(base.metrics.replica());
     let opening = Opening::new(base.faults.clock_offset_ms);
-    let opened = base.open(&inlet, &opening).await?;
+    let opened = open_unless(&base, &inlet, &opening, shutdown.as_mut()).await?;
+    let Some(opened) = opened else { return Ok(()) };
     let (left, tip) = (opened.left, opened.replica.tip());
     let removed = removed_at(&opened.replica, base.identity.node());
     let stock = Stock::default();
@@ -213,16 +211,13 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     let goodbye = farewell::said(running.handle.clone(), removed);
     let archive = base.start_archiver(running.handle.reader())?;
     base.follow_members(&running.handle, &peers, join_calls, archive.as_ref());
-    if let Some(certificate) = certificate {
-        base.spawn(certificate.follow());
-    }
     base.follow_operations(&running, &catalogue);
     let (copies, replicator) = base.look_after_bytes(stock, &running, &catalogue, &peers);
     let scrub = ScrubHandle::open(&config.folder, &config.scrub);
     if matches!(left, Left::Changed | Left::Unknown) {
         scrub.doubt_catalogue();
     }
-    let (links, closing) = (peers.clone(), base.closing.clone());
+    let (links, progress) = (peers.clone(), base.progress.clone());
     let chain = base.identity.chain();
     let app = App {
         ca_pem: base.identity.ca_pem().into(),
@@ -243,8 +238,9 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     };
     let checks = Checks::new(&app, http::Holdings::new(&app), closing.clone());
     let scrubber = Scrubber::start(checks, &app.config.scrub, scrub).map_err(ServeError::System)?;
-    let server = serve_from(tip, app, listener, tls, closing.clone());
-    let _closing = closing.clone().drop_guard();
+    // Goes before the threads, which wait for nothing then.
+    let _ending = closing.clone().drop_guard();
+    let server = serve_from(tip, app, entrance, &progress, &closing);
     let drain = || {
         running.give_turn_away();
         closing.cancel();
@@ -263,9 +259,27 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     removed.map_or(Ok(()), |height| Err(gone(&config, height)))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| ServeError::Listen { address, source })
+/// Opens what is on the disk, and what the archive adds to it; nothing if it is time to stop before that is done.
+async fn open_unless(
+    base: &Base,
+    inlet: &Inlet,
+    opening: &Opening,
+    shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<Opened>, ServeError> {
+    let mut opened = std::pin::pin!(async {
+        let archived = from_archive::before_start(&base.config, &base.progress);
+        base.closing.run_until_cancelled(archived).await;
+        base.open(inlet, opening).await
+    });
+    tokio::select! {
+        opened = &mut opened => opened.map(Some),
+        () = shutdown => {
+            base.closing.cancel();
+            // What it does to the folder comes to an end first. Why it failed is of no interest any more.
+            let _ = opened.await;
+            Ok(None)
+        }
+    }
 }
 
 /// The block that removed this node, if an administrator did. One that was pruned for its silence comes back by itself.
@@ -320,25 +334,40 @@ impl Threads {
     }
 }
 
+/// Where people come in.
+struct Entrance {
+    door: Door,
+    /// Ends when the last of them has left.
+    open: AbortOnDropHandle<()>,
+}
+
 /// Serves people once this height is applied: what is not must not be answered as if it did not exist.
 async fn serve_from(
     tip: Height,
     app: App,
-    listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    stop: CancellationToken,
+    Entrance { door, open }: Entrance,
+    progress: &Progress,
+    stop: &CancellationToken,
 ) {
     let catalogue = app.catalogue.clone();
+    let applied = catalogue.heights();
+    progress.set(Stage::Catalogue { applied, of: tip });
     let reached = stop.run_until_cancelled(catalogue.reached(tip)).await;
     if reached.is_none() {
         return;
     }
     // Purges that were not applied yet when the ledger was opened.
+    progress.set(Stage::Erasing);
     let (config, me) = (app.config.clone(), app.config.me().id);
     let (reader, store) = (app.replica.reader().clone(), app.blobs.clone());
     let forget = move || eraser::before_serving(&config, me, &reader, &store);
     match tokio::task::spawn_blocking(forget).await {
-        Ok(Ok(())) => http::serve(app, listener, tls, stop).await,
+        Ok(Ok(())) => {
+            door.serve(app);
+            // What answers stays with the open door, which ends when the node does.
+            drop(door);
+            let _ = open.await;
+        }
         Ok(Err(error)) => warn!(%error, "what is purged cannot be told, so nobody is served"),
         Err(error) => warn!(%error, "what is purged cannot be told, so nobody is served"),
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, json, run, stderr, until};
 
 /// The files of a folder with this ending, in order.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -120,6 +120,48 @@ async fn a_damaged_ledger_is_mended_from_the_others_and_votes_again() {
         2,
         "the damaged segments are kept"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_mended_before_it_serves_lives_and_says_what_it_waits_for() {
+    let mut cluster = Cluster::start(3).await;
+    write(&cluster, 10).await;
+    cluster.until_heads_equal().await;
+    for node in 0..3 {
+        cluster.stop(node).await;
+    }
+    let log = files(&cluster.node(2).ledger(), ".log").pop();
+    spoil(&log.expect("a log"), 0.4, 9_000);
+    cluster.spawn(2);
+    let api = cluster.api(2);
+    let problem = until("the node is being mended", async || {
+        let ask = api.request(reqwest::Method::GET, "/cluster");
+        let answer = api.try_send(ask).await.ok()?;
+        let problem = answer.json();
+        assert_eq!(answer.status, 503, "{problem}");
+        assert_eq!(problem["code"], "starting");
+        (problem["progress"]["stage"] == "mending").then_some(problem)
+    })
+    .await;
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(detail.contains("mended from the other nodes"), "{detail}");
+    assert_eq!(api.page("/healthz").await.status, 200);
+    assert_eq!(api.page("/readyz").await.code(), "starting");
+    let status = |more: &[&str]| {
+        let mut command = cluster.client(["status"]);
+        command.env("STARLING_URL", &cluster.node(2).url).args(more);
+        run(command)
+    };
+    let said = status(&[]);
+    assert_eq!(said.status.code(), Some(5));
+    assert!(stderr(&said).contains(detail), "{}", stderr(&said));
+    let shown = String::from_utf8(status(&["--json"]).stdout).expect("UTF-8");
+    assert_eq!(json(&shown)["starting"], problem["progress"]);
+    cluster.restart(0).await;
+    cluster.restart(1).await;
+    cluster.until_ready(2).await;
+    cluster.until_heads_equal().await;
+    assert_whole(&cluster, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,18 +107,19 @@ struct Sign {
     get, path = "/healthz", operation_id = "getHealth", tag = "node", security(()),
     responses((status = 200, description = "It does", body = Sign)),
 )]
-async fn health() -> Response {
+pub(super) async fn health() -> Response {
     reply::json(StatusCode::OK, &Sign { status: "ok" })
 }
 
 /// Whether the node serves reads
 ///
-/// Says nothing about the quorum; `/api/v1/cluster` does. A node that has been asked to stop is not ready.
+/// Says nothing about the quorum; `/api/v1/cluster` does. A node that has been asked to stop is not ready, and nor is one that
+/// is starting: it says how far it is.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "getReadiness", tag = "node", security(()),
     responses(
         (status = 200, description = "It does", body = Sign),
-        (status = 503, description = "It is about to stop, or the cluster has removed it", body = Document, content_type = "application/problem+json"),
+        (status = 503, description = "It is starting or about to stop, or the cluster has removed it", body = Document, content_type = "application/problem+json"),
     ),
 )]
 async fn ready(
@@ -128,7 +129,7 @@ async fn ready(
     if leaving.is_some_and(|Extension(leaving)| leaving.is_under_way()) {
         return Err(Problem::new(Code::Stopped, "the node is about to stop"));
     }
-    // The listener opens when ledger and catalogue are; from then on reads are served.
+    // Whoever comes here has come past the door: ledger and catalogue are open.
     api.refuse_if_out()?;
     Ok(reply::json(StatusCode::OK, &Sign { status: "ready" }))
 }

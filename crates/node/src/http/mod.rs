@@ -1,6 +1,6 @@
 //! What people and programs see of a node: the HTTP contract under `/api/v1`.
 //!
-//! A request travels like this. `server` accepts the connection and bounds it. The outermost layer here guards the
+//! A request travels like this. `server` accepts the connection and bounds it; until there is anything to serve, `door` answers. The outermost layer here guards the
 //! body and writes the headers every answer has: which node spoke, and which height the answer reflects. A handler
 //! begins with a `call`: it knows the caller, has checked the scope, and has waited until this node has seen what the
 //! client has seen. Reads go to the catalogue, the ledger or the bytes; changes become commands, are decided by the
@@ -28,6 +28,7 @@ mod conditional;
 mod content;
 mod disposition;
 mod docs;
+mod door;
 mod duplicates;
 mod events;
 mod export;
@@ -75,8 +76,6 @@ use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use rustls::ServerConfig;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -85,6 +84,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::auth::TokenCache;
 use self::call::{MayRead, Reflected};
+pub(crate) use self::door::Door;
 use self::duplicates::Resembling;
 pub(crate) use self::holdings::Holdings;
 use self::once::Places;
@@ -125,8 +125,7 @@ pub(crate) struct Api {
 
 impl Api {
     fn new(app: App) -> Self {
-        let node = HeaderValue::try_from(app.config.name.as_str())
-            .unwrap_or(HeaderValue::from_static("unnamed"));
+        let node = named(&app.config.name);
         let holdings = Holdings::new(&app);
         Self {
             checks: Checks::new(&app, holdings.clone(), CancellationToken::new()),
@@ -161,14 +160,9 @@ impl Api {
     }
 }
 
-/// Serves the API of a node until `stop` is cancelled, then lets requests under way finish.
-pub async fn serve(
-    app: App,
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    stop: CancellationToken,
-) {
-    server::run(router(app), listener, tls, stop).await;
+/// A node's name in a header.
+fn named(name: &str) -> HeaderValue {
+    HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("unnamed"))
 }
 
 /// The API as a service, without a listener.

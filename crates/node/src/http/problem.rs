@@ -14,6 +14,8 @@ use serde::Serialize;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::progress::Shown;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $status:ident $slug:literal;)*) => {
         /// Every reason for which a request is not answered as asked.
@@ -113,6 +115,8 @@ codes! {
     TooFewCopies = SERVICE_UNAVAILABLE "too_few_copies";
     /// No node that can be reached holds these bytes intact.
     BytesUnavailable = SERVICE_UNAVAILABLE "bytes_unavailable";
+    /// The node has been started and does not serve yet; `progress` says how far it is. Ask another node.
+    Starting = SERVICE_UNAVAILABLE "starting";
     /// The node takes no writes: it is shutting down or has stopped voting.
     Stopped = SERVICE_UNAVAILABLE "stopped";
     /// The cluster has removed this node: ask another.
@@ -168,6 +172,7 @@ struct Parts {
     code: Code,
     detail: String,
     errors: Vec<Fault>,
+    progress: Option<Shown>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -178,6 +183,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            progress: None,
             headers: Vec::new(),
         };
         Self(Box::new(parts)).with_usual_headers()
@@ -219,6 +225,12 @@ impl Problem {
             Code::Internal,
             format!("failed {doing}; the node's log has the cause"),
         )
+    }
+
+    /// Says how far the start is that the client has to wait for.
+    pub(crate) fn with_progress(mut self, progress: Shown) -> Self {
+        self.0.progress = Some(progress);
+        self
     }
 
     /// Adds a header to the answer.
@@ -295,6 +307,9 @@ pub(crate) struct Document<'a> {
     /// Where the request is wrong, when it is.
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     errors: &'a [Fault],
+    /// How far the node's start is, when it is starting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<&'a Shown>,
 }
 
 impl IntoResponse for Problem {
@@ -308,6 +323,7 @@ impl IntoResponse for Problem {
             detail: &parts.detail,
             code: parts.code,
             errors: &parts.errors,
+            progress: parts.progress.as_ref(),
         };
         let body = serde_json::to_vec(&document).expect("a problem has no map with odd keys");
         let mut response = (status, body).into_response();
@@ -356,6 +372,7 @@ const READ: &[Code] = &[
     Code::Internal,
     Code::NoQuorum,
     Code::Behind,
+    Code::Starting,
     Code::Removed,
     Code::Forked,
 ];
@@ -373,6 +390,7 @@ const WRITE: &[Code] = &[
     Code::Internal,
     Code::NoQuorum,
     Code::Behind,
+    Code::Starting,
     Code::Stopped,
     Code::Removed,
     Code::Forked,

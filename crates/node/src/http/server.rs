@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
@@ -29,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::door::Door;
 use super::metrics::Remote;
 
 /// Connections at one time; further ones wait in the system's queue.
@@ -52,15 +52,15 @@ const LAST_CALLS_POLL: Duration = Duration::from_millis(10);
 /// When the system gives no connection (out of file descriptors, say), the next try waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `stop` is cancelled, then lets requests under way finish for a while.
+/// Serves what is behind `door` until `stop` is cancelled, then lets requests under way finish for a while.
 pub(super) async fn run(
-    router: Router,
+    door: Door,
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     stop: CancellationToken,
 ) {
     let house = House {
-        router,
+        door,
         tls: tls.map(TlsAcceptor::from),
         leaving: Leaving(stop.clone()),
         closed: CancellationToken::new(),
@@ -155,7 +155,7 @@ impl Leaving {
 /// What every connection is served with.
 #[derive(Clone)]
 struct House {
-    router: Router,
+    door: Door,
     tls: Option<TlsAcceptor>,
     leaving: Leaving,
     /// No connection is kept for a further request.
@@ -183,7 +183,7 @@ impl House {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self {
-            router,
+            door,
             leaving,
             closed,
             ..
@@ -191,7 +191,7 @@ impl House {
         let last = leaving.clone();
         let used = Arc::new(AtomicBool::new(false));
         let noted = Arc::clone(&used);
-        let service = router
+        let service = tower::service_fn(move |request| door.behind().oneshot(request))
             .map_request(move |request: hyper::Request<_>| {
                 noted.store(true, Ordering::Relaxed);
                 let mut request = request.map(Body::new);

@@ -28,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::NodeConfig;
 use crate::init::{ClusterPlan, CreatedCluster, HttpSecurity, NodePlan, create_cluster};
 
+/// Far beyond what anything takes that works, also on a busy machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// A node that runs until it is dropped.
 struct Node {
     name: String,
@@ -120,9 +123,10 @@ impl Node {
         (&mut self.serving).await.unwrap();
     }
 
-    /// A write is refused until the node votes; every attempt waits for an answer, so this does not spin.
+    /// A write is refused until the node serves and votes.
     async fn wait_until_it_decides(&self) {
-        for _ in 0..500 {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < PATIENCE {
             let answer = self
                 .call(Method::POST, "/api/v1/records")
                 .body("first")

@@ -7,6 +7,7 @@ use archive::{Archive, Copy, OBJECT_MAX, Store};
 use ledger::{Supply, segment};
 use model::{Decided, Height};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::NodeConfig;
@@ -22,12 +23,13 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// These nodes, and the archive that the configuration names.
+    /// These nodes, and the archive that the configuration names. Nobody is waited for once it is `closing`.
     pub(super) fn new(
         config: &NodeConfig,
         identity: &Identity,
         whom: Vec<Acquaintance>,
         runtime: Handle,
+        closing: CancellationToken,
     ) -> Self {
         let archive = config.archive_url.as_ref().and_then(|url| {
             let store = Store::open(url);
@@ -38,13 +40,14 @@ impl Sources {
             Some(Backup {
                 archive: Archive::new(store.ok()?, identity.chain()),
                 runtime: runtime.clone(),
+                closing: closing.clone(),
                 scratch: config.ledger_folder().join("archive.mending"),
                 bad: BTreeSet::new(),
                 last: None,
             })
         });
         Self {
-            peers: Inquiry::new(identity.clone(), runtime, whom),
+            peers: Inquiry::new(identity.clone(), runtime, closing, whom),
             archive,
             archived: false,
         }
@@ -89,6 +92,7 @@ impl Supply for Sources {
 struct Backup {
     archive: Archive,
     runtime: Handle,
+    closing: CancellationToken,
     /// A file for what is on its way.
     scratch: PathBuf,
     /// Objects that held what proves nothing.
@@ -98,10 +102,11 @@ struct Backup {
 
 impl Backup {
     fn blocks(&mut self, from: Height, to: Height) -> Vec<Decided> {
-        let runtime = self.runtime.clone();
-        match runtime.block_on(self.fetch(from, to)) {
-            Ok(blocks) => blocks,
-            Err(error) => {
+        let (runtime, closing) = (self.runtime.clone(), self.closing.clone());
+        match runtime.block_on(closing.run_until_cancelled(self.fetch(from, to))) {
+            None => Vec::new(),
+            Some(Ok(blocks)) => blocks,
+            Some(Err(error)) => {
                 warn!(error, "asking the archive for decided blocks");
                 Vec::new()
             }

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt as _, stream};
 use ledger::Reader;
 use model::{Block, Certificate, ChainId, Decided, Decode as _, Encode as _, Height, NodeId};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -92,6 +93,8 @@ impl Answer {
 pub(crate) struct Inquiry {
     identity: Identity,
     runtime: Handle,
+    /// Ends every wait.
+    closing: CancellationToken,
     whom: Vec<Acquaintance>,
     calls: BTreeMap<NodeId, PeerClient<Channel>>,
     /// Who gave something that proves nothing, and is not asked again.
@@ -101,12 +104,18 @@ pub(crate) struct Inquiry {
 }
 
 impl Inquiry {
-    /// To be answered by these nodes, on this runtime.
-    pub(crate) fn new(identity: Identity, runtime: Handle, whom: Vec<Acquaintance>) -> Self {
+    /// To be answered by these nodes, on this runtime. Nobody is waited for once it is `closing`.
+    pub(crate) fn new(
+        identity: Identity,
+        runtime: Handle,
+        closing: CancellationToken,
+        whom: Vec<Acquaintance>,
+    ) -> Self {
         let me = identity.node();
         Self {
             identity,
             runtime,
+            closing,
             whom: whom.into_iter().filter(|who| who.id != me).collect(),
             calls: BTreeMap::new(),
             liars: BTreeSet::new(),
@@ -181,10 +190,13 @@ impl ledger::Supply for Inquiry {
         whom.sort_by_key(|who| Some(who.id) != self.last);
         for who in whom.into_iter().filter(|who| !self.liars.contains(&who.id)) {
             // The clock of a timeout is the runtime's, so it is made there.
-            let answer = self.runtime.block_on(async {
+            let answer = self.closing.run_until_cancelled(async {
                 let ask = self.ask(&who, from, to);
                 tokio::time::timeout(ANSWER_TIMEOUT, ask).await
             });
+            let Some(answer) = self.runtime.block_on(answer) else {
+                break;
+            };
             match answer.unwrap_or_else(|_| Err("it took too long".to_owned())) {
                 Ok((client, blocks)) if !blocks.is_empty() => {
                     self.calls.insert(who.id, client);
@@ -205,5 +217,46 @@ impl ledger::Supply for Inquiry {
         let peer = self.source().unwrap_or_default().to_owned();
         tracing::warn!(peer, %height, what, "a block from a peer proves nothing");
         self.liars.extend(self.last.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{NodeKey, create_ca};
+    use crate::peer::Standing;
+    use ledger::Supply as _;
+    use tokio::net::TcpListener;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nobody_is_waited_for_once_it_is_closing() {
+        let ca = create_ca(ChainId([7; 16])).unwrap();
+        let identity = |name: &str| {
+            let issued = ca.issue_identity(NodeKey::generate().unwrap(), name);
+            issued.unwrap()
+        };
+        // Both take the connection and say nothing.
+        let mut silent = Vec::new();
+        let mut whom = Vec::new();
+        for name in ["n2", "n3"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            whom.push(Acquaintance {
+                id: identity(name).node(),
+                name: name.to_owned(),
+                address: Some(listener.local_addr().unwrap().to_string()),
+                pinned: false,
+                standing: Standing::Member,
+            });
+            silent.push(listener);
+        }
+        let closing = CancellationToken::new();
+        let runtime = Handle::current();
+        let mut inquiry = Inquiry::new(identity("n1"), runtime, closing.clone(), whom);
+        let asking = std::thread::spawn(move || inquiry.blocks(Height(1), Height(2)).len());
+        let _first = silent[0].accept().await.unwrap();
+        closing.cancel();
+        assert_eq!(asking.join().unwrap(), 0);
+        let second = tokio::time::timeout(Duration::ZERO, silent[1].accept()).await;
+        assert!(second.is_err(), "the second is not asked any more");
     }
 }

@@ -1,6 +1,6 @@
 //! Opening what is on the disk: ledger and catalogue, in one pass over the chain.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::{Base, ServeError};
 use crate::catalogue_thread::{Beginning, Feeder};
 use crate::disk::FileDisk;
+use crate::progress::Stage;
 use crate::replica_thread::{Inlet, Opening};
 use crate::snapshots::{Begin, Shelf};
 use crate::stamp::{self, Left};
@@ -98,13 +99,15 @@ impl Base {
     }
 
     async fn mend(&self, error: &ServeError, damage: Option<Height>) -> Result<(), ServeError> {
+        self.progress.set(Stage::Mending);
         warn!(
             error = peer::chain_of_causes(error),
             "the ledger does not open"
         );
         let (config, identity) = (self.config.clone(), self.identity.clone());
-        let (findings, runtime) = (self.findings.clone(), tokio::runtime::Handle::current());
-        let mend = move || mending::at_start(&config, &identity, &findings, damage, runtime);
+        let findings = self.findings.clone();
+        let ends = (tokio::runtime::Handle::current(), self.closing.clone());
+        let mend = move || mending::at_start(&config, &identity, &findings, damage, ends);
         let ended = tokio::task::spawn_blocking(mend).await;
         ended.map_err(|error| ServeError::System(std::io::Error::other(error)))??;
         Ok(())
@@ -204,7 +207,10 @@ fn open_once(
     let config = replica_config(base)?;
     let begun = std::time::Instant::now();
     let found = RefCell::new(None);
+    let of = Cell::new(Height::GENESIS);
+    base.progress.set(Stage::Checking);
     let start = |reader: &ledger::Reader| {
+        of.set(reader.tip().0);
         let first = snapshots::first_of_use(reader).unwrap_or_default();
         let is_of_use = |at| at >= first || is_worth_it(height, at);
         let snapshot = snapshots::newest(&Shelf::of(&settings.folder), reader, is_of_use);
@@ -216,6 +222,8 @@ fn open_once(
         Start { wanted, known }
     };
     let replayed = |block: &Arc<AppliedBlock>| {
+        let (height, of) = (block.block.height(), of.get());
+        base.progress.set(Stage::Replaying { height, of });
         // Behind a snapshot everything is read by the catalogue's thread, which builds of it first.
         if failed.is_none() && found.borrow().is_none() {
             failed = feeder.follow(block, begun).err();

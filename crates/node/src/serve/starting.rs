@@ -5,11 +5,13 @@ use std::sync::Arc;
 use archive::{Archive, Store};
 use ledger::Reader;
 use replica::Replica;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::ServeError;
 use super::opening::Opened;
+use super::{Entrance, ServeError};
 use crate::accusations::Accusations;
 use crate::archiver::{self, ArchiverHandle};
 use crate::catalogue_thread;
@@ -17,11 +19,13 @@ use crate::config::NodeConfig;
 use crate::copies::Copies;
 use crate::disk::FileDisk;
 use crate::eraser::{Eraser, Parts};
+use crate::http::{Certificate, Door};
 use crate::identity::Identity;
 use crate::mending::Mender;
 use crate::metrics::Metrics;
 use crate::peer::{self, JoinCall, Peers};
 use crate::pictures::Pictures;
+use crate::progress::Progress;
 use crate::replica_thread::{self, Inlet, Opening, Outlet, ReplicaHandle};
 use crate::replicator::{self, Replicator};
 use crate::retries::Retries;
@@ -42,6 +46,8 @@ pub(super) struct Base {
     pub(super) blobs: blobs::Store,
     pub(super) pictures: Pictures,
     pub(super) metrics: Metrics,
+    /// How far the start is.
+    pub(super) progress: Progress,
     /// Cancelled when the node stops.
     pub(super) closing: CancellationToken,
 }
@@ -60,6 +66,7 @@ impl Base {
             pictures: Pictures::new(blobs.clone(), config.media.folders(), workshop),
             blobs,
             metrics: Metrics::new(),
+            progress: Progress::default(),
             closing: CancellationToken::new(),
             config,
             identity,
@@ -70,6 +77,24 @@ impl Base {
     /// Runs something until the node stops.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(self.closing.clone().run_until_cancelled_owned(task));
+    }
+
+    /// Lets people in, who are told to wait until there is more to say.
+    pub(super) async fn open_door(&self) -> Result<Entrance, ServeError> {
+        let http = &self.config.http;
+        let certificate = http.tls.as_ref().map(Certificate::load).transpose()?;
+        let tls = certificate.as_ref().map(Certificate::server_config);
+        let tls = tls.transpose()?;
+        let address = http.address;
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(|source| ServeError::Listen { address, source })?;
+        if let Some(certificate) = certificate {
+            self.spawn(certificate.follow());
+        }
+        let door = Door::new(&self.config.name, self.progress.clone());
+        let open = tokio::spawn(door.clone().open(listener, tls, self.closing.clone()));
+        let open = AbortOnDropHandle::new(open);
+        Ok(Entrance { door, open })
     }
 
     /// Calls the other members, and listens for them and for who wants to join.
@@ -179,7 +204,8 @@ impl Base {
 
     pub(super) fn start_mender(&self, replica: &ReplicaHandle) -> Result<Mender, ServeError> {
         let (config, identity) = (self.config.clone(), self.identity.clone());
-        Mender::start(config, identity, replica.clone(), self.findings.clone())
+        let (findings, closing) = (self.findings.clone(), self.closing.clone());
+        Mender::start(config, identity, replica.clone(), findings, closing)
             .map_err(ServeError::System)
     }
 
