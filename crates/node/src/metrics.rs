@@ -13,6 +13,7 @@
 
 mod process;
 mod scrape;
+mod snapshots;
 
 use std::sync::Arc;
 use std::time::Duration;

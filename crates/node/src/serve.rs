@@ -37,6 +37,7 @@ use crate::replicator::Replicator;
 use crate::scrubber::checks::Checks;
 use crate::scrubber::{ScrubHandle, Scrubber};
 use crate::sealer::Sealer;
+use crate::snapshots::view::SnapshotsHandle;
 use crate::stamp::{self, Left};
 use crate::stock::Stock;
 use crate::{Faults, Findings, FolderLock, LockError};
@@ -71,6 +72,8 @@ pub struct App {
     pub mender: MenderHandle,
     /// How far the search for damage is.
     pub scrub: ScrubHandle,
+    /// What snapshots there are.
+    pub snapshots: SnapshotsHandle,
     /// How the archive is; none if none is set.
     pub archive: Option<ArchiverHandle>,
     /// The certificate of the cluster's authority, for those who join.
@@ -234,6 +237,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
         accusations: base.accusations,
         mender: mender.handle.clone(),
         scrub: scrub.clone(),
+        snapshots: base.snapshots,
         archive,
     };
     let checks = Checks::new(&app, http::Holdings::new(&app), closing.clone());

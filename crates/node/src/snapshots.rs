@@ -6,6 +6,7 @@
 //! nothing was purged since (`docs/protocol.md`, section 16).
 
 pub(crate) mod maker;
+pub(crate) mod view;
 
 use std::collections::BTreeSet;
 use std::fs;

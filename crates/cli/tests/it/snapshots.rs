@@ -121,6 +121,38 @@ async fn a_node_that_joins_begins_with_the_snapshot_of_the_archive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_node_shows_the_snapshots_and_who_vouches_for_them() {
+    let snapped = Snapped::new().await;
+    for node in 0..3 {
+        let api = snapped.cluster.api(node);
+        let shown = until("all have vouched for the newest", async || {
+            let answer = api.get("/cluster").await.expect(200, "").json();
+            let newest = answer["snapshots"][0].clone();
+            let vouches = newest["vouches"].as_array()?.len();
+            (vouches == 3 && newest["here"] == true).then_some(newest)
+        })
+        .await;
+        let vouches = shown["vouches"].as_array().expect("a list");
+        for name in ["n1", "n2", "n3"] {
+            let mut of = vouches.iter().filter(|vouch| vouch["node"] == name);
+            let vouch = of.next().expect("it vouches");
+            assert_eq!(vouch["digest"], shown["digest"], "{shown}");
+        }
+        assert!(shown["ageMs"].as_u64().is_some(), "{shown}");
+        let height = shown["height"].as_u64().expect("a height");
+        let numbers = String::from_utf8(api.page("/metrics").await.bytes).expect("a text");
+        for line in [
+            format!("starling_snapshot_height {height}"),
+            format!("starling_snapshot_marked_height {height}"),
+            "starling_snapshot_here 1".to_owned(),
+            "starling_snapshot_vouched{node=\"n2\"} 1".to_owned(),
+        ] {
+            assert!(numbers.lines().any(|shown| shown == line), "{line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_catalogue_begins_with_the_nodes_own_snapshot_unless_that_is_damaged() {
     let mut snapped = Snapped::new().await;
     snapped.cluster.stop(1).await;

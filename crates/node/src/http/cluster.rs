@@ -18,6 +18,7 @@ use utoipa_axum::routes;
 use super::call::MayRead;
 use super::events::Damage;
 use super::problem::{Problem, ReadProblems};
+use super::snapshots::{self, Snapshot};
 use super::{Api, reply};
 use crate::accusations;
 use crate::archiver::ArchiverHandle;
@@ -57,6 +58,8 @@ struct Cluster {
     open_damage: usize,
     /// How far this node is with looking at everything it holds; null if it does not.
     scrub: Option<Scrub>,
+    /// The heights of which there are snapshots, newest first.
+    snapshots: Vec<Snapshot>,
     /// Nodes that signed two statements that contradict each other, lowest height first. The proof of each is a file on
     /// this node.
     evidence: Vec<Contradiction>,
@@ -332,6 +335,7 @@ impl<'a> View<'a> {
             damage: self.damage(),
             open_damage: self.api.app.findings.open_count(),
             scrub: self.scrub(),
+            snapshots: snapshots::shown(&self.api.app, &self.roster, self.now),
             evidence: self.evidence(),
             nodes: self.nodes(),
         }

@@ -58,6 +58,7 @@ mod reply;
 mod schema;
 mod search;
 mod server;
+mod snapshots;
 mod suggest;
 mod tags;
 mod timeline;

@@ -5,7 +5,7 @@ use std::path::Path;
 use consensus::{DiskRoom, Phase, Role};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::{process, seconds};
+use super::{process, seconds, snapshots};
 use crate::App;
 use crate::findings::KINDS;
 use crate::peer::PeerStatus;
@@ -24,6 +24,7 @@ pub(crate) fn scrape(app: &App) -> Vec<MetricFamily> {
     copies(&mut families, app);
     disk_room(&mut families, &app.config.folder);
     damage(&mut families, app);
+    snapshots::scrape(&mut families, app);
     process::scrape(&mut families);
     families.0
 }
@@ -43,7 +44,7 @@ impl Families {
         self.counters(name, help, [(Vec::new(), value)]);
     }
 
-    fn gauges<'a>(
+    pub(super) fn gauges<'a>(
         &mut self,
         name: &str,
         help: &str,
@@ -89,7 +90,7 @@ impl Families {
     }
 }
 
-type Labels<'a> = Vec<(&'static str, &'a str)>;
+pub(super) type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 fn pairs(labels: &Labels<'_>) -> Vec<LabelPair> {
     let pair = |(name, value): &(&str, &str)| {

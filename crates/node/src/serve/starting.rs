@@ -32,6 +32,7 @@ use crate::retries::Retries;
 use crate::sealer::Sealer;
 use crate::snapshots::Shelf;
 use crate::snapshots::maker::{self, Maker};
+use crate::snapshots::view::SnapshotsHandle;
 use crate::stock::Stock;
 use crate::{Faults, Findings};
 use crate::{acquaintances, admission, bulk, garbage};
@@ -46,6 +47,7 @@ pub(super) struct Base {
     pub(super) blobs: blobs::Store,
     pub(super) pictures: Pictures,
     pub(super) metrics: Metrics,
+    pub(super) snapshots: SnapshotsHandle,
     /// How far the start is.
     pub(super) progress: Progress,
     /// Cancelled when the node stops.
@@ -66,6 +68,7 @@ impl Base {
             pictures: Pictures::new(blobs.clone(), config.media.folders(), workshop),
             blobs,
             metrics: Metrics::new(),
+            snapshots: SnapshotsHandle::default(),
             progress: Progress::default(),
             closing: CancellationToken::new(),
             config,
@@ -197,6 +200,7 @@ impl Base {
             catalogue: catalogue.handle.clone(),
             archive: store.transpose()?.map(|store| Archive::new(store, chain)),
             findings: self.findings.clone(),
+            shown: self.snapshots.clone(),
             closing: self.closing.clone(),
             after: self.faults.snapshot_after,
         }))

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Shelf;
+use super::view::{Seen, SnapshotsHandle};
 use crate::archiver::in_one_line;
 use crate::catalogue_thread::Captured;
 use crate::{CatalogueHandle, Findings, Place, ReplicaHandle, Request};
@@ -62,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) catalogue: CatalogueHandle,
     pub(crate) archive: Option<Archive>,
     pub(crate) findings: Findings,
+    pub(crate) shown: SnapshotsHandle,
     pub(crate) closing: CancellationToken,
     /// After so many commands, if not as usual, and then as often as that.
     pub(crate) after: Option<u64>,
@@ -165,7 +167,19 @@ impl Maker {
                 break;
             }
         }
+        self.show(&marked);
         self.mark(&marked)
+    }
+
+    /// Lets people see what there is.
+    fn show(&self, marked: &[Marked]) {
+        let roster = self.parts.replica.roster();
+        let see = |mark: &Marked| {
+            let mut seen = Seen::of(mark, roster.voters());
+            seen.is_here = named(&seen).is_some_and(|name| self.parts.shelf.index(name).is_some());
+            seen
+        };
+        self.parts.shown.show(marked.iter().map(see).collect());
     }
 
     /// Writes what the catalogue's thread has held on to.
@@ -221,17 +235,7 @@ impl Maker {
     /// What enough voters say of a height.
     fn believed(&self, mark: &Marked) -> Option<SnapshotName> {
         let roster = self.parts.replica.roster();
-        let digests: BTreeSet<Digest> = mark.vouched.iter().map(|(.., digest)| *digest).collect();
-        let digest = digests.into_iter().find(|digest| {
-            let said = mark.vouched.iter();
-            let said = said.filter(|said| (said.1, said.2) == (catalogue::version(), *digest));
-            super::are_enough(roster.voters(), &said.map(|said| said.0).collect())
-        })?;
-        Some(SnapshotName {
-            height: mark.height,
-            digest,
-            is_index: true,
-        })
+        named(&Seen::of(mark, roster.voters()))
     }
 
     /// Holds this node's own against what is believed.
@@ -389,4 +393,13 @@ impl Maker {
             }
         }
     }
+}
+
+/// Under which name the snapshot lies that is believed, if one is.
+fn named(seen: &Seen) -> Option<SnapshotName> {
+    Some(SnapshotName {
+        height: seen.height,
+        digest: seen.believed?,
+        is_index: true,
+    })
 }
