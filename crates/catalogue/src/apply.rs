@@ -91,6 +91,8 @@ pub struct Catalogue {
     index: Option<Arc<Index>>,
     /// An index to begin with.
     resumed: Option<Resumed>,
+    /// By what SQLite told the file's state last.
+    seen: Option<i64>,
 }
 
 impl Catalogue {
@@ -117,6 +119,7 @@ impl Catalogue {
             owner: None,
             index: None,
             resumed: None,
+            seen: None,
         })
     }
 
@@ -201,9 +204,27 @@ impl Catalogue {
             path: self.path.clone(),
             source,
         })?;
-        (self.db, self.height) = (db, height);
+        (self.db, self.height, self.seen) = (db, height, None);
         self.resumed = None;
         self.load_index()
+    }
+
+    /// Whether anybody but this writer has written to the file since this was asked last, of whatever connection or process.
+    /// Costs next to nothing. Emptying the journal ([`empty_journal`](crate::empty_journal)) counts; the first question after the
+    /// file was opened finds nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the file cannot be read now.
+    pub fn is_written_by_others(&mut self) -> Result<bool, OpenError> {
+        let version = self
+            .db
+            .query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
+        let version = version.map_err(|source| OpenError::Database {
+            path: self.path.clone(),
+            source,
+        })?;
+        let before = self.seen.replace(version);
+        Ok(before.is_some_and(|before| before != version))
     }
 
     /// The index in memory, which is kept up to date from now on. The first call reads the one that was left, or builds it,

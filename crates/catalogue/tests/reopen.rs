@@ -196,3 +196,23 @@ fn whoever_opens_a_catalogue_without_trust_removes_the_index_that_was_left() {
     Catalogue::open(&path).unwrap();
     assert!(!Catalogue::index_path(&path).exists());
 }
+
+#[test]
+fn what_others_write_is_noticed_and_what_the_writer_itself_writes_is_not() {
+    let mut fixture = filled();
+    let written = |fixture: &mut Fixture| fixture.catalogue.is_written_by_others().unwrap();
+    assert!(!written(&mut fixture), "nothing to compare with");
+    fixture.apply(vec![new("one more").add("one more")]);
+    let reader = fixture.reader();
+    assert!(reader.digest().unwrap().is_some());
+    assert!(!written(&mut fixture));
+    let other = Connection::open(fixture.path()).unwrap();
+    assert!(!written(&mut fixture), "it has only opened the file");
+    let changed = other.execute("UPDATE tokens SET name = name || '!'", []);
+    changed.unwrap();
+    assert!(written(&mut fixture));
+    assert!(!written(&mut fixture), "once is enough");
+    other.execute("DELETE FROM history", []).unwrap();
+    fixture.apply(vec![new("and another").add("and another")]);
+    assert!(written(&mut fixture), "own writing hides nothing");
+}

@@ -17,12 +17,15 @@ pub(crate) mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Index, Mention, Outcome, Reader};
+use catalogue::{
+    Applied, ApplyError, BlockInput, Catalogue, Index, Mention, OpenError, Outcome, Reader,
+};
 use model::{BlobId, Block, Height, MediaStep, Payload, Position};
 use replica::{AppliedBlock, CoreState, Disposition};
 use tokio::sync::{Semaphore, watch};
@@ -37,6 +40,8 @@ const RUN_BLOCKS: usize = 512;
 const RUN_COMMANDS: usize = 2_000;
 /// Heights of blocks without rows are written at least this often.
 const IDLE_FLUSH: Duration = Duration::from_millis(500);
+/// Between two looks whether another process has written to the file.
+const LOOK: Duration = Duration::from_millis(100);
 /// A start applies what is missing for so long. The rest is read by the thread, while the node takes part.
 const START_PATIENCE: Duration = Duration::from_secs(1);
 /// Outcomes kept for the requests that wait for them.
@@ -247,6 +252,10 @@ struct Shared {
     captured: Mutex<Option<Captured>>,
     /// Held by who compares: it builds at one place, and may replace.
     comparing: Mutex<()>,
+    /// Odd while this node itself writes to the file beside the thread; grows with each time.
+    beside: AtomicU64,
+    /// Counts how often another process was found to have written to the file.
+    meddled: watch::Sender<u64>,
 }
 
 /// Readers that nobody uses.
@@ -308,6 +317,8 @@ pub(crate) fn start(
         replacement: Mutex::default(),
         captured: Mutex::default(),
         comparing: Mutex::default(),
+        beside: AtomicU64::new(0),
+        meddled: watch::Sender::new(0),
     });
     let (blocks, receiver) = channel();
     let flow = Arc::new(Flow::new(applied == ledger.tip().0));
@@ -319,6 +330,8 @@ pub(crate) fn start(
         shared: Arc::clone(&shared),
         stands_still: None,
         damaged: 0,
+        beside: 0,
+        flushed: Instant::now(),
     };
     let thread = std::thread::Builder::new()
         .name("catalogue".to_owned())
@@ -364,6 +377,10 @@ struct Worker {
     stands_still: Option<String>,
     /// How often in a row the file seemed damaged.
     damaged: u32,
+    /// What the count of this node's own writings beside the thread was last.
+    beside: u64,
+    /// When what needs no haste was written last.
+    flushed: Instant,
 }
 
 impl Worker {
@@ -374,9 +391,14 @@ impl Worker {
             if !self.flow.is_open() && !self.catch_up() {
                 return;
             }
-            let step = match blocks.recv_timeout(IDLE_FLUSH) {
+            self.look_for_others();
+            let step = match blocks.recv_timeout(LOOK) {
                 Ok(block) => self.apply_run(&block, blocks),
-                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Timeout) if self.flushed.elapsed() < IDLE_FLUSH => Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.flushed = Instant::now();
+                    self.flush()
+                }
                 Err(RecvTimeoutError::Disconnected) => {
                     if let Err(error) = self.flush() {
                         // The ledger has everything: the next start goes on from the last height written.
@@ -401,6 +423,20 @@ impl Worker {
         }
         if let Err(error) = self.feeder.catalogue.leave() {
             warn!(%error, "the index of searches could not be left for the next start");
+        }
+    }
+
+    /// Says so if another process has written to the file.
+    fn look_for_others(&mut self) {
+        let written = self.feeder.catalogue.is_written_by_others();
+        // After that: what this node has written itself is counted by now.
+        let beside = self.shared.beside.load(Ordering::SeqCst);
+        let own = !beside.is_multiple_of(2) || beside != self.beside;
+        self.beside = beside;
+        // Who cannot read it now will hear of it when it is written.
+        if written.unwrap_or(false) && !own {
+            error!("another process wrote to the catalogue: it is compared with the ledger");
+            self.shared.meddled.send_modify(|count| *count += 1);
         }
     }
 
@@ -571,6 +607,19 @@ impl CatalogueHandle {
     /// The database's file.
     pub(crate) fn path(&self) -> &Path {
         &self.shared.path
+    }
+
+    /// Cuts the catalogue's journal to nothing; false if a reader is in the way.
+    pub(crate) fn empty_journal(&self) -> Result<bool, OpenError> {
+        self.shared.beside.fetch_add(1, Ordering::SeqCst);
+        let emptied = catalogue::empty_journal(&self.shared.path);
+        self.shared.beside.fetch_add(1, Ordering::SeqCst);
+        emptied
+    }
+
+    /// Tells whenever another process was found to have written to the catalogue.
+    pub(crate) fn meddled(&self) -> watch::Receiver<u64> {
+        self.shared.meddled.subscribe()
     }
 
     /// Waits until nobody else compares the catalogue with the ledger. Blocks the thread.

@@ -122,7 +122,6 @@ pub(crate) struct Eraser {
     key: NodeKey,
     folder: PathBuf,
     shelf: Shelf,
-    rows: PathBuf,
     replica: ReplicaHandle,
     catalogue: CatalogueHandle,
     store: blobs::Store,
@@ -154,7 +153,6 @@ impl Eraser {
             key: identity.key().clone(),
             folder: config.ledger_folder(),
             shelf: Shelf::of(&config.folder),
-            rows: config.catalogue_path(),
             replica: parts.replica.clone(),
             catalogue: parts.catalogue.clone(),
             store: parts.store.clone(),
@@ -265,7 +263,7 @@ impl Eraser {
     }
 
     fn empty_journal(&self) -> Result<(), EraserError> {
-        if catalogue::empty_journal(&self.rows)? {
+        if self.catalogue.empty_journal()? {
             Ok(())
         } else {
             Err(EraserError::Busy)

@@ -10,6 +10,7 @@
 //! can do it.
 
 pub(crate) mod checks;
+pub(crate) mod meddling;
 mod pace;
 mod rebuild;
 

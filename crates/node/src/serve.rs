@@ -35,7 +35,7 @@ use crate::progress::{Progress, Stage};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
 use crate::replicator::Replicator;
 use crate::scrubber::checks::Checks;
-use crate::scrubber::{ScrubHandle, Scrubber};
+use crate::scrubber::{ScrubHandle, Scrubber, meddling};
 use crate::sealer::Sealer;
 use crate::snapshots::view::SnapshotsHandle;
 use crate::stamp::{self, Left};
@@ -241,6 +241,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
         archive,
     };
     let checks = Checks::new(&app, http::Holdings::new(&app), closing.clone());
+    watch_catalogue(&app, &checks, &closing);
     let scrubber = Scrubber::start(checks, &app.config.scrub, scrub).map_err(ServeError::System)?;
     // Goes before the threads, which wait for nothing then.
     let _ending = closing.clone().drop_guard();
@@ -284,6 +285,13 @@ async fn open_unless(
             Ok(None)
         }
     }
+}
+
+/// Has the catalogue compared whenever another process has written to it.
+fn watch_catalogue(app: &App, checks: &Checks, closing: &CancellationToken) {
+    let (catalogue, findings) = (app.catalogue.clone(), app.findings.clone());
+    let follow = meddling::follow(catalogue, findings, checks.clone(), closing.clone());
+    tokio::spawn(closing.clone().run_until_cancelled_owned(follow));
 }
 
 /// The block that removed this node, if an administrator did. One that was pruned for its silence comes back by itself.

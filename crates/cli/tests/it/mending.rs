@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::harness::{Cluster, json, run, stderr, until};
+use crate::harness::{Cluster, Setup, json, run, stderr, until};
 
 /// The files of a folder with this ending, in order.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -182,4 +182,41 @@ async fn without_others_a_damaged_ledger_is_left_as_it_is() {
         before,
         "nothing is changed"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_another_process_edits_under_a_running_node_are_named_and_made_good_at_once() {
+    let mut cluster = Cluster::create(1);
+    // It is not the scrubber that finds it.
+    cluster.set(0, "STARLING_SCRUB_BYTES_PER_SECOND", "0");
+    let cluster = cluster.started(Setup::default()).await;
+    let api = cluster.api(0);
+    let metadata = json!({"title": "True"});
+    let added = api.upload("a.txt", b"some text", &metadata).await;
+    let added = added.expect(201, "").json();
+    let id = added["id"].as_str().expect("an id");
+    let (height, _) = cluster.until_heads_equal().await;
+    api.until_applied(height).await;
+
+    let path = cluster.node(0).folder().join("catalogue.sqlite");
+    let rows = rusqlite::Connection::open(path).expect("a database");
+    let edited = rows.execute("UPDATE history SET time = time + 1", []);
+    assert!(edited.expect("written") > 0);
+    let findings = until("it is found and made good", async || {
+        let answer = api.get("/cluster").await.expect(200, "").json();
+        let damage = answer["damage"].as_array().expect("a list").clone();
+        (!damage.is_empty() && answer["openDamage"] == 0).then_some(damage)
+    })
+    .await;
+    let said = json!(findings).to_string();
+    assert!(said.contains("catalogue"), "{said}");
+    let log = std::fs::read_to_string(cluster.node(0).log()).expect("a log");
+    assert!(log.contains("another process wrote to"), "{log}");
+    let history = api.get(&format!("/files/{id}/history")).await;
+    let times = history.expect(200, "").json()["items"][0]["time"].clone();
+    assert_eq!(times, added["addedAt"], "as the ledger says");
+    drop(rows);
+    // It goes on in the file that took its place.
+    let title = api.upload("b.txt", b"more", &json!({})).await;
+    title.expect(201, "");
 }
