@@ -271,6 +271,7 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
             Refusal::FileNotFound => Problem::not_found("file"),
             Refusal::LibraryNotFound => Problem::not_found("library"),
             Refusal::TokenNotFound => Problem::not_found("token"),
+            Refusal::UserNotFound => Problem::not_found("user"),
             Refusal::UploadNotFound => Problem::not_found("upload"),
             Refusal::AlbumNotFound => Problem::not_found("album"),
             Refusal::FieldNotFound => Problem::not_found("field"),
@@ -279,6 +280,7 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
                 Problem::at(Code::InvalidBody, vec![Fault::new("", detail)])
             }
             Refusal::TokenExists
+            | Refusal::UserExists
             | Refusal::LastAdmin
             | Refusal::MisplacedGenesis
             | Refusal::FieldExists
