@@ -319,6 +319,12 @@ pub(crate) fn to_sql(value: &FieldValue) -> rusqlite::types::Value {
     }
 }
 
+/// The point that [`to_sql`] has written.
+pub(crate) fn point(text: &str) -> Option<(f64, f64)> {
+    let (lat, lon) = text.split_once(',')?;
+    Some((lat.parse().ok()?, lon.parse().ok()?))
+}
+
 const COLUMNS: &str = "SELECT number, definition, retired FROM fields WHERE library = ?1";
 
 fn of_row(row: &Row<'_>) -> rusqlite::Result<OwnField> {

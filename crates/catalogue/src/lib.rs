@@ -60,7 +60,7 @@ pub use purge::{Mention, Purge};
 pub use query::{Query, QueryError};
 pub use reader::{Presence, ReadError, Reader, Stats};
 pub use schema::{OpenError, SetAside, Unusable, empty_journal};
-pub use search::facets::{Facet, FacetKey, FacetValue, Facets};
+pub use search::facets::{Facet, FacetBy, FacetKey, FacetValue, Facets};
 pub use search::map::{Cluster, Map, View};
 pub use search::suggest::{Suggestion, SuggestionKind, Suggestions};
 pub use search::timeline::{Bucket, Columns, Timeline};

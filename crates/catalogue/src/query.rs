@@ -14,7 +14,7 @@ mod parser;
 mod polygon;
 mod print;
 pub(crate) mod tree;
-mod value;
+pub(crate) mod value;
 
 pub use error::{QueryError, QueryErrorKind};
 pub use json::TreeError;
@@ -22,7 +22,7 @@ pub use measure::{Measure, Uploaded};
 pub use polygon::Polygon;
 pub use tree::{
     BoundingBox, Circle, Comparison, Direction, Expr, Extent, OwnTerm, Pattern, Query, Sort,
-    SortKey, Term, Within,
+    SortBy, SortKey, Term, Within,
 };
 
 /// A query's text, in bytes.

@@ -28,7 +28,7 @@ use crate::people::{self, User};
 use crate::pictures::{self, Hashed, Waiting};
 use crate::purge::{self, Purge};
 use crate::query::Query;
-use crate::search::facets::{self, FacetKey, Facets};
+use crate::search::facets::{self, FacetBy, Facets};
 use crate::search::map::{self, Map, View};
 use crate::search::suggest::{self, Suggestions};
 use crate::search::timeline::{self, Columns, Timeline};
@@ -210,7 +210,7 @@ impl Reader {
         &self,
         default_library: &LibraryId,
         query: &Query,
-        by: &[FacetKey],
+        by: &[FacetBy],
         limit: Limit,
     ) -> Result<Facets, SearchError> {
         self.indexed(default_library, |scene| {

@@ -10,6 +10,8 @@ pub(crate) mod map;
 mod matching;
 mod order;
 mod own;
+mod own_facets;
+mod own_order;
 pub(crate) mod suggest;
 pub(crate) mod timeline;
 
@@ -18,14 +20,15 @@ use roaring::RoaringBitmap;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use self::cursor::Context;
+use self::cursor::{Context, Cursor};
 use self::matching::Matching;
 use self::order::{Hit, Order};
-use self::own::Asked;
+use self::own::{Asked, Rows};
+use self::own_order::OwnOrder;
 use crate::file::File;
 use crate::index::library::Library;
 use crate::index::memory::Memory;
-use crate::query::{Query, Sort};
+use crate::query::{Query, Sort, SortBy};
 use crate::row;
 use crate::stored::Stored;
 
@@ -101,6 +104,9 @@ pub enum SearchError {
         /// What is wrong.
         what: String,
     },
+    /// No such file to look like.
+    #[error("like: there is no file {0}")]
+    NoSuchFile(BlobId),
     /// An album that does not exist, or whose rule has no meaning.
     #[error("{0}")]
     Album(String),
@@ -123,6 +129,17 @@ struct Found<'a> {
     id: &'a LibraryId,
     library: &'a Library,
     files: RoaringBitmap,
+}
+
+impl<'a> Found<'a> {
+    /// The rows behind it.
+    fn rows(&self, scene: Scene<'a>) -> Rows<'a> {
+        Rows {
+            db: scene.db,
+            library: self.id,
+            memory: self.library,
+        }
+    }
 }
 
 /// What every answer says of itself.
@@ -206,18 +223,13 @@ fn places(
     if query.sort.is_some() && page.sort.is_some() {
         return Err(SearchError::SortTwice);
     }
-    let sort = query.sort.or(page.sort).unwrap_or_default();
-    let context = Context::new(found.id, query, sort);
+    let sort = query.sort.as_ref().or(page.sort.as_ref());
+    let sort = sort.cloned().unwrap_or_default();
+    let context = Context::new(found.id, query, &sort);
     let after = page.cursor.as_deref();
     let after = after.map(|text| context.read(text)).transpose()?;
-    let order = Order {
-        db: scene.db,
-        id: found.id,
-        library: found.library,
-        sort,
-    };
     let limit = page.limit.0 as usize;
-    let mut hits = order.next(&found.files, after.as_ref(), limit + 1)?;
+    let mut hits = next(scene, found, &sort, after.as_ref(), limit + 1)?;
     let more = hits.len() > limit;
     hits.truncate(limit);
     let next_cursor = hits
@@ -225,6 +237,32 @@ fn places(
         .filter(|_| more)
         .map(|last| context.write(last.stretch, last.value.clone(), last.key.0));
     Ok(Places { hits, next_cursor })
+}
+
+/// The next files behind a cursor.
+fn next(
+    scene: Scene<'_>,
+    found: &Found<'_>,
+    sort: &Sort,
+    after: Option<&Cursor>,
+    count: usize,
+) -> Result<Vec<Hit>, SearchError> {
+    let direction = sort.direction;
+    let key = match &sort.by {
+        SortBy::Key(key) => *key,
+        SortBy::Own(field) => {
+            let order = OwnOrder::by(found.rows(scene), field, direction)?;
+            return order.next(&found.files, after, count);
+        }
+    };
+    let order = Order {
+        db: scene.db,
+        id: found.id,
+        library: found.library,
+        key,
+        direction,
+    };
+    order.next(&found.files, after, count)
 }
 
 /// All files that meet a query, in date order, newest first, and the height at which they do. Only those that a block up

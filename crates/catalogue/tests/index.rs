@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use catalogue::query::{BoundingBox, Expr};
-use catalogue::{FacetKey, File, Limit, Page, Query, Reader, View};
+use catalogue::{FacetBy, FacetKey, File, Limit, Page, Query, Reader, View};
 use common::*;
 use model::file::{Camera, Change, Place, Source, State};
 use model::{FieldKind, FieldValue, LibraryId, Payload};
@@ -36,11 +36,12 @@ const QUERIES: [&str; 14] = [
     "album:A1",
     "-album:A2 tag:a",
 ];
-const KEYS: [FacetKey; 10] = [
+const KEYS: [FacetKey; 11] = [
     FacetKey::Tag,
     FacetKey::Camera,
     FacetKey::Lens,
     FacetKey::Place,
+    FacetKey::Person,
     FacetKey::Year,
     FacetKey::Month,
     FacetKey::Type,
@@ -57,7 +58,9 @@ fn answers(reader: &Reader) -> Vec<String> {
     for text in QUERIES {
         let query: Query = text.parse().unwrap();
         let page = reader.search(&library, &query, &Page::default()).unwrap();
-        let facets = reader.facets(&library, &query, &KEYS, limit).unwrap();
+        let facets = reader
+            .facets(&library, &query, &KEYS.map(FacetBy::Key), limit)
+            .unwrap();
         let timeline = reader.timeline(&library, &query).unwrap();
         answers.push(format!("{text}: {page:?} {facets:?} {timeline:?}"));
         for bucket in ["undated", "2019-07", "2019-07-04T18"] {
@@ -201,7 +204,7 @@ proptest! {
         let query: Query = text.parse().unwrap();
         let reader = fixture.reader();
         let found = reader.search(&home(), &query, &Page::default()).unwrap().items;
-        let facets = reader.facets(&home(), &query, &KEYS, Limit::default()).unwrap();
+        let facets = reader.facets(&home(), &query, &KEYS.map(FacetBy::Key), Limit::default()).unwrap();
         prop_assert_eq!(facets.answered.total, found.len() as u64);
         for (key, value) in [("tag", tags as fn(&File) -> Vec<String>), ("month", month), ("rating", rating)] {
             let mut expected: BTreeMap<String, u64> = BTreeMap::new();
@@ -214,7 +217,7 @@ proptest! {
             prop_assert_eq!(counted, expected, "{} of {}", key, text);
         }
         // A term finds as many as were counted.
-        for (_, facet) in facets.facets.iter().filter(|(key, _)| !["state", "lens"].contains(*key)) {
+        for (_, facet) in facets.facets.iter().filter(|(key, _)| !["state", "lens"].contains(&key.as_str())) {
             for value in &facet.values {
                 let term: Query = value.term.parse().unwrap();
                 let both = query.filter.iter().chain(&term.filter).cloned().collect();

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use catalogue::file::Word;
 use catalogue::query::{
     BoundingBox, Circle, Comparison, Direction, Expr, Extent, Measure, Pattern, Polygon, Sort,
-    SortKey, Term, Uploaded, Within,
+    SortBy, SortKey, Term, Uploaded, Within,
 };
 use catalogue::{Field, File, Limit, Page, Query, SearchError};
 use common::*;
@@ -176,6 +176,7 @@ fn meets(file: &File, expr: &Expr) -> bool {
             Term::Text(pattern) => text_matches(file, pattern),
             Term::Tag(pattern) => tag_matches(file, pattern),
             Term::Camera(pattern) => contains(&camera_of(file), pattern),
+            Term::Person(pattern) => file.people.iter().any(|name| contains(name, pattern)),
             Term::Name(pattern) => file.names.iter().any(|name| contains(name, pattern)),
             Term::Title(pattern) => file.title.iter().any(|title| contains(title, pattern)),
             Term::Description(pattern) => {
@@ -213,6 +214,7 @@ fn meets(file: &File, expr: &Expr) -> bool {
             Term::Own(_)
             | Term::HasOwn(_)
             | Term::MissingOwn(_)
+            | Term::Like(_)
             | Term::Album(_)
             | Term::InAlbum(_) => {
                 unreachable!("these queries name neither field nor album")
@@ -231,8 +233,8 @@ fn is_within(file: &File, within: Within) -> bool {
 }
 
 /// What a file is ordered by: absent values last, whatever the direction.
-fn sort_value(file: &File, sort: Sort) -> (bool, i128, String) {
-    let (value, text) = match sort.key {
+fn sort_value(file: &File, sort: SortKey) -> (bool, i128, String) {
+    let (value, text) = match sort {
         SortKey::Taken => (
             taken_of(file).map(|time| i128::from(time.micros() / 1000)),
             String::new(),
@@ -247,7 +249,10 @@ fn sort_value(file: &File, sort: Sort) -> (bool, i128, String) {
 
 fn assert_in_order(files: &[File], sort: Sort) {
     for pair in files.windows(2) {
-        let (one, two) = (sort_value(&pair[0], sort), sort_value(&pair[1], sort));
+        let SortBy::Key(key) = &sort.by else {
+            panic!("no field here");
+        };
+        let (one, two) = (sort_value(&pair[0], *key), sort_value(&pair[1], *key));
         let in_order = if one.0 != two.0 {
             two.0
         } else {

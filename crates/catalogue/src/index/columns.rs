@@ -62,6 +62,8 @@ pub(crate) struct Columns {
     pub(crate) width: Column<u32>,
     pub(crate) height: Column<u32>,
     pub(crate) rating: Column<u8>,
+    /// Nearly the same for pictures that look the same.
+    pub(crate) hash: Column<u64>,
     /// Bits of the degrees north and east; not a number without a position.
     lat: Column<u64>,
     lon: Column<u64>,
@@ -80,6 +82,7 @@ codec_struct!(Columns {
     width,
     height,
     rating,
+    hash,
     lat,
     lon,
     x,
@@ -103,6 +106,7 @@ impl Columns {
             self.width.0.len(),
             self.height.0.len(),
             self.rating.0.len(),
+            self.hash.0.len(),
             self.lat.0.len(),
             self.lon.0.len(),
             self.x.0.len(),
@@ -141,6 +145,8 @@ impl Columns {
         self.width.put(slot, facts.width.unwrap_or(0));
         self.height.put(slot, facts.height.unwrap_or(0));
         self.rating.put(slot, stored.rating.unwrap_or(0));
+        let hash = stored.beside.picture.hash;
+        self.hash.put(slot, hash.unwrap_or(0));
         self.lat.put(slot, lat.to_bits());
         self.lon.put(slot, lon.to_bits());
         self.x.put(slot, x);

@@ -46,6 +46,8 @@ pub(crate) struct Texts {
     pub(crate) tag: Values,
     pub(crate) place: Values,
     pub(crate) camera: Values,
+    /// Names of people in the picture.
+    pub(crate) person: Values,
     /// Texts of people's own fields, which are words like any other.
     pub(crate) own: Values,
 }
@@ -60,6 +62,7 @@ impl Texts {
             tag: Values::unsettled(),
             place: Values::unsettled(),
             camera: Values::unsettled(),
+            person: Values::unsettled(),
             own: Values::unsettled(),
         }
     }
@@ -73,6 +76,7 @@ impl Texts {
             &mut self.tag,
             &mut self.place,
             &mut self.camera,
+            &mut self.person,
             &mut self.own,
         ];
         all.into_iter().for_each(Values::settle);
@@ -112,6 +116,8 @@ pub(crate) struct Library {
     pub(crate) kinds: [RoaringBitmap; 3],
     pub(crate) ratings: [RoaringBitmap; RATING_MAX as usize + 1],
     pub(crate) favourites: RoaringBitmap,
+    /// Files whose picture has a hash.
+    pub(crate) hashed: RoaringBitmap,
     pub(crate) fields: [RoaringBitmap; Field::ALL.len()],
 }
 
@@ -257,6 +263,9 @@ impl Library {
         if stored.favourite {
             marks.push(&mut self.favourites);
         }
+        if stored.beside.picture.hash.is_some() {
+            marks.push(&mut self.hashed);
+        }
         let fields = Field::ALL.iter().zip(&mut self.fields);
         marks.extend(
             fields
@@ -310,6 +319,7 @@ impl Encode for Library {
             &texts.tag,
             &texts.place,
             &texts.camera,
+            &texts.person,
             &self.cameras,
             &self.lenses,
         ] {
@@ -348,6 +358,7 @@ impl Decode for Library {
             &mut texts.tag,
             &mut texts.place,
             &mut texts.camera,
+            &mut texts.person,
             cameras,
             lenses,
         ] {
@@ -376,14 +387,14 @@ impl Decode for Library {
 impl Library {
     /// The bitmaps that every library has.
     fn bitmaps(&self) -> impl Iterator<Item = &RoaringBitmap> {
-        let alone = [&self.spilled, &self.favourites].into_iter();
+        let alone = [&self.spilled, &self.favourites, &self.hashed].into_iter();
         let marks = alone.chain(&self.states).chain(&self.kinds);
         marks.chain(&self.ratings).chain(&self.fields)
     }
 
     /// The same, in the same order.
     fn bitmaps_mut(&mut self) -> impl Iterator<Item = &mut RoaringBitmap> {
-        let alone = [&mut self.spilled, &mut self.favourites].into_iter();
+        let alone = [&mut self.spilled, &mut self.favourites, &mut self.hashed].into_iter();
         let marks = alone.chain(&mut self.states).chain(&mut self.kinds);
         marks.chain(&mut self.ratings).chain(&mut self.fields)
     }
@@ -482,6 +493,9 @@ fn each_bound_text(texts: &mut Texts, stored: &Stored, mut visit: impl FnMut(&mu
     }
     if let Some(camera) = stored.camera_text() {
         visit(&mut texts.camera, &camera);
+    }
+    for name in &stored.beside.people {
+        visit(&mut texts.person, name);
     }
 }
 

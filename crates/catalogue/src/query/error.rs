@@ -70,9 +70,6 @@ pub enum QueryErrorKind {
     /// A key that does not exist.
     #[error("there is no key {0:?}")]
     UnknownKey(String),
-    /// A key of the language that this version cannot answer.
-    #[error("{0} is not supported yet")]
-    NotSupportedYet(String),
     /// A comparison with something that has no order.
     #[error("{0} does not compare")]
     NotComparable(&'static str),

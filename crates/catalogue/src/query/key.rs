@@ -12,6 +12,8 @@ pub(super) enum Key {
     Camera,
     Description,
     Place,
+    Person,
+    Like,
     Type,
     Taken,
     After,
@@ -74,16 +76,15 @@ impl Word for Key {
         ("title", Self::Title),
         ("description", Self::Description),
         ("place", Self::Place),
+        ("person", Self::Person),
         ("album", Self::Album),
+        ("like", Self::Like),
         ("in", Self::In),
         ("library", Self::Library),
         ("sort", Self::Sort),
         (OWN, Self::Own),
     ];
 }
-
-/// Keys that belong to the language and have nothing to look at yet.
-const LATER: [&str; 2] = ["person", "like"];
 
 /// What a user's own field is written with.
 const OWN: &str = "field";
@@ -111,9 +112,6 @@ pub(super) fn lookup(name: &str, column: usize) -> Result<Key, QueryError> {
     if name == OWN {
         let suggestion = "write field.name: and the value";
         return Err(QueryErrorKind::UnknownKey(name.to_owned()).suggesting(column, suggestion));
-    }
-    if LATER.contains(&name) {
-        return Err(QueryErrorKind::NotSupportedYet(name.to_owned()).at(column));
     }
     let suggestion = match nearest(name, Key::WORDS.iter().map(|(word, _)| *word)) {
         Some(key) => format!("did you mean {key}:?"),

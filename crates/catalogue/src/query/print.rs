@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::measure::Unit;
-use super::tree::{Direction, Expr, Extent, OwnTerm, Pattern, Query, Sort, Term, Within};
+use super::tree::{Direction, Expr, Extent, OwnTerm, Pattern, Query, Sort, SortBy, Term, Within};
 use crate::file::Word;
 
 impl Query {
@@ -35,7 +35,10 @@ impl Display for Sort {
         if self.direction == Direction::Descending {
             f.write_char('-')?;
         }
-        f.write_str(self.key.word())
+        match &self.by {
+            SortBy::Key(key) => f.write_str(key.word()),
+            SortBy::Own(field) => write!(f, "field.{field}"),
+        }
     }
 }
 
@@ -80,6 +83,8 @@ impl Display for Term {
             Self::Title(pattern) => write!(f, "title:{pattern}"),
             Self::Description(pattern) => write!(f, "description:{pattern}"),
             Self::Place(pattern) => write!(f, "place:{pattern}"),
+            Self::Person(pattern) => write!(f, "person:{pattern}"),
+            Self::Like(file) => write!(f, "like:{file}"),
             Self::Type(kind) => write!(f, "type:{}", kind.word()),
             Self::Taken(range) => write!(f, "taken:{range}"),
             Self::After(date) => write!(f, "after:{date}"),

@@ -1,13 +1,14 @@
 //! A query as a tree.
 
 use model::file::Kind;
-use model::{AlbumId, LibraryId};
+use model::{AlbumId, BlobId, LibraryId};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::measure::{Measure, Uploaded};
 use super::polygon::Polygon;
 use crate::field::Field;
+use crate::fields::is_field_name;
 use crate::file::{Word, text, words};
 use crate::time::{DateRange, PartialDate};
 
@@ -63,6 +64,11 @@ pub enum Term {
     Description(Pattern),
     /// A word or phrase in the place's name.
     Place(Pattern),
+    /// A word or phrase in the name of somebody in the picture.
+    Person(Pattern),
+    /// A picture that looks like this file's, or is it.
+    #[serde(with = "text")]
+    Like(BlobId),
     /// A kind of file.
     #[serde(with = "words")]
     Type(Kind),
@@ -255,10 +261,10 @@ impl Word for Within {
 }
 
 /// An order. Files without the value come last in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sort {
     /// By what.
-    pub key: SortKey,
+    pub by: SortBy,
     /// Which way.
     pub direction: Direction,
 }
@@ -267,13 +273,34 @@ impl Default for Sort {
     /// Newest first.
     fn default() -> Self {
         Self {
-            key: SortKey::Taken,
+            by: SortBy::Key(SortKey::Taken),
             direction: Direction::Descending,
         }
     }
 }
 
+impl Sort {
+    /// The order that a text like `name` or `-field.price` says; nothing if it says none.
+    pub fn read(text: &str) -> Option<Self> {
+        let (direction, word) = Direction::split(text);
+        let by = match word.strip_prefix("field.") {
+            Some(field) => is_field_name(field).then(|| SortBy::Own(field.to_owned())),
+            None => SortKey::from_word(word).map(SortBy::Key),
+        };
+        by.map(|by| Self { by, direction })
+    }
+}
+
 /// What files are ordered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SortBy {
+    /// What every file may have.
+    Key(SortKey),
+    /// A user's own field, of this name. Of a list the lowest value counts, or the highest if that is to come first.
+    Own(String),
+}
+
+/// What every file may have to be ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortKey {
     /// Capture time, on the camera's clock.
@@ -305,4 +332,14 @@ pub enum Direction {
     Ascending,
     /// Highest first: a `-` in front.
     Descending,
+}
+
+impl Direction {
+    /// The direction that a text begins with, and the rest.
+    pub(super) fn split(text: &str) -> (Self, &str) {
+        match text.strip_prefix('-') {
+            Some(rest) => (Self::Descending, rest),
+            None => (Self::Ascending, text),
+        }
+    }
 }

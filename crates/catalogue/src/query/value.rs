@@ -1,6 +1,6 @@
 //! What may stand behind each key.
 
-use model::LibraryId;
+use model::{BlobId, LibraryId};
 
 use super::error::{QueryError, QueryErrorKind, nearest};
 use super::key::{Key, own_field};
@@ -8,8 +8,8 @@ use super::lexer::{Operator, Value};
 use super::measure::{Measure, Unit};
 use super::polygon::Polygon;
 use super::tree::{
-    BoundingBox, Circle, Comparison, Direction, Extent, OwnTerm, Pattern, Sort, SortKey, Term,
-    Within,
+    BoundingBox, Circle, Comparison, Direction, Extent, OwnTerm, Pattern, Sort, SortBy, SortKey,
+    Term, Within,
 };
 use crate::fields::is_field_name;
 use crate::file::Word;
@@ -68,6 +68,7 @@ pub(super) fn keyed(
         Key::Title => Term::Title(searchable(value.pattern, at)?),
         Key::Description => Term::Description(searchable(value.pattern, at)?),
         Key::Place => Term::Place(searchable(value.pattern, at)?),
+        Key::Person => Term::Person(searchable(value.pattern, at)?),
         Key::Album => Term::Album(value.pattern),
         Key::Own => Term::Own(OwnTerm {
             field: value.own.unwrap_or_default(),
@@ -108,6 +109,7 @@ fn plain(key: Key, is: Comparison, text: &str, at: usize) -> Result<Item, QueryE
         Key::Height => Term::Height(measure(key, is, text, at)?),
         Key::Size => Term::Size(measure(key, is, text, at)?),
         Key::Duration => Term::Duration(measure(key, is, text, at)?),
+        Key::Like => Term::Like(like(text, at)?),
         Key::Within => Term::Within(polygon(text).map_err(|kind| kind.at(at))?),
         Key::Near => Term::Near(near(text).map_err(|kind| kind.at(at))?),
         Key::Bbox => Term::Bbox(bbox(text).map_err(|kind| kind.at(at))?),
@@ -127,6 +129,7 @@ fn plain(key: Key, is: Comparison, text: &str, at: usize) -> Result<Item, QueryE
         | Key::Title
         | Key::Description
         | Key::Place
+        | Key::Person
         | Key::Album
         | Key::Own => {
             unreachable!("text is read as a pattern")
@@ -233,12 +236,26 @@ fn library(text: &str, column: usize) -> Result<LibraryId, QueryError> {
 }
 
 fn sort(key: &'static str, text: &str, column: usize) -> Result<Sort, QueryError> {
-    let (direction, word) = match text.strip_prefix('-') {
-        Some(word) => (Direction::Descending, word),
-        None => (Direction::Ascending, text),
-    };
-    let key: SortKey = choice(key, word, column)?;
-    Ok(Sort { key, direction })
+    if let Some(sort) = Sort::read(text) {
+        return Ok(sort);
+    }
+    let (direction, word) = Direction::split(text);
+    if own_field(word).is_some() {
+        let expected = "sort:field.name, the name of a to z, 0 to 9 and _";
+        return Err(QueryErrorKind::Form { key, expected }.at(column));
+    }
+    let by = SortBy::Key(choice::<SortKey>(key, word, column)?);
+    Ok(Sort { by, direction })
+}
+
+fn like(text: &str, column: usize) -> Result<BlobId, QueryError> {
+    text.parse().map_err(|_| {
+        let (key, expected) = (
+            "like",
+            "like:ID, the 64 digits and letters that name a file",
+        );
+        QueryErrorKind::Form { key, expected }.at(column)
+    })
 }
 
 fn rating(text: &str) -> Result<u8, QueryErrorKind> {
@@ -259,7 +276,7 @@ fn rating(text: &str) -> Result<u8, QueryErrorKind> {
         })
 }
 
-fn near(text: &str) -> Result<Circle, QueryErrorKind> {
+pub(crate) fn near(text: &str) -> Result<Circle, QueryErrorKind> {
     const KEY: &str = "near";
     let form = QueryErrorKind::Form {
         key: KEY,
@@ -297,7 +314,7 @@ fn near(text: &str) -> Result<Circle, QueryErrorKind> {
     }
 }
 
-fn bbox(text: &str) -> Result<BoundingBox, QueryErrorKind> {
+pub(crate) fn bbox(text: &str) -> Result<BoundingBox, QueryErrorKind> {
     const KEY: &str = "bbox";
     let numbers: Option<Vec<f64>> = text.split(',').map(decimal).collect();
     let numbers = numbers.unwrap_or_default();

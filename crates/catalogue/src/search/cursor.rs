@@ -20,9 +20,11 @@ pub(super) enum SortValue {
     Number(i64),
     /// Text.
     Text(String),
+    /// A number with a point, by its bits.
+    Real(u64),
 }
 
-codec_enum!(SortValue, "sort value" { 0 => Id, 1 => Number(number), 2 => Text(text) });
+codec_enum!(SortValue, "sort value" { 0 => Id, 1 => Number(number), 2 => Text(text), 3 => Real(bits) });
 
 /// The last item of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +53,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(library: &LibraryId, query: &Query, sort: Sort) -> Self {
+    pub(super) fn new(library: &LibraryId, query: &Query, sort: &Sort) -> Self {
         let text = format!("starling/cursor/v1\n{library}\n{sort}\n{query}");
         let digest = Digest::of(&[text.as_bytes()]);
         let (print, _) = digest

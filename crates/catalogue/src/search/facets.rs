@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use model::file::{Kind, State};
 use roaring::RoaringBitmap;
 use serde::Serialize;
 
-use super::{Answered, Limit, Scene, SearchError};
+use super::{Answered, Limit, Scene, SearchError, own_facets};
+use crate::fields::is_field_name;
 use crate::file::Word;
 use crate::index::library::Library;
 use crate::index::values::Values;
@@ -25,6 +27,8 @@ pub enum FacetKey {
     Lens,
     /// The place's name.
     Place,
+    /// People in the picture.
+    Person,
     /// Year of capture.
     Year,
     /// Month of capture.
@@ -39,12 +43,41 @@ pub enum FacetKey {
     State,
 }
 
+/// What to count by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FacetBy {
+    /// What every file may have.
+    Key(FacetKey),
+    /// A user's own field, of this name.
+    Own(String),
+}
+
+impl FacetBy {
+    /// What a word like `camera` or `field.colour` means.
+    pub fn read(word: &str) -> Option<Self> {
+        match word.strip_prefix("field.") {
+            Some(field) => is_field_name(field).then(|| Self::Own(field.to_owned())),
+            None => FacetKey::from_word(word).map(Self::Key),
+        }
+    }
+}
+
+impl fmt::Display for FacetBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => f.write_str(key.word()),
+            Self::Own(field) => write!(f, "field.{field}"),
+        }
+    }
+}
+
 impl Word for FacetKey {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("tag", Self::Tag),
         ("camera", Self::Camera),
         ("lens", Self::Lens),
         ("place", Self::Place),
+        ("person", Self::Person),
         ("year", Self::Year),
         ("month", Self::Month),
         ("type", Self::Type),
@@ -83,24 +116,30 @@ pub struct Facets {
     #[serde(flatten)]
     pub answered: Answered,
     /// By the property's word.
-    pub facets: BTreeMap<&'static str, Facet>,
+    pub facets: BTreeMap<String, Facet>,
 }
 
 /// Counts.
 pub(crate) fn count(
     scene: Scene<'_>,
     query: &Query,
-    by: &[FacetKey],
+    by: &[FacetBy],
     limit: Limit,
 ) -> Result<Facets, SearchError> {
     let found = scene.find(query)?;
-    let facet = |key: &FacetKey| {
-        let counted = values(found.library, *key, &found.files);
-        (key.word(), best(*key, counted, limit))
-    };
+    let mut facets = BTreeMap::new();
+    for by in by {
+        let facet = match by {
+            FacetBy::Key(key) => best(*key, values(found.library, *key, &found.files), limit),
+            FacetBy::Own(field) => {
+                own_facets::count(found.rows(scene), field, &found.files, limit)?
+            }
+        };
+        facets.insert(by.to_string(), facet);
+    }
     Ok(Facets {
         answered: scene.answered(query, &found.files),
-        facets: by.iter().map(facet).collect(),
+        facets,
     })
 }
 
@@ -138,6 +177,7 @@ fn values(library: &Library, key: FacetKey, files: &RoaringBitmap) -> Vec<Counte
         FacetKey::Camera => texts(&library.cameras, files),
         FacetKey::Lens => texts(&library.lenses, files),
         FacetKey::Place => texts(&library.texts.place, files),
+        FacetKey::Person => texts(&library.texts.person, files),
         FacetKey::Month => months(library, files),
         FacetKey::Year => years(months(library, files)),
         FacetKey::Type => words::<Kind>(files, |kind| library.kinds.get(kind as usize)),
@@ -227,6 +267,7 @@ fn term(key: FacetKey, value: &str) -> String {
         FacetKey::Tag => Expr::Term(Term::Tag(pattern())).to_string(),
         FacetKey::Camera | FacetKey::Lens => Expr::Term(Term::Camera(pattern())).to_string(),
         FacetKey::Place => Expr::Term(Term::Place(pattern())).to_string(),
+        FacetKey::Person => Expr::Term(Term::Person(pattern())).to_string(),
         FacetKey::Year | FacetKey::Month => said("taken"),
         FacetKey::Type => said("type"),
         FacetKey::Favourite => said("favourite"),

@@ -89,6 +89,7 @@ impl Matching<'_> {
             &texts.tag,
             &texts.place,
             &texts.camera,
+            &texts.person,
             &texts.own,
         ];
         let phrase = |values: &[&crate::index::values::Values], pattern: &Pattern| {
@@ -105,6 +106,7 @@ impl Matching<'_> {
             Term::Description(pattern) => phrase(&[&texts.description], pattern),
             Term::Place(pattern) => phrase(&[&texts.place], pattern),
             Term::Camera(pattern) => phrase(&[&texts.camera], pattern),
+            Term::Person(pattern) => phrase(&[&texts.person], pattern),
             Term::Tag(pattern) => self.tag(pattern, among),
             Term::Type(kind) => marked(library.kinds.get(*kind as usize), among),
             Term::Has(field) => marked(library.fields.get(*field as usize), among),
@@ -126,7 +128,9 @@ impl Matching<'_> {
                 Some(last) => self.taken(LocalTime::MIN, last, among),
                 None => RoaringBitmap::new(),
             },
-            Term::Own(_) | Term::HasOwn(_) | Term::InAlbum(_) => self.asked.files(term) & among,
+            Term::Own(_) | Term::HasOwn(_) | Term::InAlbum(_) | Term::Like(_) => {
+                self.asked.files(term) & among
+            }
             Term::MissingOwn(_) => among - self.asked.files(term),
             Term::Album(_) => unreachable!("albums are expanded before"),
             Term::Uploaded(_)

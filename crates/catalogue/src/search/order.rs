@@ -13,7 +13,7 @@ use super::cursor::{Cursor, SortValue};
 use crate::field::Field;
 use crate::index::library::Library;
 use crate::key::RowKey;
-use crate::query::{Direction, Sort, SortKey};
+use crate::query::{Direction, SortKey};
 
 /// Up to so many files are compared one by one; of more, only those of the months that the page reaches.
 const FEW: u64 = 20_000;
@@ -33,7 +33,8 @@ pub(super) struct Order<'a> {
     pub(super) db: &'a Connection,
     pub(super) id: &'a LibraryId,
     pub(super) library: &'a Library,
-    pub(super) sort: Sort,
+    pub(super) key: SortKey,
+    pub(super) direction: Direction,
 }
 
 /// Lower comes first: stretch, value, key.
@@ -47,13 +48,13 @@ impl Order<'_> {
         after: Option<&Cursor>,
         count: usize,
     ) -> Result<Vec<Hit>, SearchError> {
-        if self.sort.key == SortKey::Name {
+        if self.key == SortKey::Name {
             return self.by_name(files, after, count);
         }
         let behind = after
             .map(|cursor| self.rank_of_cursor(cursor))
             .transpose()?;
-        let by_date = self.sort.key == SortKey::Taken && files.len() > FEW;
+        let by_date = self.key == SortKey::Taken && files.len() > FEW;
         let mut next = if by_date && files.is_disjoint(&self.library.spilled) {
             self.by_month(files, after, behind, count)
         } else {
@@ -72,13 +73,13 @@ impl Order<'_> {
         count: usize,
     ) -> Vec<Rank> {
         let reached = after.and_then(|cursor| RowKey(cursor.id).month());
-        let from_there = |month: &i32| match self.sort.direction {
+        let from_there = |month: &i32| match self.direction {
             Direction::Ascending => reached.is_none_or(|reached| *month >= reached),
             Direction::Descending => reached.is_none_or(|reached| *month <= reached),
         };
         let dated = after.is_none_or(|cursor| cursor.stretch == 0);
         let mut months: Vec<&i32> = self.library.months.keys().filter(|_| dated).collect();
-        if self.sort.direction == Direction::Descending {
+        if self.direction == Direction::Descending {
             months.reverse();
         }
         let mut next = Vec::new();
@@ -129,7 +130,7 @@ impl Order<'_> {
 
     fn rank(&self, slot: u32) -> Rank {
         let (columns, key) = (&self.library.columns, self.library.key(slot));
-        let (stretch, value) = match self.sort.key {
+        let (stretch, value) = match self.key {
             SortKey::Taken | SortKey::Name => (u8::from(key < RowKey::FIRST_DATED), 0),
             SortKey::Added => (0, columns.arrival.at(slot)),
             SortKey::Size => (0, columns.size.at(slot).cast_signed()),
@@ -147,7 +148,7 @@ impl Order<'_> {
     }
 
     fn rank_of_cursor(&self, cursor: &Cursor) -> Result<Rank, SearchError> {
-        let has_value = match self.sort.key {
+        let has_value = match self.key {
             SortKey::Taken | SortKey::Name => false,
             SortKey::Added | SortKey::Size => true,
             SortKey::Rating => cursor.stretch == 0,
@@ -162,7 +163,7 @@ impl Order<'_> {
 
     /// The order of numbers turned round, for what comes highest first. Turning it twice is the same again.
     fn turned(&self, stretch: u8, value: i64, key: i64) -> Rank {
-        match self.sort.direction {
+        match self.direction {
             Direction::Ascending => (stretch, value, key),
             Direction::Descending => (stretch, !value, !key),
         }
@@ -170,7 +171,7 @@ impl Order<'_> {
 
     fn hit(&self, (stretch, value, key): Rank) -> Hit {
         let (stretch, value, key) = self.turned(stretch, value, key);
-        let value = match self.sort.key {
+        let value = match self.key {
             SortKey::Taken | SortKey::Name => SortValue::Id,
             SortKey::Added | SortKey::Size => SortValue::Number(value),
             SortKey::Rating if stretch == 0 => SortValue::Number(value),
@@ -193,7 +194,7 @@ impl Order<'_> {
             None => None,
             Some(cursor) => match &cursor.value {
                 SortValue::Text(name) => Some((name.clone(), cursor.id)),
-                SortValue::Id | SortValue::Number(_) => return Err(SearchError::Cursor),
+                _ => return Err(SearchError::Cursor),
             },
         };
         let names = if files.len() <= FEW_NAMES {
@@ -225,10 +226,10 @@ impl Order<'_> {
             names.push((name.query_row([key], |row| row.get(0))?, key));
         }
         names.sort_unstable();
-        if self.sort.direction == Direction::Descending {
+        if self.direction == Direction::Descending {
             names.reverse();
         }
-        let is_behind = |place: &(String, i64)| match (&behind, self.sort.direction) {
+        let is_behind = |place: &(String, i64)| match (&behind, self.direction) {
             (None, _) => true,
             (Some(behind), Direction::Ascending) => place > behind,
             (Some(behind), Direction::Descending) => place < behind,
@@ -243,7 +244,7 @@ impl Order<'_> {
         behind: Option<(String, i64)>,
         count: usize,
     ) -> rusqlite::Result<Vec<(String, i64)>> {
-        let (compares, direction) = match self.sort.direction {
+        let (compares, direction) = match self.direction {
             Direction::Ascending => (">", "ASC"),
             Direction::Descending => ("<", "DESC"),
         };

@@ -1,21 +1,27 @@
 //! People's own fields and albums in a query: what a value means, now that it is known what the field is, and which
-//! files the rows name. Their answers become bitmaps of slots, like those that memory gives.
+//! files the rows name; and which pictures look like one. The answers become bitmaps of slots, like those that memory gives.
 
 use std::collections::BTreeMap;
 
-use model::{AlbumId, FieldKind, FieldValue, LibraryId};
+use model::{AlbumId, BlobId, FieldKind, FieldValue, LibraryId};
 use roaring::RoaringBitmap;
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::SearchError;
+use super::matching::is_in;
 use crate::fields::{self, FieldError, OwnField};
 use crate::file::Word as _;
+use crate::geo;
 use crate::index::library::Library;
 use crate::key::RowKey;
-use crate::query::{Comparison, Expr, Extent, OwnTerm, Term};
-use crate::stored::fold;
+use crate::query::{BoundingBox, Circle, Comparison, Expr, Extent, OwnTerm, Term, value};
+use crate::row;
+use crate::stored::{Stored, fold};
 use crate::time::PartialDate;
+
+/// Bits in which the hashes of pictures that look the same may differ: what the list of duplicates takes for the same.
+const ALIKE: u32 = 6;
 
 /// What rows say to the conditions of a filter that memory knows nothing of.
 #[derive(Debug, Default)]
@@ -66,6 +72,7 @@ impl Asked {
                 rows.with_values(field.number, "TRUE", Vec::new())?
             }
             Term::InAlbum(album) => rows.in_album(*album)?,
+            Term::Like(file) => rows.like(*file)?,
             _ => return Ok(()),
         };
         self.files.insert(key(term), files);
@@ -82,14 +89,16 @@ fn key(term: &Term) -> String {
 }
 
 /// The rows of a library, and the slots of its files.
-struct Rows<'a> {
-    db: &'a Connection,
-    library: &'a LibraryId,
-    memory: &'a Library,
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) library: &'a LibraryId,
+    pub(super) memory: &'a Library,
 }
 
 impl Rows<'_> {
-    fn field(&self, name: &str) -> Result<OwnField, SearchError> {
+    /// The field of this name, unless it is retired.
+    pub(super) fn field(&self, name: &str) -> Result<OwnField, SearchError> {
         let found = fields::named(self.db, self.library, name)?;
         let found = found.filter(|field| !field.retired);
         found.ok_or_else(|| wrong(name, FieldError::Unknown(name.to_owned()).to_string()))
@@ -98,12 +107,48 @@ impl Rows<'_> {
     /// The files of which a value compares so.
     fn compared(&self, own: &OwnTerm) -> Result<RoaringBitmap, SearchError> {
         let field = self.field(&own.field)?;
+        if field.definition.kind == FieldKind::Geo {
+            let area = Area::read(own).map_err(|what| wrong(&own.field, what))?;
+            return self.located(field.number, &area);
+        }
         let (sql, params) =
             test(field.definition.kind, own).map_err(|what| wrong(&own.field, what))?;
         self.with_values(field.number, &sql, params)
     }
 
-    fn with_values(
+    /// The files of which a point lies in an area.
+    fn located(&self, number: u32, area: &Area) -> Result<RoaringBitmap, SearchError> {
+        let sql = "SELECT value, id FROM field_values WHERE library = ?1 AND number = ?2";
+        let mut query = self.db.prepare_cached(sql)?;
+        let mut rows = query.query(params![self.library.as_str(), number])?;
+        let mut found = RoaringBitmap::new();
+        while let Some(row) = rows.next()? {
+            let point = fields::point(row.get_ref(0)?.as_str().unwrap_or_default());
+            if point.is_some_and(|point| area.contains(point)) {
+                found.extend(self.memory.slot(RowKey(row.get(1)?)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The files whose pictures look like this one's, itself among them; none if nobody knows what its picture is like.
+    fn like(&self, file: BlobId) -> Result<RoaringBitmap, SearchError> {
+        let sql = "SELECT id FROM files WHERE file = ?1 AND library = ?2";
+        let mut query = self.db.prepare_cached(sql)?;
+        let named = params![file.as_bytes(), self.library.as_str()];
+        let key = query.query_row(named, |row| row.get(0).map(RowKey));
+        let key = key.optional()?.ok_or(SearchError::NoSuchFile(file))?;
+        let (hashed, hashes) = (&self.memory.hashed, &self.memory.columns.hash);
+        let slot = self.memory.slot(key);
+        let Some(slot) = slot.filter(|slot| hashed.contains(*slot)) else {
+            return Ok(RoaringBitmap::new());
+        };
+        let hash = hashes.at(slot);
+        let alike = |slot: &u32| (hashes.at(*slot) ^ hash).count_ones() <= ALIKE;
+        Ok(hashed.iter().filter(alike).collect())
+    }
+
+    pub(super) fn with_values(
         &self,
         number: u32,
         sql: &str,
@@ -114,6 +159,16 @@ impl Rows<'_> {
         );
         let of = [self.library.as_str().to_owned().into(), number.into()];
         self.slots(&sql, of.into_iter().chain(params))
+    }
+
+    /// What a file has of a field.
+    pub(super) fn values(&self, key: RowKey, number: u32) -> Result<Vec<FieldValue>, SearchError> {
+        let sql = "SELECT record FROM files WHERE id = ?1";
+        let mut record = self.db.prepare_cached(sql)?;
+        let stored: Stored = record.query_row([key.0], |row| row::decoded(row, 0))?;
+        let mut own = stored.own.into_iter();
+        let own = own.find(|own| own.field == number);
+        Ok(own.map(|own| own.values).unwrap_or_default())
     }
 
     fn in_album(&self, album: AlbumId) -> Result<RoaringBitmap, SearchError> {
@@ -141,7 +196,7 @@ impl Rows<'_> {
     }
 }
 
-fn wrong(field: &str, what: String) -> SearchError {
+pub(super) fn wrong(field: &str, what: String) -> SearchError {
     SearchError::OwnField {
         field: field.to_owned(),
         what,
@@ -157,7 +212,7 @@ fn test(kind: FieldKind, term: &OwnTerm) -> Test {
         FieldKind::Integer | FieldKind::Number => number(kind, term),
         FieldKind::Boolean => boolean(term),
         FieldKind::Date | FieldKind::Datetime => date(term),
-        FieldKind::Geo => Err("a point is not compared; ask has: or missing:".to_owned()),
+        FieldKind::Geo => unreachable!("a point is looked for in an area"),
     }
 }
 
@@ -220,4 +275,36 @@ fn date(term: &OwnTerm) -> Test {
         Comparison::More => ("v.value > ?".to_owned(), vec![last.into()]),
         Comparison::AtLeast => ("v.value >= ?".to_owned(), vec![first.into()]),
     })
+}
+
+/// Where a point is to lie: written like `near:` or `bbox:`, which is told by how many numbers there are.
+enum Area {
+    Near(Circle),
+    Bbox(BoundingBox),
+}
+
+impl Area {
+    fn read(term: &OwnTerm) -> Result<Self, String> {
+        const FORM: &str =
+            "write :LAT,LON,RADIUS, for instance :51.5,-0.1,10km, or :WEST,SOUTH,EAST,NORTH";
+        let text = term.value.text.as_str();
+        if term.is != Comparison::Equal || term.value.extent == Extent::Prefix {
+            return Err(format!("a point does not compare; {FORM}"));
+        }
+        let read = match text.split(',').count() {
+            3 => value::near(text).map(Self::Near),
+            4 => value::bbox(text).map(Self::Bbox),
+            _ => return Err(format!("its values are points; {FORM}")),
+        };
+        read.map_err(|error| error.to_string())
+    }
+
+    fn contains(&self, (lat, lon): (f64, f64)) -> bool {
+        match self {
+            Self::Bbox(bounds) => is_in(bounds, (lat, lon)),
+            Self::Near(circle) => {
+                geo::distance_m(lat, lon, circle.lat, circle.lon) <= circle.radius_m
+            }
+        }
+    }
 }

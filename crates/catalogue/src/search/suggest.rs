@@ -1,4 +1,4 @@
-//! How a word that is being typed may go on: keys of the language, tags, cameras, lenses and places that live files have.
+//! How a word that is being typed may go on: keys of the language, tags, cameras, lenses, places and people that live files have.
 
 use std::cmp::Reverse;
 
@@ -25,6 +25,8 @@ pub enum SuggestionKind {
     Camera,
     /// A lens.
     Lens,
+    /// Somebody in the picture.
+    Person,
 }
 
 impl Word for SuggestionKind {
@@ -34,6 +36,7 @@ impl Word for SuggestionKind {
         ("place", Self::Place),
         ("camera", Self::Camera),
         ("lens", Self::Lens),
+        ("person", Self::Person),
     ];
 }
 
@@ -41,7 +44,7 @@ impl Word for SuggestionKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Suggestion {
-    /// `key`, `tag`, `place`, `camera` or `lens`.
+    /// `key`, `tag`, `place`, `camera`, `lens` or `person`.
     #[serde(with = "crate::file::words")]
     pub kind: SuggestionKind,
     /// As people write it.
@@ -96,6 +99,7 @@ pub(crate) fn suggest(
         (SuggestionKind::Place, &library.texts.place),
         (SuggestionKind::Camera, &library.cameras),
         (SuggestionKind::Lens, &library.lenses),
+        (SuggestionKind::Person, &library.texts.person),
     ];
     for (kind, values) in values.into_iter().filter(|(kind, _)| asked(*kind)) {
         for (text, slots) in values.iter() {
@@ -182,6 +186,7 @@ fn term(kind: SuggestionKind, value: &str) -> String {
         SuggestionKind::Tag => Term::Tag(pattern),
         SuggestionKind::Place => Term::Place(pattern),
         SuggestionKind::Camera | SuggestionKind::Lens => Term::Camera(pattern),
+        SuggestionKind::Person => Term::Person(pattern),
         SuggestionKind::Key => Term::Text(pattern),
     };
     Expr::Term(term).to_string()

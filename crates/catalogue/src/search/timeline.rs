@@ -15,7 +15,7 @@ use super::{Answered, Page, Scene, SearchError, places, stored};
 use crate::field::Field;
 use crate::file::Word as _;
 use crate::index::library::Library;
-use crate::query::{Direction, Expr, Query, Sort, SortKey, Term};
+use crate::query::{Direction, Expr, Query, Sort, SortBy, SortKey, Term};
 use crate::stored::Stored;
 use crate::time;
 
@@ -156,7 +156,7 @@ pub(crate) fn columns(
     let narrowed = Query {
         filter: Some(filter),
         sort: Some(Sort {
-            key: SortKey::Taken,
+            by: SortBy::Key(SortKey::Taken),
             direction: Direction::Descending,
         }),
         ..query.clone()

@@ -427,7 +427,9 @@ async fn choose(call: &Call, select: &Selection) -> Result<Chosen, Problem> {
                 .catalogue
                 .read(move |reader| reader.select(&library, &query));
             let (frozen, files) = selecting.await.map_err(|error| match error {
-                SearchError::OwnField { .. } | SearchError::Album(_) => {
+                SearchError::OwnField { .. }
+                | SearchError::Album(_)
+                | SearchError::NoSuchFile(_) => {
                     let fault = Fault::new("/select/query", error.to_string());
                     Problem::at(Code::InvalidQuery, vec![fault])
                 }

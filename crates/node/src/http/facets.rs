@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use catalogue::file::Word as _;
-use catalogue::{FacetKey, Facets};
+use catalogue::{FacetBy, FacetKey, Facets};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -74,7 +74,7 @@ pub(super) struct At<T> {
 #[utoipa::path(
     get, path = "/api/v1/facets", operation_id = "countFacets", tag = "files",
     params(
-        ("by" = String, Query, description = "Properties with commas between: `tag`, `camera`, `lens`, `place`, `year`, `month`, `type`, `rating`, `favourite`, `state`", example = "tag,camera,year"),
+        ("by" = String, Query, description = "Properties with commas between: `tag`, `camera`, `lens`, `place`, `person`, `year`, `month`, `type`, `rating`, `favourite`, `state`, and `field.` with the name of an own field", example = "tag,camera,year"),
         ("q" = Option<String>, Query, description = "The query; all live files if it is absent"),
         ("limit" = Option<u32>, Query, description = "Values of each property, 1 to 1000, default 100"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
@@ -94,14 +94,14 @@ async fn facets(MayRead(mut call): MayRead) -> Result<Response, Problem> {
     Ok(reply::json(StatusCode::OK, &At { answer, as_of }))
 }
 
-fn read_keys(text: &str) -> Result<Vec<FacetKey>, Problem> {
+fn read_keys(text: &str) -> Result<Vec<FacetBy>, Problem> {
     let known = || {
         let words = FacetKey::WORDS.iter().map(|(word, _)| *word);
         words.collect::<Vec<_>>().join(", ")
     };
-    let keys = text.split(',').map(FacetKey::from_word);
+    let keys = text.split(',').map(FacetBy::read);
     keys.collect::<Option<Vec<_>>>().ok_or_else(|| {
-        let detail = format!("some of {}, with commas between", known());
+        let detail = format!("some of {}, field.NAME, with commas between", known());
         Problem::parameter("by", detail)
     })
 }
@@ -113,8 +113,10 @@ mod tests {
     #[test]
     fn properties_are_named_one_by_one() {
         let keys = read_keys("tag,year").unwrap();
-        assert_eq!(keys, [FacetKey::Tag, FacetKey::Year]);
-        for wrong in ["", "tag,", "tag year", "colour"] {
+        assert_eq!(keys, [FacetKey::Tag, FacetKey::Year].map(FacetBy::Key));
+        let keys = read_keys("field.colour,tag").unwrap();
+        assert_eq!(keys[0], FacetBy::Own("colour".to_owned()));
+        for wrong in ["", "tag,", "tag year", "colour", "field.", "field.Colour"] {
             assert!(read_keys(wrong).is_err(), "{wrong}");
         }
     }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
-use catalogue::file::Word as _;
-use catalogue::query::{Direction, Query, QueryError, Sort, SortKey};
+use catalogue::query::{Query, QueryError, Sort};
 use catalogue::{Limit, SearchError};
 use model::BlobId;
 use serde::Serialize;
@@ -68,7 +67,7 @@ struct SearchBody {
     within: Option<String>,
     /// The library, default the token's own.
     library: Option<String>,
-    /// `taken`, `added`, `name`, `size` or `rating`, with `-` before it for descending.
+    /// `taken`, `added`, `name`, `size`, `rating` or `field.` with the name of an own field, with `-` before it for descending.
     sort: Option<String>,
     /// 1 to 1000, default 100.
     limit: Option<u32>,
@@ -107,7 +106,7 @@ struct CheckFile {
     get, path = "/api/v1/files", operation_id = "searchFiles", tag = "files",
     params(
         ("q" = Option<String>, Query, description = "The query; all live files if it is absent"),
-        ("sort" = Option<String>, Query, description = "`taken`, `added`, `name`, `size` or `rating`, with `-` before it for descending; not together with `sort:` in `q`"),
+        ("sort" = Option<String>, Query, description = "`taken`, `added`, `name`, `size`, `rating` or `field.` with the name of an own field, with `-` before it for descending; not together with `sort:` in `q`"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
@@ -211,17 +210,12 @@ fn misread(error: &QueryError) -> Problem {
 }
 
 fn read_sort(text: &str) -> Result<Sort, Problem> {
-    let (word, direction) = match text.strip_prefix('-') {
-        Some(word) => (word, Direction::Descending),
-        None => (text, Direction::Ascending),
-    };
-    let key = SortKey::from_word(word).ok_or_else(|| {
+    Sort::read(text).ok_or_else(|| {
         Problem::parameter(
             "sort",
-            "taken, added, name, size or rating, or one with - before it",
+            "taken, added, name, size, rating or field.NAME, or one with - before it",
         )
-    })?;
-    Ok(Sort { key, direction })
+    })
 }
 
 /// The problem that a failed search is.
@@ -232,10 +226,12 @@ pub(super) fn unfound(error: &SearchError) -> Problem {
         }
         SearchError::SortTwice => Problem::parameter("sort", error.to_string()),
         SearchError::Bucket => Problem::parameter("bucket", error.to_string()),
-        SearchError::OwnField { .. } | SearchError::Album(_) => Problem::at(
-            Code::InvalidQuery,
-            vec![Fault::new("?q", error.to_string())],
-        ),
+        SearchError::OwnField { .. } | SearchError::Album(_) | SearchError::NoSuchFile(_) => {
+            Problem::at(
+                Code::InvalidQuery,
+                vec![Fault::new("?q", error.to_string())],
+            )
+        }
         SearchError::UnknownLibrary(_) => Problem::not_found("library"),
         SearchError::Database(source) => Problem::internal("searching the catalogue", source),
     }

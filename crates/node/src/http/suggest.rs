@@ -24,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents the catalogue's Suggestion")]
 struct SuggestionDocument {
-    /// `key`, `tag`, `place`, `camera` or `lens`.
+    /// `key`, `tag`, `place`, `camera`, `lens` or `person`.
     #[schema(example = "tag")]
     kind: String,
     /// As people write it.
