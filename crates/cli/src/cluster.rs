@@ -7,6 +7,7 @@ mod join;
 mod recover;
 mod remove;
 mod restore;
+mod resync;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,8 @@ pub(crate) enum Cluster {
     Status(Status),
     /// Take a node out of the cluster
     Remove(remove::Remove),
+    /// Let a stopped node begin anew with what the cluster has certified, where its own ledger can be believed no more
+    Resync(resync::Resync),
     /// Issue a new certificate for a node's HTTPS
     Certificate(certificate::Certificate),
     /// Go on with what survives when most voters are lost for good, as another chain
@@ -103,6 +106,7 @@ impl Cluster {
             Self::Remove(remove) => remove.run().await,
             Self::Certificate(certificate) => certificate.run(),
             Self::Recover(recover) => recover.run(),
+            Self::Resync(resync) => resync.run(),
         }
     }
 }

@@ -36,6 +36,7 @@ mod peers;
 mod pending;
 mod proposer;
 mod read;
+pub mod resync;
 mod rng;
 mod start;
 mod takeover;

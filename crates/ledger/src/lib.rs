@@ -22,6 +22,7 @@
 //!
 //! What this crate must never know: SQLite, a network, a clock. The format is described in `docs/ledger-format.md`.
 
+mod anew;
 mod damage;
 mod disk;
 mod erase;
@@ -46,6 +47,7 @@ mod verify;
 mod window;
 mod writer;
 
+pub use anew::{Anew, highest_boot};
 pub use disk::{Completion, Disk, ENDED, ENDED_BECAUSE, Storage, Write};
 pub use erase::{Erased, erase};
 pub use folder::{

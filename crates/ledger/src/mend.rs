@@ -186,7 +186,7 @@ fn refused(error: &OpenError, storage: &dyn Storage) -> MendError {
     )
 }
 
-fn unprovable(why: Unprovable, storage: &dyn Storage) -> MendError {
+pub(crate) fn unprovable(why: Unprovable, storage: &dyn Storage) -> MendError {
     match (why, recover(storage).err()) {
         (Unprovable::Open(error), _) => MendError::Open(error),
         (Unprovable::Read(error), _) => MendError::Read(error),
@@ -273,18 +273,18 @@ pub fn without_file(reader: &Reader) -> Vec<Height> {
     lost.map(|segment| segment.to()).collect()
 }
 
-struct Mending<'a> {
-    storage: &'a dyn Storage,
-    signatures: &'a dyn Signatures,
-    supply: &'a mut dyn Supply,
-    foundation: &'a Foundation,
+pub(crate) struct Mending<'a> {
+    pub(crate) storage: &'a dyn Storage,
+    pub(crate) signatures: &'a dyn Signatures,
+    pub(crate) supply: &'a mut dyn Supply,
+    pub(crate) foundation: &'a Foundation,
     /// What the log says, if nobody has it open.
-    salvage: Option<&'a Salvage>,
+    pub(crate) salvage: Option<&'a Salvage>,
     /// A segment that is damaged in part.
-    segment: Option<Arc<Segment>>,
+    pub(crate) segment: Option<Arc<Segment>>,
     /// Who has it open.
-    reader: Option<&'a Reader>,
-    mended: Mended,
+    pub(crate) reader: Option<&'a Reader>,
+    pub(crate) mended: Mended,
 }
 
 impl Mending<'_> {
@@ -393,7 +393,7 @@ impl Mending<'_> {
     }
 
     /// Makes segments of the blocks above `below` up to `to`.
-    fn fill(&mut self, mut below: Below, to: Height) -> Result<(), MendError> {
+    pub(crate) fn fill(&mut self, mut below: Below, to: Height) -> Result<(), MendError> {
         self.mended.heights.push((below.height.next(), to));
         let mut arrived = Vec::new().into_iter();
         while below.height < to {
@@ -521,7 +521,7 @@ impl Mending<'_> {
     }
 
     /// Writes the file with which the log begins anew, and puts the old ones aside.
-    fn begin_anew(&mut self, nonce: Nonce) -> Result<(), MendError> {
+    pub(crate) fn begin_anew(&mut self, nonce: Nonce) -> Result<(), MendError> {
         let Some(salvage) = self.salvage else {
             return Ok(());
         };

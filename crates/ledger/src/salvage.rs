@@ -118,7 +118,7 @@ pub(crate) fn salvage(storage: &dyn Storage) -> Result<Salvage, Unprovable> {
 }
 
 /// The highest start counter that the headers name.
-fn boot_in_headers(storage: &dyn Storage, files: &[LogFile]) -> Result<Boot, ScanError> {
+pub(crate) fn boot_in_headers(storage: &dyn Storage, files: &[LogFile]) -> Result<Boot, ScanError> {
     let mut highest = Boot(0);
     for file in files {
         let mut window = Window::new(storage, file);

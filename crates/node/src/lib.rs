@@ -40,6 +40,7 @@ pub mod recover;
 pub mod replica_thread;
 pub mod replicator;
 pub mod restore;
+pub mod resync;
 mod retries;
 pub mod scrubber;
 mod sealer;

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::sources::Sources;
+pub(crate) use self::sources::Sources;
 use crate::config::NodeConfig;
 use crate::findings::{Findings, Place};
 use crate::identity::Identity;

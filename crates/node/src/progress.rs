@@ -36,6 +36,11 @@ pub(crate) enum Stage {
     },
     /// The ledger is damaged, and others are asked for what it lacks.
     Mending,
+    /// The ledger is replaced by what the cluster has certified.
+    Resyncing {
+        /// Up to here it is fetched and proved.
+        height: Height,
+    },
     /// The catalogue is brought up to the ledger.
     Catalogue {
         /// Up to where it is.
@@ -51,7 +56,7 @@ pub(crate) enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = StartProgress)]
 pub(crate) struct Shown {
-    /// `checking`, `archive`, `replaying`, `mending`, `catalogue` or `erasing`.
+    /// `checking`, `archive`, `replaying`, `mending`, `resyncing`, `catalogue` or `erasing`.
     stage: &'static str,
     /// The last height that this stage is done with, where it goes by heights.
     height: Option<u64>,
@@ -98,6 +103,11 @@ impl Progress {
                 "its ledger is damaged and mended from the other nodes",
                 None,
             ),
+            Stage::Resyncing { height } => {
+                let doing =
+                    "its ledger is replaced by the others', which takes a write behind that";
+                ("resyncing", doing, Some((*height, *height)))
+            }
             Stage::Catalogue { applied, of } => {
                 let doing = "its catalogue is brought up to the ledger";
                 ("catalogue", doing, Some((*applied.borrow(), *of)))

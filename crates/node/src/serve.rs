@@ -34,6 +34,7 @@ use crate::pictures::Pictures;
 use crate::progress::{Progress, Stage};
 use crate::replica_thread::{self, Inlet, Opening, ReplicaHandle};
 use crate::replicator::Replicator;
+use crate::resync::ResyncError;
 use crate::scrubber::checks::Checks;
 use crate::scrubber::{ScrubHandle, Scrubber, meddling};
 use crate::sealer::Sealer;
@@ -101,6 +102,9 @@ pub enum ServeError {
     /// The ledger is damaged, and could not be made whole.
     #[error(transparent)]
     Mend(#[from] ledger::MendError),
+    /// The node is to begin anew with what the cluster has certified, and cannot.
+    #[error(transparent)]
+    Resync(#[from] ResyncError),
     /// The ledger was changed while the node did not run, so that it must not be opened.
     #[error(transparent)]
     Changed(#[from] stamp::ledger::Changed),
@@ -220,8 +224,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     if matches!(left, Left::Changed | Left::Unknown) {
         scrub.doubt_catalogue();
     }
-    let (links, progress) = (peers.clone(), base.progress.clone());
-    let chain = base.identity.chain();
+    let (links, progress, chain) = (peers.clone(), base.progress.clone(), base.identity.chain());
     let app = App {
         ca_pem: base.identity.ca_pem().into(),
         config: base.config,

@@ -200,6 +200,12 @@ impl Cluster {
         self.until_ready(node).await;
     }
 
+    /// Stops a node, and starts it again.
+    pub(crate) async fn restart_after_stop(&mut self, node: usize) {
+        self.stop(node).await;
+        self.restart(node).await;
+    }
+
     /// Ends a node the hard way.
     pub(crate) fn kill(&mut self, node: usize) {
         let process = self.nodes[node].process.as_mut().expect("a running node");

@@ -33,6 +33,7 @@ mod receipts;
 mod recovery;
 mod replication;
 mod restore;
+mod resync;
 mod rolling_restart;
 mod search;
 mod snapshots;

@@ -12,7 +12,7 @@ use crate::memory_disk::MemoryDisk;
 use crate::segments::{SMALL, seal_all};
 
 /// What the rest of the cluster has.
-struct Others {
+pub(crate) struct Others {
     blocks: BTreeMap<Height, Decided>,
     /// Lies told first, by height.
     lies: BTreeMap<Height, Decided>,
@@ -21,7 +21,7 @@ struct Others {
 }
 
 impl Others {
-    fn of(node: &Node) -> Self {
+    pub(crate) fn of(node: &Node) -> Self {
         let blocks = node.ledger.reader().blocks(Height(1));
         let blocks = blocks.map(|block| block.expect("it can be read"));
         Self {
@@ -32,7 +32,7 @@ impl Others {
         }
     }
 
-    fn nobody() -> Self {
+    pub(crate) fn nobody() -> Self {
         Self {
             blocks: BTreeMap::new(),
             lies: BTreeMap::new(),
@@ -68,7 +68,7 @@ fn mended_by(
 
 /// A log with every kind of record: blocks accepted at once, after quarrels, learnt, voted on and not decided, over
 /// three incarnations. The last record is one that has flushed all before it.
-fn lived(sealed: bool) -> Node {
+pub(crate) fn lived(sealed: bool) -> Node {
     let mut node = Node::started();
     node.write_blocks(2);
     for _ in 0..2 {

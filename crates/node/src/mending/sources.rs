@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::peer::{Acquaintance, Inquiry, chain_of_causes};
 
 /// The other nodes and the archive.
-pub(super) struct Sources {
+pub(crate) struct Sources {
     peers: Inquiry,
     archive: Option<Backup>,
     /// Whether the archive answered last.
@@ -24,7 +24,7 @@ pub(super) struct Sources {
 
 impl Sources {
     /// These nodes, and the archive that the configuration names. Nobody is waited for once it is `closing`.
-    pub(super) fn new(
+    pub(crate) fn new(
         config: &NodeConfig,
         identity: &Identity,
         whom: Vec<Acquaintance>,

@@ -103,6 +103,14 @@ pub(crate) struct Inquiry {
     last: Option<NodeId>,
 }
 
+/// An answer.
+struct Said {
+    client: PeerClient<Channel>,
+    blocks: Vec<Decided>,
+    /// Whether that is all there is.
+    is_all: bool,
+}
+
 impl Inquiry {
     /// To be answered by these nodes, on this runtime. Nobody is waited for once it is `closing`.
     pub(crate) fn new(
@@ -134,12 +142,7 @@ impl Inquiry {
         last.map(|who| who.name.as_str())
     }
 
-    async fn ask(
-        &self,
-        who: &Acquaintance,
-        from: Height,
-        to: Height,
-    ) -> Result<(PeerClient<Channel>, Vec<Decided>), String> {
+    async fn ask(&self, who: &Acquaintance, from: Height, to: Height) -> Result<Said, String> {
         let mut client = match self.calls.get(&who.id) {
             Some(client) => client.clone(),
             None => self.call(who).await?,
@@ -153,17 +156,56 @@ impl Inquiry {
         let mut answer = answer
             .map_err(|status| status.message().to_owned())?
             .into_inner();
-        let (mut blocks, mut bytes) = (Vec::new(), 0);
+        let (mut blocks, mut bytes, mut is_all) = (Vec::new(), 0, false);
         while bytes < ANSWER_BYTES {
-            // What came before an answer broke is as good as the rest.
-            let Ok(Some(next)) = answer.message().await else {
-                break;
+            let next = match answer.message().await {
+                Ok(Some(next)) => next,
+                Ok(None) => {
+                    is_all = (blocks.len() as u64) < ANSWER_BLOCKS;
+                    break;
+                }
+                // What came before an answer broke is as good as the rest.
+                Err(_) => break,
             };
             bytes += next.block.len() + next.certificate.len();
             let decided = decided(&next).ok_or("a block is malformed")?;
             blocks.push(decided);
         }
-        Ok((client, blocks))
+        Ok(Said {
+            client,
+            blocks,
+            is_all,
+        })
+    }
+
+    /// Up to which height a node has decided blocks, of a chain that is known up to `top`. Nothing if it does not answer, or
+    /// has more than it gives at once.
+    pub(crate) fn tip_of(&mut self, node: NodeId, top: Height) -> Option<Height> {
+        let who = self.whom.iter().find(|who| who.id == node)?.clone();
+        let said = self.wait_for(&who, top.next(), Height(u64::MAX))?;
+        let Ok(said) = said else {
+            self.calls.remove(&node);
+            return None;
+        };
+        self.calls.insert(node, said.client);
+        let last = said.blocks.last().map(|decided| decided.block.height());
+        said.is_all.then(|| last.unwrap_or(top))
+    }
+
+    /// What a node says in time; nothing if it is closing.
+    fn wait_for(
+        &self,
+        who: &Acquaintance,
+        from: Height,
+        to: Height,
+    ) -> Option<Result<Said, String>> {
+        // The clock of a timeout is the runtime's, so it is made there.
+        let answer = self.closing.run_until_cancelled(async {
+            let ask = self.ask(who, from, to);
+            tokio::time::timeout(ANSWER_TIMEOUT, ask).await
+        });
+        let answer = self.runtime.block_on(answer)?;
+        Some(answer.unwrap_or_else(|_| Err("it took too long".to_owned())))
     }
 
     async fn call(&self, who: &Acquaintance) -> Result<PeerClient<Channel>, String> {
@@ -189,19 +231,14 @@ impl ledger::Supply for Inquiry {
         // Who answered last goes first.
         whom.sort_by_key(|who| Some(who.id) != self.last);
         for who in whom.into_iter().filter(|who| !self.liars.contains(&who.id)) {
-            // The clock of a timeout is the runtime's, so it is made there.
-            let answer = self.closing.run_until_cancelled(async {
-                let ask = self.ask(&who, from, to);
-                tokio::time::timeout(ANSWER_TIMEOUT, ask).await
-            });
-            let Some(answer) = self.runtime.block_on(answer) else {
+            let Some(answer) = self.wait_for(&who, from, to) else {
                 break;
             };
-            match answer.unwrap_or_else(|_| Err("it took too long".to_owned())) {
-                Ok((client, blocks)) if !blocks.is_empty() => {
-                    self.calls.insert(who.id, client);
+            match answer {
+                Ok(said) if !said.blocks.is_empty() => {
+                    self.calls.insert(who.id, said.client);
                     self.last = Some(who.id);
-                    return blocks;
+                    return said.blocks;
                 }
                 Ok(_) => {}
                 Err(error) => {

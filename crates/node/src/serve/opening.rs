@@ -16,6 +16,7 @@ use crate::catalogue_thread::{Beginning, Feeder};
 use crate::disk::FileDisk;
 use crate::progress::Stage;
 use crate::replica_thread::{Inlet, Opening};
+use crate::resync::{self, Resync};
 use crate::snapshots::{Begin, Shelf};
 use crate::stamp::{self, Left};
 use crate::{Place, eraser, mending, peer, snapshots};
@@ -43,6 +44,9 @@ impl Base {
         inlet: &Inlet,
         opening: &Opening,
     ) -> Result<Opened, ServeError> {
+        if resync::is_wanted(&self.config.folder) {
+            self.begin_anew().await?;
+        }
         let left = refuse_changed(self)?;
         self.look_at_ledger().await?;
         let mut mended = BTreeSet::new();
@@ -68,6 +72,20 @@ impl Base {
             begin,
             left,
         })
+    }
+
+    /// Replaces the ledger by what the cluster has certified.
+    async fn begin_anew(&self) -> Result<(), ServeError> {
+        let resync = Resync {
+            config: Arc::clone(&self.config),
+            identity: self.identity.clone(),
+            findings: self.findings.clone(),
+            progress: self.progress.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            closing: self.closing.clone(),
+        };
+        let ended = tokio::task::spawn_blocking(move || resync.run()).await;
+        Ok(ended.map_err(|error| ServeError::System(std::io::Error::other(error)))??)
     }
 
     fn tell_why_not(&self, error: &ServeError) {

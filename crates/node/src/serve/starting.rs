@@ -35,7 +35,7 @@ use crate::snapshots::maker::{self, Maker};
 use crate::snapshots::view::SnapshotsHandle;
 use crate::stock::Stock;
 use crate::{Faults, Findings};
-use crate::{acquaintances, admission, bulk, garbage};
+use crate::{acquaintances, admission, bulk, garbage, resync};
 
 /// What everything that is started works with.
 pub(super) struct Base {
@@ -245,12 +245,10 @@ impl Base {
         archive: Option<&ArchiverHandle>,
     ) {
         let config = Arc::clone(&self.config);
-        self.spawn(acquaintances::follow(
-            config,
-            replica.clone(),
-            peers.clone(),
-        ));
+        let followed = acquaintances::follow(config.clone(), replica.clone(), peers.clone());
+        self.spawn(followed);
         self.spawn(admission::report_progress(replica.clone()));
+        self.spawn(resync::follow(config.folder.clone(), replica.clone()));
         let shown = archive.map(|archive| archive.url().to_owned());
         self.spawn(admission::answer(replica.clone(), join_calls, shown));
     }

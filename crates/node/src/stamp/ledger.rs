@@ -161,6 +161,14 @@ pub(crate) fn leave(config: &NodeConfig, chain: ChainId) -> Result<(), Changed> 
     Ok(())
 }
 
+/// Forgets what was noted: of a ledger that is not there any more.
+pub(crate) fn forget(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(folder.join(FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Holds the ledger's folder against the note.
 ///
 /// # Errors
