@@ -15,6 +15,7 @@
 //! * [`segment`]: a file of decided blocks that somebody else may have made.
 //! * [`engine`]: a member that lies, talking to a healthy one.
 //! * [`query`]: what people search for.
+//! * [`rows`]: the rows of a snapshot.
 //! * [`picture`]: files that claim to be pictures or films.
 //! * [`sidecar`]: XMP files beside pictures.
 //! * [`receipt`]: proofs that come from anywhere at all.
@@ -32,6 +33,7 @@ pub mod mutate;
 pub mod picture;
 pub mod query;
 pub mod receipt;
+pub mod rows;
 mod seal;
 pub mod segment;
 pub mod sidecar;
@@ -123,6 +125,11 @@ pub const TARGETS: &[Target] = &[
         name: "query",
         run: query::run,
         seeds: query::seeds,
+    },
+    Target {
+        name: "rows",
+        run: rows::run,
+        seeds: rows::seeds,
     },
     Target {
         name: "picture",

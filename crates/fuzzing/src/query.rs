@@ -27,13 +27,17 @@ impl Shelf {
         let folder = TempDir::new().expect("a temporary folder");
         let path = folder.path().join("catalogue.sqlite");
         let mut catalogue = Catalogue::open(&path).expect("an empty catalogue");
-        let blocks: Vec<BlockInput> = (0..).zip(commands()).map(block).collect();
-        catalogue.apply(&blocks).expect("a new disk");
+        catalogue.apply(&blocks()).expect("a new disk");
         Self {
             reader: Reader::open(&path).expect("it was just made"),
             _folder: folder,
         }
     }
+}
+
+/// A block for each command.
+pub(crate) fn blocks() -> Vec<BlockInput> {
+    (0..).zip(commands()).map(block).collect()
 }
 
 /// Genesis, a file and what was done to it.

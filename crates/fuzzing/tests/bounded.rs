@@ -108,6 +108,11 @@ fn any_text_is_a_query_that_can_be_asked_or_an_error_inside_it() {
 }
 
 #[test]
+fn any_rows_are_a_catalogue_that_is_written_as_it_was_built_or_an_error() {
+    attack("rows", 300);
+}
+
+#[test]
 fn any_file_is_examined() {
     attack("picture", 300);
 }
