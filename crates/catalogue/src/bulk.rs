@@ -4,6 +4,7 @@
 //! forgotten takes its part with it, and a catalogue that is rebuilt without it says the same.
 
 use model::codec::Decode as _;
+use model::file::{Change, Source};
 use model::{BlobId, BulkStep, Deed, Height, LibraryId, OperationId, Position, Timestamp, TokenId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -35,6 +36,43 @@ impl Taken {
             Self::Refused => "refused",
         }
     }
+}
+
+/// How many files an operation would change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WouldChange {
+    /// By all of its changes together.
+    pub any: u64,
+    /// By each group of them, after those before it.
+    pub groups: Vec<u64>,
+}
+
+/// Does to copies what an operation by a person would do, and counts.
+pub(crate) fn would_change(
+    db: &Connection,
+    library: &LibraryId,
+    files: &[BlobId],
+    groups: &[Vec<Change>],
+) -> rusqlite::Result<WouldChange> {
+    let mut would = WouldChange {
+        any: 0,
+        groups: vec![0; groups.len()],
+    };
+    for file in files {
+        let Some(known) = row::file(db, library, file)? else {
+            continue;
+        };
+        let mut after = known.stored.clone();
+        for (group, count) in groups.iter().zip(&mut would.groups) {
+            let before = after.clone();
+            for change in group {
+                after.change(change, Source::User);
+            }
+            *count += u64::from(!after.shows_the_same_as(&before));
+        }
+        would.any += u64::from(!after.shows_the_same_as(&known.stored));
+    }
+    Ok(would)
 }
 
 /// An operation.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::file::State;
+use model::file::{Change, State};
 use model::{
     AlbumId, BlobId, Deed, Digest, Erasure, Height, LibraryId, NodeId, OperationId, Position,
     Timestamp, TokenId, UploadId, UserId,
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::access::{self, BlobRecord, Token};
 use crate::albums::{self, KnownAlbum};
-use crate::bulk::{self, Operation, TakenFile};
+use crate::bulk::{self, Operation, TakenFile, WouldChange};
 use crate::carried::{self, MetadataDigest};
 use crate::fields::{self, OwnField};
 use crate::file::File;
@@ -356,7 +356,15 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Database`].
     pub fn tags(&self, library: &LibraryId) -> Result<Vec<TagCount>, ReadError> {
-        self.at_one_height(|reader| Ok(tags::live_counts(&reader.db, library)?))
+        self.at_one_height(|reader| Ok(tags::live_counts(&reader.db, library, false)?))
+    }
+
+    /// The same with the tags that only lie above those, so that there is a tree.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn tag_tree(&self, library: &LibraryId) -> Result<Vec<TagCount>, ReadError> {
+        self.at_one_height(|reader| Ok(tags::live_counts(&reader.db, library, true)?))
     }
 
     /// All that is said in a library, as one hash. Takes as long as reading every file's record.
@@ -464,6 +472,19 @@ impl Reader {
         query: &Query,
     ) -> Result<(Height, Vec<BlobId>), SearchError> {
         self.indexed(library, |scene| search::select(scene, query, None))
+    }
+
+    /// How many of these files a person's changes would change, each group of them in its turn.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn would_change(
+        &self,
+        library: &LibraryId,
+        files: &[BlobId],
+        groups: &[Vec<Change>],
+    ) -> Result<WouldChange, ReadError> {
+        self.at_one_height(|reader| Ok(bulk::would_change(&reader.db, library, files, groups)?))
     }
 
     /// An operation over many files.

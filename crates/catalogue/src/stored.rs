@@ -178,6 +178,17 @@ impl Stored {
         }
     }
 
+    /// Whether the two differ in no more than in whose word something is.
+    pub(crate) fn shows_the_same_as(&self, other: &Self) -> bool {
+        let (said, covers) = (other.said.clone(), other.covers.clone());
+        let same = Self {
+            said,
+            covers,
+            ..self.clone()
+        };
+        same == *other
+    }
+
     /// When it was taken, by whoever's word counts most.
     pub(crate) fn taken_at(&self) -> Option<TakenAt> {
         self.said_taken_at.unwrap_or(self.facts.taken_at)

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::row;
 use crate::stored::{Stored, fold};
 
-/// A tag and how many live files carry it.
+/// A tag and how many live files carry it, or one below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TagCount {
@@ -27,6 +27,18 @@ pub struct TagCount {
 }
 
 impl TagCount {
+    /// Spells it as a tag below it does; whether that one lies below it.
+    fn spell(&mut self, below: &str) -> bool {
+        let depth = self.tag.split('/').count();
+        let above: Vec<&str> = below.split('/').take(depth).collect();
+        let above = above.join("/");
+        let is_below = fold(&above) == self.tag;
+        if is_below {
+            self.tag = above;
+        }
+        is_below
+    }
+
     /// Whether it is a tag or one below it, in whatever case.
     pub fn is_within(&self, above: &str) -> bool {
         let (tag, above) = (fold(&self.tag), fold(above));
@@ -35,24 +47,38 @@ impl TagCount {
     }
 }
 
-/// The tags that live files carry, by name. To be called within a read transaction.
-pub(crate) fn live_counts(db: &Connection, library: &LibraryId) -> rusqlite::Result<Vec<TagCount>> {
+/// The tags that live files carry, by name; with `inner` also those that only lie above tags of theirs. To be called within a
+/// read transaction.
+pub(crate) fn live_counts(
+    db: &Connection,
+    library: &LibraryId,
+    inner: bool,
+) -> rusqlite::Result<Vec<TagCount>> {
     let hidden = hidden_counts(db, library)?;
     let mut query = db.prepare_cached(
         "SELECT path, min(spelled), count(*), count(spelled) FROM tags WHERE library = ?1
-         GROUP BY path HAVING count(spelled) > 0 ORDER BY path",
+         GROUP BY path ORDER BY path",
     )?;
     let mut rows = query.query([library.as_str()])?;
-    let mut tags = Vec::new();
+    let mut tags: Vec<TagCount> = Vec::new();
+    // Inner tags that nobody has spelled yet: a tag below them will.
+    let mut unspelled: Vec<usize> = Vec::new();
     while let Some(row) = rows.next()? {
         let path: String = row.get(0)?;
+        let spelled: Option<String> = row.get(1)?;
+        if let Some(spelled) = &spelled {
+            unspelled.retain(|&at| tags.get_mut(at).is_none_or(|tag| !tag.spell(spelled)));
+        }
         let (count, direct) = hidden.get(&path).copied().unwrap_or_default();
         let tag = TagCount {
-            tag: row.get(1)?,
+            tag: spelled.clone().unwrap_or(path),
             count: row::number(row, 2)? - count,
             direct: row::number(row, 3)? - direct,
         };
-        if tag.direct > 0 {
+        if tag.direct > 0 || (inner && tag.count > 0) {
+            if spelled.is_none() {
+                unspelled.push(tags.len());
+            }
             tags.push(tag);
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::client::{Body, Call, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::operation::Waiting;
+use crate::operation::{Waiting, note_missing, selection};
 use crate::output::{self, Format, at, list_at, text_at};
 
 /// Changes what is known of files: those of some ids, or all that a query finds. It can be taken back with `undo`.
@@ -97,24 +97,13 @@ impl Edit {
             return Err(anyhow!("say what is to be changed, with --add-tag for instance").into());
         }
         let client = Client::new(&self.connection)?;
-        let select = match &self.query {
-            Some(query) => json!({ "query": query }),
-            None => {
-                let ids: Vec<String> = self.ids.iter().map(ToString::to_string).collect();
-                json!({ "ids": ids })
-            }
-        };
+        let select = selection(&self.ids, self.query.as_deref());
         let body = json!({ "select": select, "ops": ops, "dryRun": self.dry_run });
         let answer: Value = client.json(&Call::post("/bulk", Body::Json(body))).await?;
         if self.dry_run {
             return self.show_dry_run(&answer);
         }
-        for id in list_at(&answer, "/missing") {
-            output::note(&format!(
-                "no such file: {}",
-                id.as_str().unwrap_or_default()
-            ));
-        }
+        note_missing(&answer);
         self.waiting.show(&client, answer, &self.format).await
     }
 
@@ -162,13 +151,9 @@ impl Edit {
         for id in list_at(answer, "/ids") {
             output::line(id.as_str().unwrap_or_default())?;
         }
-        output::note(&format!("{} files", at(answer, "/selected")));
-        for id in list_at(answer, "/missing") {
-            output::note(&format!(
-                "no such file: {}",
-                id.as_str().unwrap_or_default()
-            ));
-        }
+        let (would, of) = (at(answer, "/wouldChange"), at(answer, "/selected"));
+        output::note(&format!("would change {would} of {of} files"));
+        note_missing(answer);
         Ok(())
     }
 }

@@ -3,8 +3,10 @@
 //! One file per subcommand. Results go to stdout and nothing else does; with `--json` they are one object per line.
 //! Logs and progress go to stderr. The exit code says what a script needs to know: see [`failure`].
 
+mod album;
 mod client;
 mod cluster;
+mod completions;
 mod connection;
 mod content;
 mod demo;
@@ -77,6 +79,9 @@ enum Command {
     Undo(operation::Undo),
     /// Rename a tag wherever it is
     RenameTag(edit::RenameTag),
+    /// List albums, make them, fill them, move them, take them away
+    #[command(subcommand)]
+    Album(album::Album),
     /// Define, list and retire fields of your own
     #[command(subcommand)]
     Field(field::Field),
@@ -90,6 +95,8 @@ enum Command {
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Print what a shell needs to complete commands and flags
+    Completions(completions::Completions),
 }
 
 impl Command {
@@ -107,11 +114,13 @@ impl Command {
             Self::Edit(edit) => edit.run().await,
             Self::Undo(undo) => undo.run().await,
             Self::RenameTag(rename) => rename.run().await,
+            Self::Album(album) => album.run().await,
             Self::Field(field) => field.run().await,
             Self::Purge(purge) => purge.run().await,
             Self::Status(status) => status.run().await,
             Self::Ledger(ledger) => ledger.run().await,
             Self::Token(token) => token.run().await,
+            Self::Completions(completions) => completions.run(),
         }
     }
 }

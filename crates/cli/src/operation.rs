@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::builder::FalseyValueParser;
+use model::BlobId;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Call, Client};
 use crate::connection::Connection;
@@ -54,6 +55,25 @@ impl Undo {
         let call = Call::new(Method::POST, format!("/operations/{}/undo", self.id));
         let begun: Value = client.call(&call).await?.read().await?;
         self.waiting.show(&client, begun, &self.format).await
+    }
+}
+
+/// Which files an operation is about: those of some ids, or all that a query finds.
+pub(crate) fn selection(ids: &[BlobId], query: Option<&str>) -> Value {
+    match query {
+        Some(query) => json!({ "query": query }),
+        None => {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            json!({ "ids": ids })
+        }
+    }
+}
+
+/// Says which of the ids are of no file.
+pub(crate) fn note_missing(answer: &Value) {
+    for id in list_at(answer, "/missing") {
+        let id = id.as_str().unwrap_or_default();
+        output::note(&format!("no such file: {id}"));
     }
 }
 

@@ -172,10 +172,7 @@ impl Applier<'_> {
         if after == before.stored {
             return Ok(Arc::new(after));
         }
-        let said = std::mem::replace(&mut after.said, before.stored.said.clone());
-        let covers = std::mem::replace(&mut after.covers, before.stored.covers.clone());
-        let visible = after != before.stored;
-        (after.said, after.covers) = (said, covers);
+        let visible = !after.shows_the_same_as(&before.stored);
         after.version += u64::from(visible);
         index::update(self.db, self.changes, before, after.clone())?;
         if visible {

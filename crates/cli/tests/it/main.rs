@@ -15,12 +15,14 @@ mod proxy;
 mod purge;
 
 mod agreement;
+mod albums;
 mod archive;
 mod bad_input;
 mod command_line;
 mod demo;
 mod durability;
 mod evidence;
+mod export;
 mod faults;
 mod files;
 mod folder_lock;

@@ -95,12 +95,24 @@ struct Preview {
     dry_run: bool,
     /// How many files.
     selected: usize,
+    /// How many of them would be different afterwards.
+    would_change: u64,
+    /// How many of them each of the `ops` would change in its turn.
+    ops: Vec<OpPreview>,
     /// The first hundred of them, newest first.
     ids: Vec<String>,
     /// Ids of no file here.
     missing: Vec<String>,
     /// The height at which they were looked for.
     as_of: u64,
+}
+
+/// What one of the `ops` would do.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OpPreview {
+    /// How many files it would change, after the ops before it.
+    would_change: u64,
 }
 
 /// A file of an operation.
@@ -129,7 +141,8 @@ impl From<TakenFile> for TakenDocument {
 /// What was asked for.
 struct Asked {
     select: Selection,
-    changes: Vec<Change>,
+    /// What each of the `ops` does.
+    changes: Vec<Vec<Change>>,
     dry_run: bool,
 }
 
@@ -174,7 +187,8 @@ async fn begin(
     let asked = parse(&json::parse(&bytes)?, &fields::all(&call).await?)?;
     let chosen = choose(&call, &asked.select).await?;
     if asked.dry_run {
-        return Ok(reply::json(StatusCode::OK, &preview(&chosen)));
+        let preview = preview(&call, chosen, asked.changes).await?;
+        return Ok(reply::json(StatusCode::OK, &preview));
     }
     let query = match asked.select {
         Selection::Ids(_) => None,
@@ -183,7 +197,7 @@ async fn begin(
     let content = Digest::of(&[&bytes]);
     let step = BulkStep::Begin {
         operation: name(&call, &headers, content)?,
-        deed: Deed::Edit(asked.changes),
+        deed: Deed::Edit(asked.changes.concat()),
         query,
         frozen: chosen.frozen,
         selected: chosen.files.len() as u64,
@@ -376,19 +390,33 @@ fn name(call: &Call, headers: &HeaderMap, content: Digest) -> Result<OperationId
     Ok(OperationId(drawn))
 }
 
-fn preview(chosen: &Chosen) -> Preview {
-    Preview {
+async fn preview(
+    call: &Call,
+    chosen: Chosen,
+    changes: Vec<Vec<Change>>,
+) -> Result<Preview, Problem> {
+    let library = call.library.clone();
+    let Chosen {
+        frozen,
+        files,
+        missing,
+    } = chosen;
+    let (files, would) = call
+        .read(move |reader| {
+            let would = reader.would_change(&library, &files, &changes)?;
+            Ok((files, would))
+        })
+        .await?;
+    let op = |would_change| OpPreview { would_change };
+    Ok(Preview {
         dry_run: true,
-        selected: chosen.files.len(),
-        ids: chosen
-            .files
-            .iter()
-            .take(100)
-            .map(BlobId::to_string)
-            .collect(),
-        missing: chosen.missing.clone(),
-        as_of: chosen.frozen.0,
-    }
+        selected: files.len(),
+        would_change: would.any,
+        ops: would.groups.into_iter().map(op).collect(),
+        ids: files.iter().take(100).map(BlobId::to_string).collect(),
+        missing,
+        as_of: frozen.0,
+    })
 }
 
 async fn choose(call: &Call, select: &Selection) -> Result<Chosen, Problem> {
@@ -455,7 +483,7 @@ fn parse(body: &Value, own: &[OwnField]) -> Result<Asked, Problem> {
         .required("ops")
         .and_then(|node| node.elements(1..=OPS_MAX));
     for op in faults.keep(ops).unwrap_or_default() {
-        changes.extend(faults.keep(parse_op(&op, own)).into_iter().flatten());
+        changes.extend(faults.keep(parse_op(&op, own)));
     }
     let dry_run = faults
         .keep(members.optional("dryRun", Node::boolean))

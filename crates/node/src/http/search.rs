@@ -244,15 +244,21 @@ pub(super) fn unfound(error: &SearchError) -> Problem {
     get, path = "/api/v1/tags", operation_id = "listTags", tag = "files",
     params(
         ("prefix" = Option<String>, Query, description = "Only this tag and those below it, in whatever case"),
+        ("inner" = Option<bool>, Query, description = "Also tags that no file carries itself and that lie above others, so that there is a tree"),
         ("library" = Option<String>, Query, description = "The library, default the token's own"),
     ),
     responses((status = 200, description = "All tags", body = Page<TagDocument>), ReadProblems),
 )]
 async fn tags(MayRead(mut call): MayRead) -> Result<Response, Problem> {
     let prefix = call.params.take("prefix");
+    let inner = call.params.flag("inner")?;
     call.no_more_params()?;
     let library = call.library.clone();
-    let mut tags = call.read(move |reader| reader.tags(&library)).await?;
+    let ask = move |reader: &mut catalogue::Reader| match inner {
+        true => reader.tag_tree(&library),
+        false => reader.tags(&library),
+    };
+    let mut tags = call.read(ask).await?;
     if let Some(prefix) = prefix {
         tags.retain(|tag| tag.is_within(&prefix));
     }
