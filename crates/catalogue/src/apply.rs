@@ -458,16 +458,11 @@ impl Applier<'_> {
             Payload::Album(step) => self.album_step(step),
             Payload::RenameTag { from, to } => self.rename_tag(from, to),
             Payload::Bulk(step) => self.bulk_step(step),
-            Payload::CreateToken {
-                token,
-                secret,
-                name,
-                scope,
-            } => self.add_token(&access::NewToken::lasting(*token, secret, name, *scope)),
-            Payload::RevokeToken { token } => self.revoke_token(*token),
-            Payload::User(step) => self.user_step(step),
-            Payload::Password(step) => self.set_password(step),
-            Payload::Token(step) => self.token_step(step),
+            Payload::CreateToken { .. }
+            | Payload::RevokeToken { .. }
+            | Payload::User(_)
+            | Payload::Password(_)
+            | Payload::Token(_) => self.change_access(),
             Payload::Upload(step) => self.step(step),
             Payload::Purge(commands) => {
                 self.end_snapshots()?;

@@ -1,6 +1,8 @@
 //! Who may do what: the founding, tokens, and blobs that no file names yet.
 
-use model::{BlobId, Digest, Height, LibraryId, Scope, Timestamp, TokenId, UserId, limits};
+use model::{
+    BlobId, Digest, Height, LibraryId, Payload, Scope, Timestamp, TokenId, UserId, limits,
+};
 use rusqlite::params;
 
 use super::Applier;
@@ -82,6 +84,23 @@ impl Applier<'_> {
         }
     }
 
+    /// Takes a command about who is let in.
+    pub(super) fn change_access(&self) -> rusqlite::Result<Verdict> {
+        match &self.command.payload {
+            Payload::CreateToken {
+                token,
+                secret,
+                name,
+                scope,
+            } => self.add_token(&NewToken::lasting(*token, secret, name, *scope)),
+            Payload::RevokeToken { token } => self.revoke_token(*token),
+            Payload::User(step) => self.user_step(step),
+            Payload::Password(step) => self.set_password(step),
+            Payload::Token(step) => self.token_step(step),
+            _ => Ok(Verdict::Recorded),
+        }
+    }
+
     /// Lets a token sign in from the next height on.
     pub(super) fn add_token(&self, new: &NewToken<'_>) -> rusqlite::Result<Verdict> {
         if let Err(error) = rules::check_name(new.name) {
@@ -96,7 +115,7 @@ impl Applier<'_> {
     }
 
     /// Locks a token out. The last administrator stays: nobody could let anybody in again.
-    pub(super) fn revoke_token(&self, token: TokenId) -> rusqlite::Result<Verdict> {
+    fn revoke_token(&self, token: TokenId) -> rusqlite::Result<Verdict> {
         let Some(known) = access::token(self.db, token)? else {
             let detail = format!("there is no token {token}");
             return Ok(Verdict::refused(Refusal::TokenNotFound, detail));
