@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
 use crate::file::{Word, text, words};
+use crate::reader::{ReadError, Reader};
 use crate::row;
 use crate::time;
 
@@ -60,6 +61,48 @@ pub enum UserState {
     Removed,
 }
 
+impl Reader {
+    /// Whose a token is, revoked or not; nobody's if it stands for a program of the cluster's own.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn owner_of(&self, token: TokenId) -> Result<Option<UserId>, ReadError> {
+        Ok(owner_of(self.connection(), token)?)
+    }
+
+    /// The user of this name, also one who is gone.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn user(&self, user: &UserId) -> Result<Option<User>, ReadError> {
+        Ok(self::user(self.connection(), user)?)
+    }
+
+    /// All users by name, also those who are gone.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn users(&self) -> Result<Vec<User>, ReadError> {
+        Ok(users(self.connection())?)
+    }
+
+    /// The hash of a user's password.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn password(&self, user: &UserId) -> Result<Option<String>, ReadError> {
+        Ok(password(self.connection(), user)?)
+    }
+
+    /// What stands for passwords that are no user's any more, and the libraries that their commands belong to.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn replaced_passwords(&self, limit: usize) -> Result<Vec<(LibraryId, BlobId)>, ReadError> {
+        Ok(replaced(self.connection(), limit)?)
+    }
+}
+
 const USER: &str = "SELECT user, name, role, state, created, creator FROM users";
 
 /// The user of this name, also one who is gone.
@@ -70,31 +113,28 @@ pub(crate) fn user(db: &Connection, user: &UserId) -> rusqlite::Result<Option<Us
 }
 
 /// All users by name.
-pub(crate) fn users(db: &Connection) -> rusqlite::Result<Vec<User>> {
+fn users(db: &Connection) -> rusqlite::Result<Vec<User>> {
     db.prepare_cached(&format!("{USER} ORDER BY user"))?
         .query_map([], read_user)?
         .collect()
 }
 
 /// Whose a token is.
-pub(crate) fn owner_of(db: &Connection, token: TokenId) -> rusqlite::Result<Option<UserId>> {
+fn owner_of(db: &Connection, token: TokenId) -> rusqlite::Result<Option<UserId>> {
     db.prepare_cached("SELECT owner FROM tokens WHERE token = ?1 AND owner IS NOT NULL")?
         .query_row([token.as_bytes()], |row| row::parsed(row, 0))
         .optional()
 }
 
 /// The hash of a user's password.
-pub(crate) fn password(db: &Connection, user: &UserId) -> rusqlite::Result<Option<String>> {
+fn password(db: &Connection, user: &UserId) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT hash FROM passwords WHERE user = ?1")?
         .query_row([user.as_str()], |row| row.get(0))
         .optional()
 }
 
 /// What stands for passwords that are no user's any more, and where their commands belong.
-pub(crate) fn replaced(
-    db: &Connection,
-    limit: usize,
-) -> rusqlite::Result<Vec<(LibraryId, BlobId)>> {
+fn replaced(db: &Connection, limit: usize) -> rusqlite::Result<Vec<(LibraryId, BlobId)>> {
     db.prepare_cached("SELECT library, secret FROM replaced ORDER BY secret LIMIT ?1")?
         .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
             Ok((row::parsed(row, 0)?, BlobId(row.get(1)?)))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::file::{Change, State};
 use model::{
     AlbumId, BlobId, Deed, Digest, Erasure, Height, LibraryId, NodeId, OperationId, Position,
-    Timestamp, TokenId, UploadId, UserId,
+    Timestamp, TokenId, UploadId,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -24,7 +24,6 @@ use crate::index::Index;
 use crate::index::memory::Memory;
 use crate::named::{self, Named, NamedPage, NewlyNamed};
 use crate::outcome::{Outcome, Verdict};
-use crate::people::{self, User};
 use crate::pictures::{self, Hashed, Waiting};
 use crate::purge::{self, Purge};
 use crate::query::Query;
@@ -584,46 +583,6 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn tokens(&self) -> Result<Vec<Token>, ReadError> {
         Ok(access::tokens(&self.db)?)
-    }
-
-    /// Whose a token is, revoked or not; nobody's if it stands for a program of the cluster's own.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn owner_of(&self, token: TokenId) -> Result<Option<UserId>, ReadError> {
-        Ok(people::owner_of(&self.db, token)?)
-    }
-
-    /// The user of this name, also one who is gone.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn user(&self, user: &UserId) -> Result<Option<User>, ReadError> {
-        Ok(people::user(&self.db, user)?)
-    }
-
-    /// All users by name, also those who are gone.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn users(&self) -> Result<Vec<User>, ReadError> {
-        Ok(people::users(&self.db)?)
-    }
-
-    /// The hash of a user's password.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn password(&self, user: &UserId) -> Result<Option<String>, ReadError> {
-        Ok(people::password(&self.db, user)?)
-    }
-
-    /// What stands for passwords that are no user's any more, and the libraries that their commands belong to.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn replaced_passwords(&self, limit: usize) -> Result<Vec<(LibraryId, BlobId)>, ReadError> {
-        Ok(people::replaced(&self.db, limit)?)
     }
 
     /// What became of a command that carried a request key, for 24 hours of block time.
