@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::file::{Change, Source, State};
-use model::{BlobId, LibraryId, OperationId, Position, Timestamp, TokenId, codec_enum};
+use model::{BlobId, LibraryId, OperationId, Position, Timestamp, TokenId, UserId, codec_enum};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,6 +25,9 @@ pub struct HistoryEntry {
     /// The token that acted.
     #[serde(with = "text")]
     pub actor: TokenId,
+    /// Whose token it is.
+    #[serde(serialize_with = "text::maybe")]
+    pub user: Option<UserId>,
     /// What was done.
     pub kind: HistoryKind,
     /// The file's version after it.
@@ -115,8 +118,9 @@ pub(crate) fn of_file(
     file: &BlobId,
 ) -> rusqlite::Result<Vec<HistoryEntry>> {
     let mut query = db.prepare_cached(
-        "SELECT height, idx, time, actor, kind, version, changes, operation FROM history
-         WHERE library = ?1 AND file = ?2 ORDER BY height, idx",
+        "SELECT height, idx, time, actor, kind, version, changes, operation, owner
+         FROM history LEFT JOIN tokens ON token = actor
+         WHERE history.library = ?1 AND file = ?2 ORDER BY height, idx",
     )?;
     let mut rows = query.query((library.as_str(), file.as_bytes()))?;
     let mut values: BTreeMap<String, Value> = BTreeMap::new();
@@ -144,11 +148,13 @@ pub(crate) fn of_file(
             }
         };
         let operation: Option<[u8; 16]> = row.get(7)?;
+        let owner: Option<String> = row.get(8)?;
         entries.push(HistoryEntry {
             height: row::number(row, 0)?,
             index: row.get(1)?,
             time: time::format_timestamp(Timestamp(row::number(row, 2)?)),
             actor: TokenId(row.get(3)?),
+            user: owner.map(|_| row::parsed(row, 8)).transpose()?,
             kind: match row.get(4)? {
                 0_u8 => HistoryKind::Added,
                 1 => HistoryKind::AddedAgain,

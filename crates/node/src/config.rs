@@ -8,6 +8,7 @@
 //! where to ask first, and where a node is that the ledger says nothing of. An entry that is `pinned` goes before the
 //! ledger, for a node that is reached from here at another address than from elsewhere.
 
+mod access;
 mod blobs;
 mod checker;
 mod media;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use model::{Addresses, NodeId};
 
+pub use self::access::AccessConfig;
 pub use self::blobs::BlobsConfig;
 use self::checker::Checker;
 pub use self::media::MediaConfig;
@@ -78,6 +80,8 @@ pub struct NodeConfig {
     pub scrub: ScrubConfig,
     /// How it gets pictures of what it cannot decode itself.
     pub media: MediaConfig,
+    /// How people and programs are let in. Nothing of it is in the file.
+    pub access: AccessConfig,
     /// How to reach every member, this node among them.
     pub members: Vec<MemberConfig>,
 }
@@ -386,6 +390,7 @@ mod tests {
                 bytes_per_second: 1 << 20,
                 pause: Duration::from_secs(60),
             },
+            access: AccessConfig::default(),
             members: vec![member(1), member(2), member(3)],
         }
     }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use archive::Archive;
 use catalogue::{Purge, Reader as Rows};
 use ledger::{Erased, Reader};
-use model::{Height, LibraryId, NodeId, Payload, Position, limits};
+use model::{BlobId, Height, LibraryId, NodeId, Payload, Position, limits};
 use replica::NODE_ITSELF;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -200,6 +200,9 @@ impl Eraser {
         if self.idle_at == Some(height) {
             return Ok(());
         }
+        if self.purge_replaced_passwords()? {
+            return Ok(());
+        }
         let suspect = ledger::is_suspect(&self.folder);
         let me = self.me;
         let purges = self.ask(move |rows| rows.purges(Some(me).filter(|_| !suspect)))?;
@@ -310,14 +313,35 @@ impl Eraser {
         let time = self.replica.status().replica.time;
         let (trashed, named) = (time.minus(keep), time.minus(keep.max(NAMED_KEEP)));
         for (library, file) in self.ask(move |rows| rows.due(trashed, named, TRASH_BATCH))? {
-            let (of, id) = (library.clone(), file);
-            let commands = self.ask(move |rows| rows.commands_naming(&of, &id))?;
-            if commands.is_empty() || commands.len() > limits::PURGE_COMMANDS_MAX {
-                continue;
-            }
-            self.submit(Payload::Purge(commands), library, "emptying the trash");
+            self.purge(library, file, "emptying the trash")?;
         }
         Ok(())
+    }
+
+    /// Purges the hashes of passwords that are no user's any more. Whether there were any.
+    fn purge_replaced_passwords(&self) -> Result<bool, EraserError> {
+        let replaced = self.ask(|rows| rows.replaced_passwords(TRASH_BATCH))?;
+        let mut any = false;
+        for (library, secret) in replaced {
+            any |= self.purge(library, secret, "forgetting a replaced password")?;
+        }
+        Ok(any)
+    }
+
+    /// Has all commands that name a file, or what stands for a secret, purged. Whether that could be asked for.
+    fn purge(
+        &self,
+        library: LibraryId,
+        named: BlobId,
+        what: &'static str,
+    ) -> Result<bool, EraserError> {
+        let of = library.clone();
+        let commands = self.ask(move |rows| rows.commands_naming(&of, &named))?;
+        if commands.is_empty() || commands.len() > limits::PURGE_COMMANDS_MAX {
+            return Ok(false);
+        }
+        self.submit(Payload::Purge(commands), library, what);
+        Ok(true)
     }
 
     fn ask<T: Send + 'static>(

@@ -491,6 +491,7 @@ impl Addresses {
             trash_keep: Some(config::TRASH_KEEP),
             scrub: config::ScrubConfig::default(),
             media: config::MediaConfig::default(),
+            access: config::AccessConfig::default(),
             members: members.to_vec(),
         }
     }

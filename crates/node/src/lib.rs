@@ -33,6 +33,7 @@ pub mod join;
 pub mod logging;
 mod mending;
 mod metrics;
+mod passwords;
 pub mod peer;
 mod pictures;
 mod progress;
@@ -59,6 +60,7 @@ pub use findings::{Fate, Finding, Findings, Place};
 pub use folder_lock::{FolderLock, LockError};
 pub use mending::MenderHandle;
 pub use metrics::Metrics;
+pub use passwords::PasswordCost;
 pub use replica_thread::{
     Decision, DecisionKind, NodeStatus, ReadError, ReplicaHandle, Request, SubmitError,
 };

@@ -378,10 +378,10 @@ async fn serve_from(
     let forget = move || eraser::before_serving(&config, me, &reader, &store);
     match tokio::task::spawn_blocking(forget).await {
         Ok(Ok(())) => {
-            door.serve(app);
+            let beside = door.serve(app, stop.clone());
             // What answers stays with the open door, which ends when the node does.
             drop(door);
-            let _ = open.await;
+            let _ = tokio::join!(open, beside);
         }
         Ok(Err(error)) => warn!(%error, "what is purged cannot be told, so nobody is served"),
         Err(error) => warn!(%error, "what is purged cannot be told, so nobody is served"),

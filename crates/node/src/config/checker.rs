@@ -10,8 +10,8 @@ use model::limits;
 
 use super::written::{Written, WrittenCluster, WrittenHttp, WrittenMember, WrittenTls};
 use super::{
-    ConfigError, DEAD_AFTER, HttpConfig, MemberConfig, NodeConfig, Origin, PeerConfig, TlsConfig,
-    check_name, duration, media, port, scrub, trash,
+    AccessConfig, ConfigError, DEAD_AFTER, HttpConfig, MemberConfig, NodeConfig, Origin,
+    PeerConfig, TlsConfig, check_name, duration, media, port, scrub, trash,
 };
 
 /// A shorter time would take a slow restart for a death.
@@ -74,6 +74,7 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
             trash_keep: trash::read(self, written.trash)?,
             scrub: scrub::read(self, written.scrub)?,
             media: media::read(self, written.media)?,
+            access: AccessConfig::default(),
             name,
             folder,
             members,

@@ -153,7 +153,7 @@ async fn create(
     let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
     let content = Digest::of(&[&bytes]);
     let (definition, _) = parse(&json::parse(&bytes)?, false)?;
-    let album = AlbumId(Drawn::new(&headers, content)?.id.0);
+    let album = AlbumId(Drawn::new(&headers, &call.presented.caller, content)?.id.0);
     put(&call, album, definition, content).await?;
     let known = find(&call, album).await?;
     let place = format!("/api/v1/albums/{album}");

@@ -10,7 +10,7 @@ use std::sync::RwLock;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use model::command::Scope;
-use model::{Digest, Height, TokenId};
+use model::{Digest, Height, Timestamp, TokenId, UserId};
 
 use super::problem::{Code, Problem};
 
@@ -27,13 +27,6 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// The token in the `Authorization` header.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        text(headers)
-            .and_then(Self::parse)
-            .ok_or_else(unauthenticated)
-    }
-
     /// Reads a token. The secret is everything behind the id and may hold any character, `_` among them.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
@@ -59,28 +52,42 @@ pub(crate) fn text(headers: &HeaderMap) -> Option<&str> {
 pub(crate) fn unauthenticated() -> Problem {
     Problem::new(
         Code::Unauthenticated,
-        "send Authorization: Bearer with a token that is accepted",
+        "send Authorization: Bearer with a token that is accepted, or sign in",
     )
 }
 
 /// A token that is accepted, as the ledger has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     /// SHA-256 of the secret half.
     pub(crate) secret: Digest,
-    /// What it may do.
+    /// What it may do: never more than its owner.
     pub(crate) scope: Scope,
+    /// Whose it is.
+    pub(crate) owner: Option<UserId>,
+    /// Whether it was made by a sign-in.
+    pub(crate) session: bool,
+    /// Until when it is accepted.
+    pub(crate) expires: Option<Timestamp>,
+    /// When it was used last, as far as the ledger knows.
+    pub(crate) last_used: Option<Timestamp>,
 }
 
 impl Known {
-    /// The scope, if the secret shown is the right one.
-    pub(crate) fn admit(&self, shown: &Shown) -> Option<Scope> {
-        same(&self.secret, &shown.secret).then_some(self.scope)
+    /// The scope, if the secret shown is the right one and it is not too late.
+    pub(crate) fn admit(&self, shown: &Shown, now: Timestamp) -> Option<Scope> {
+        let right = same(&self.secret, &shown.secret);
+        (right && !self.is_over(now)).then_some(self.scope)
+    }
+
+    /// Whether it is too late.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 }
 
 /// Compares in a time that does not depend on where the first difference is.
-fn same(left: &Digest, right: &Digest) -> bool {
+pub(crate) fn same(left: &Digest, right: &Digest) -> bool {
     let pairs = left.as_bytes().iter().zip(right.as_bytes());
     let difference = pairs.fold(0, |bits, (left, right)| {
         std::hint::black_box(bits | (left ^ right))
@@ -128,7 +135,7 @@ impl TokenCache {
         let generation = self.0.read().expect("no holder panics");
         let current = generation.number == number;
         current
-            .then(|| generation.tokens.get(&id).copied())
+            .then(|| generation.tokens.get(&id).cloned())
             .flatten()
     }
 
@@ -149,7 +156,18 @@ mod tests {
 
     fn shown(header: &str) -> Option<Shown> {
         let headers = HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]);
-        Shown::of(&headers).ok()
+        text(&headers).and_then(Shown::parse)
+    }
+
+    fn known(secret: Digest, expires: Option<Timestamp>) -> Known {
+        Known {
+            secret,
+            scope: Scope::Write,
+            owner: None,
+            session: false,
+            expires,
+            last_used: None,
+        }
     }
 
     #[test]
@@ -173,37 +191,36 @@ mod tests {
         ] {
             assert_eq!(shown(header), None, "{header}");
         }
-        assert!(Shown::of(&HeaderMap::new()).is_err());
+        assert_eq!(text(&HeaderMap::new()), None);
     }
 
     #[test]
-    fn a_wrong_secret_is_not_admitted() {
+    fn a_wrong_secret_is_not_admitted_nor_one_that_is_over() {
         let right = Shown::parse(TOKEN).unwrap();
-        let known = Known {
-            secret: right.secret,
-            scope: Scope::Write,
-        };
-        assert_eq!(known.admit(&right), Some(Scope::Write));
+        let lasting = known(right.secret, None);
+        let (now, late) = (Timestamp(7), Timestamp(u64::MAX));
+        assert_eq!(lasting.admit(&right, late), Some(Scope::Write));
         let wrong = Shown::parse("stl_00112233445566ff_ab_c-e").unwrap();
-        assert_eq!(known.admit(&wrong), None);
+        assert_eq!(lasting.admit(&wrong, now), None);
+        let expiring = known(right.secret, Some(Timestamp(8)));
+        assert_eq!(expiring.admit(&right, now), Some(Scope::Write));
+        assert_eq!(expiring.admit(&right, Timestamp(8)), None);
+        assert_eq!(expiring.admit(&wrong, now), None);
     }
 
     #[test]
     fn a_change_of_tokens_empties_the_cache() {
         let cache = TokenCache::default();
-        let known = Known {
-            secret: Digest([1; 32]),
-            scope: Scope::Read,
-        };
+        let known = known(Digest([1; 32]), None);
         let id = TokenId([7; 8]);
         let changed_at = |change: u64| move |height: Height| height.0 == change;
         let before = cache.follow(Height(3), changed_at(5));
-        cache.put(before, id, known);
+        cache.put(before, id, known.clone());
         assert_eq!(cache.follow(Height(4), changed_at(5)), before);
-        assert_eq!(cache.get(before, id), Some(known));
+        assert_eq!(cache.get(before, id).as_ref(), Some(&known));
         let after = cache.follow(Height(6), changed_at(5));
         assert_eq!(cache.get(after, id), None);
-        cache.put(before, id, known);
+        cache.put(before, id, known.clone());
         assert_eq!(
             cache.get(after, id),
             None,

@@ -15,12 +15,13 @@ use catalogue::{Outcome, Reader, SearchError};
 use consensus::{Phase, StopReason};
 use model::codec::Encode as _;
 use model::command::Scope;
-use model::{Digest, Height, LibraryId, Payload, Position, RequestKey, TokenId, limits};
+use model::{Digest, Height, LibraryId, Payload, Position, RequestKey, Timestamp, TokenId, limits};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::Api;
-use super::auth::{self, Known, Shown};
+use super::auth::{self, Known};
+use super::cookie::Presented;
 use super::params::Params;
 use super::problem::{Code, Fault, Problem};
 use super::search;
@@ -67,10 +68,14 @@ pub(crate) struct Call {
     pub(crate) api: Arc<Api>,
     /// Who calls.
     pub(crate) token: TokenId,
+    /// What is known of the token, and whose it is.
+    pub(crate) known: Known,
+    /// How the token came.
+    pub(crate) presented: Presented,
     /// The library it is about.
     pub(crate) library: LibraryId,
     /// What its token may do.
-    scope: Scope,
+    pub(crate) scope: Scope,
     /// Query parameters not yet read.
     pub(crate) params: Params,
     /// How long the client waits for a decision, once its request is here whole: a film may take minutes to arrive.
@@ -114,7 +119,8 @@ admitted! {
 
 impl Call {
     async fn admit(parts: &Parts, api: &Arc<Api>, needed: Scope) -> Result<Self, Problem> {
-        let shown = Shown::of(&parts.headers)?;
+        let presented = Presented::of(&parts.headers, api.is_secure())?;
+        let shown = presented.shown;
         let patience = wait(&parts.headers);
         let deadline = Instant::now() + patience;
         let min_height = min_height(&parts.headers);
@@ -126,9 +132,12 @@ impl Call {
             }
             known => known,
         };
-        let scope = known
-            .and_then(|known| known.admit(&shown))
-            .ok_or_else(auth::unauthenticated)?;
+        let known = known.ok_or_else(auth::unauthenticated)?;
+        let now = api.now();
+        let scope = known.admit(&shown, now);
+        let scope = scope.ok_or_else(auth::unauthenticated)?;
+        api.uses.note(shown.id, now, known.last_used);
+        presented.check(parts, &api.app.config.http.public_url)?;
         if scope < needed {
             return Err(forbidden(scope, needed));
         }
@@ -148,11 +157,17 @@ impl Call {
             Some("linearizable") => api.linearizable(deadline).await?,
             Some(_) => return Err(Problem::parameter("consistency", "local or linearizable")),
         }
+        // What it was waited for may be the end of this very token.
+        if !api.accepts(shown.id).await? {
+            return Err(auth::unauthenticated());
+        }
         reflected.raise(api.app.catalogue.height());
         let key = key(parts)?;
         Ok(Self {
             api: Arc::clone(api),
             token: shown.id,
+            known,
+            presented,
             scope,
             library,
             params,
@@ -358,15 +373,30 @@ impl Api {
         if let Some(known) = self.tokens.get(generation, id) {
             return Ok(Some(known));
         }
-        let token = self.read(move |reader| reader.token(id)).await?;
-        let known = token.filter(|token| !token.revoked).map(|token| Known {
-            secret: token.secret,
-            scope: token.scope,
-        });
-        if let Some(known) = known {
-            self.tokens.put(generation, id, known);
+        let found = self.read(move |reader| reader.at_one_height(|reader| accepted(reader, id)));
+        let known = found.await?;
+        if let Some(known) = &known {
+            self.tokens.put(generation, id, known.clone());
         }
         Ok(known)
+    }
+
+    /// Whether a token is accepted at this moment.
+    pub(crate) async fn accepts(&self, id: TokenId) -> Result<bool, Problem> {
+        let known = self.known_token(id).await?;
+        Ok(known.is_some_and(|known| !known.is_over(self.now())))
+    }
+
+    /// What time it is for what expires: the blocks' or this node's, whichever is later. Blocks alone stand still while
+    /// nothing is written, and a clock that is behind must not make anything last longer than elsewhere.
+    pub(crate) fn now(&self) -> Timestamp {
+        let replica = &self.app.replica;
+        replica.wall().max(replica.status().replica.time)
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.app.config.http.tls.is_some()
     }
 
     /// Whether nothing here may be relied on any more: the cluster has removed this node, or has another history.
@@ -388,7 +418,11 @@ impl Api {
         Err(Problem::new(Code::Removed, detail))
     }
 
-    async fn wait_for(&self, height: Option<Height>, deadline: Instant) -> Result<(), Problem> {
+    pub(super) async fn wait_for(
+        &self,
+        height: Option<Height>,
+        deadline: Instant,
+    ) -> Result<(), Problem> {
         let Some(height) = height else { return Ok(()) };
         self.app
             .catalogue
@@ -416,6 +450,25 @@ impl Api {
     }
 }
 
+/// What is known of a token, if it is accepted but for its time: its owner is let in, and it may no more than they.
+fn accepted(reader: &Reader, id: TokenId) -> Result<Option<Known>, catalogue::ReadError> {
+    let Some(token) = reader.token(id)?.filter(|token| !token.revoked) else {
+        return Ok(None);
+    };
+    let most = match &token.owner {
+        None => Some(Scope::Admin),
+        Some(owner) => reader.user(owner)?.and_then(|user| user.scope()),
+    };
+    Ok(most.map(|most| Known {
+        secret: token.secret,
+        scope: token.scope.min(most),
+        owner: token.owner,
+        session: token.session,
+        expires: token.expires,
+        last_used: token.last_used,
+    }))
+}
+
 /// Whether a block may change which tokens are accepted.
 fn changes_tokens(reader: &ledger::Reader, height: Height) -> bool {
     let Ok(Some(decided)) = reader.block(height) else {
@@ -429,7 +482,11 @@ fn changes_tokens(reader: &ledger::Reader, height: Height) -> bool {
     commands.any(|command| {
         matches!(
             command.payload,
-            Payload::Genesis { .. } | Payload::CreateToken { .. } | Payload::RevokeToken { .. }
+            Payload::Genesis { .. }
+                | Payload::CreateToken { .. }
+                | Payload::RevokeToken { .. }
+                | Payload::User(_)
+                | Payload::Token(_)
         )
     })
 }
@@ -494,7 +551,7 @@ fn library(params: &mut Params) -> Result<LibraryId, Problem> {
 }
 
 /// `Prefer: wait=<s>` (RFC 7240). What cannot be understood is ignored, as the RFC demands.
-fn wait(headers: &HeaderMap) -> Duration {
+pub(super) fn wait(headers: &HeaderMap) -> Duration {
     headers
         .get_all(PREFER)
         .iter()
@@ -508,7 +565,7 @@ fn wait(headers: &HeaderMap) -> Duration {
         })
 }
 
-fn min_height(headers: &HeaderMap) -> Result<Option<Height>, Problem> {
+pub(super) fn min_height(headers: &HeaderMap) -> Result<Option<Height>, Problem> {
     let Some(value) = headers.get(MIN_HEIGHT) else {
         return Ok(None);
     };

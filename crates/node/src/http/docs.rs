@@ -8,7 +8,7 @@ use axum::response::{Redirect, Response};
 use axum::routing;
 use axum::{Extension, Router};
 use serde::Serialize;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder};
 use utoipa::openapi::{SecurityRequirement, tag::TagBuilder};
 use utoipa::{PartialSchema as _, ToSchema};
@@ -25,6 +25,9 @@ const DESCRIPTION: &str = "\
 Every node answers every call; there is no node to prefer.
 
 * **Tokens**: `Authorization: Bearer stl_…`, never in a query string. Scopes: admin ⊃ write ⊃ read.
+* **Sessions**: `POST /api/v1/sign-in` sets a cookie (`__Host-starling`, without TLS `starling`) that is good on every route \
+and node. A change by cookie needs the header `Starling-Csrf` with the `csrf` of `/api/v1/me`. Where both are sent the bearer \
+token counts.
 * **Errors** are `application/problem+json` (RFC 9457) with a stable `code`; the schema `Code` lists them all.
 * **Heights**: every answer carries `Starling-Node` and `Starling-Height`. Send the height back as \
 `Starling-Min-Height` to never read an older state, on whichever node; reads may also ask `?consistency=linearizable`.
@@ -52,8 +55,10 @@ pub(super) fn frame() -> OpenApi {
         .license(Some(license))
         .build();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let cookie = ApiKey::Cookie(ApiKeyValue::new("__Host-starling"));
     let components = ComponentsBuilder::new()
         .security_scheme("token", SecurityScheme::Http(bearer))
+        .security_scheme("session", SecurityScheme::ApiKey(cookie))
         .schema(Document::name(), Document::schema())
         .schema(Code::name(), Code::schema())
         .schema(Fault::name(), Fault::schema())
@@ -67,10 +72,9 @@ pub(super) fn frame() -> OpenApi {
     OpenApiBuilder::new()
         .info(info)
         .components(Some(components))
-        .security(Some([SecurityRequirement::new(
-            "token",
-            Vec::<String>::new(),
-        )]))
+        .security(Some(["token", "session"].map(|scheme| {
+            SecurityRequirement::new(scheme, Vec::<String>::new())
+        })))
         .tags(Some(TAGS.map(tag)))
         .build()
 }
@@ -83,7 +87,7 @@ const TAGS: [(&str, &str); 9] = [
     ("blobs", "Raw bytes by their SHA-256"),
     ("records", "The raw ledger, for other programs"),
     ("ledger", "The chain: head, blocks, verification"),
-    ("access", "Who may do what"),
+    ("access", "Who may do what: users, sessions, tokens"),
     ("node", "The node and its cluster"),
 ];
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::{Router, routing};
@@ -16,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::problem::{Code, Problem};
-use super::{STARLING_HEIGHT, STARLING_NODE, body, docs, named, server};
+use super::{Api, STARLING_HEIGHT, STARLING_NODE, body, docs, named, protection, server, uses};
 use crate::App;
 use crate::progress::Progress;
 
@@ -49,9 +48,15 @@ impl Door {
         }
     }
 
-    /// From here on the API answers.
-    pub(crate) fn serve(&self, app: App) {
-        self.lead_to(super::router(app));
+    /// From here on the API answers. What comes back does what the API does unasked, until `stop` is cancelled.
+    pub(crate) fn serve(
+        &self,
+        app: App,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + use<> {
+        let api = Arc::new(Api::new(app));
+        self.lead_to(super::router(Arc::clone(&api)));
+        uses::tell(api, stop)
     }
 
     fn lead_to(&self, router: Router) {
@@ -85,7 +90,7 @@ async fn frame(State(starting): State<Arc<Starting>>, request: Request, next: Ne
     let headers = response.headers_mut();
     headers.insert(STARLING_NODE, starting.node.clone());
     headers.insert(STARLING_HEIGHT, HeaderValue::from(0));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    protection::protect(headers, "/");
     response
 }
 

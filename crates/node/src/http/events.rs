@@ -17,7 +17,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use catalogue::time::format_timestamp;
 use futures::stream;
-use model::Height;
+use model::{Height, TokenId};
 use serde::Serialize;
 use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 use tokio::sync::watch;
@@ -138,6 +138,7 @@ async fn events(
         damage: api.app.findings.subscribe(),
         leaving: leaving.map(|Extension(leaving)| leaving),
         until: Instant::now() + LENGTH,
+        token: call.token,
         api,
         ended: false,
     };
@@ -162,6 +163,8 @@ fn last_seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 /// One reader's place.
 struct Follower {
     api: Arc<Api>,
+    /// By whose right it reads.
+    token: TokenId,
     /// The next height to tell.
     next: u64,
     heights: watch::Receiver<Height>,
@@ -185,6 +188,9 @@ impl Follower {
             }
             if self.is_leaving() {
                 return Some(self.end("the node stops"));
+            }
+            if !self.api.accepts(self.token).await.unwrap_or(false) {
+                return Some(self.end("the token or session is not accepted any more"));
             }
             if self.next <= self.heights.borrow_and_update().0 {
                 return Some(self.block().await);

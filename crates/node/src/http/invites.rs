@@ -126,7 +126,7 @@ async fn create(
     } else {
         parse(&json::parse(&bytes)?)?
     };
-    let drawn = Drawn::new(&headers, content)?;
+    let drawn = Drawn::new(&headers, &call.presented.caller, content)?;
     let payload = Payload::Roster(RosterChange::Invite {
         invite: drawn.id,
         secret: Digest::of(&[drawn.secret.as_bytes()]),

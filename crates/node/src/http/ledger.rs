@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use catalogue::time::format_timestamp;
 use model::codec::Encode as _;
-use model::{Ballot, Certificate, Decided, Ed25519, Entry, Height, NodeId, Roster, Turn};
+use model::{Ballot, Certificate, Decided, Ed25519, Entry, Height, NodeId, Payload, Roster, Turn};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -273,7 +273,8 @@ fn collect(
 /// Read a block
 ///
 /// As JSON, or with `Accept: application/octet-stream` in its canonical encoding: the block as it was hashed, then one
-/// byte 0 (genesis) or 1, and after 1 its certificate. `docs/ledger-format.md` describes every byte.
+/// byte 0 (genesis) or 1, and after 1 its certificate. `docs/ledger-format.md` describes every byte. Commands that set a
+/// password are left out of it as if they were erased.
 #[utoipa::path(
     get, path = "/api/v1/ledger/blocks/{height}", operation_id = "getBlock", tag = "ledger",
     params(("height" = u64, Path, description = "The height; 0 is genesis")),
@@ -301,7 +302,7 @@ async fn one_block(
         .ok_or_else(|| Problem::not_found("block"))?;
     call.reflects(height);
     let mut response = if wants_bytes(&headers) {
-        let mut response = Response::new(decided.to_bytes().into());
+        let mut response = Response::new(without_secrets(decided).to_bytes().into());
         let octets = HeaderValue::from_static("application/octet-stream");
         response.headers_mut().insert(CONTENT_TYPE, octets);
         response
@@ -312,6 +313,19 @@ async fn one_block(
         .headers_mut()
         .insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
+}
+
+/// The block as whoever may read it sees it: passwords' hashes could be guessed at leisure, so they are left out as if they
+/// were erased. All hashes still stand.
+fn without_secrets(decided: Decided) -> Decided {
+    let block = decided.block.without(|_, sealed| {
+        let command = sealed.open().ok()?;
+        matches!(command.payload, Payload::Password(_)).then(|| Entry::Erased(sealed.leaf()))
+    });
+    Decided {
+        block: block.into(),
+        ..decided
+    }
 }
 
 /// Whether a client asks for the bytes rather than for JSON.

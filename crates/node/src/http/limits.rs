@@ -1,6 +1,8 @@
 //! What this node takes at most, published so that a client need not find out by being refused.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,7 +13,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Api, params, reply, server};
+use super::rates::{PER_ADDRESS, PER_USER};
+use super::{Api, params, reply, server, uses};
 
 /// A file's bytes.
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 30;
@@ -23,6 +26,13 @@ pub(crate) const SIDECAR_BYTES_MAX: usize = media::SIDECAR_BYTES_MAX;
 pub(crate) const PREVIEW_BYTES_MAX: u64 = 16 << 20;
 /// Files asked about in one check.
 pub(crate) const CHECK_FILES_MAX: usize = 1000;
+
+/// A password, in bytes.
+pub(crate) const PASSWORD_BYTES: RangeInclusive<usize> = 8..=1024;
+/// A session that is not used for so long is over.
+pub(crate) const SESSION_IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A session is over after so long, used or not.
+pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(read))
@@ -72,6 +82,24 @@ struct Limits {
     upload_seconds: u64,
     /// The head of a request.
     request_head_bytes: usize,
+    /// A password, at least.
+    password_bytes_min: usize,
+    /// A password.
+    password_bytes: usize,
+    /// Attempts to sign in under one name that may come at once, in number, on each node.
+    sign_in_attempts: u32,
+    /// After how many seconds one more may come under that name.
+    sign_in_seconds: u64,
+    /// Attempts to sign in from one address (of IPv6: one network of 64 bits) that may come at once, in number, on each node.
+    sign_in_address_attempts: u32,
+    /// After how many seconds one more may come from that address.
+    sign_in_address_seconds: u64,
+    /// After how many seconds without use a session is over, in block time.
+    session_idle_seconds: u64,
+    /// After how many seconds a session is over, used or not, in block time.
+    session_seconds: u64,
+    /// How old the last use of a token may be that other nodes know, in seconds.
+    token_use_seconds: u64,
 }
 
 /// Read the limits
@@ -105,6 +133,15 @@ async fn read() -> Response {
             uploads: limits::UPLOADS_MAX,
             upload_seconds: limits::UPLOAD_LIFE.as_secs(),
             request_head_bytes: server::HEAD_BYTES_MAX,
+            password_bytes_min: *PASSWORD_BYTES.start(),
+            password_bytes: *PASSWORD_BYTES.end(),
+            sign_in_attempts: PER_USER.burst,
+            sign_in_seconds: PER_USER.every.as_secs(),
+            sign_in_address_attempts: PER_ADDRESS.burst,
+            sign_in_address_seconds: PER_ADDRESS.every.as_secs(),
+            session_idle_seconds: SESSION_IDLE.as_secs(),
+            session_seconds: SESSION_LIFE.as_secs(),
+            token_use_seconds: uses::TOLD_FOR.as_secs(),
         },
     )
 }

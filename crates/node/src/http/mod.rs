@@ -26,6 +26,7 @@ mod call;
 mod cluster;
 mod conditional;
 mod content;
+mod cookie;
 mod disposition;
 mod docs;
 mod door;
@@ -51,13 +52,16 @@ mod params;
 mod previews;
 mod problem;
 mod proof;
+mod protection;
 mod purge;
 mod range;
+mod rates;
 mod records;
 mod reply;
 mod schema;
 mod search;
 mod server;
+mod sessions;
 mod snapshots;
 mod suggest;
 mod tags;
@@ -66,6 +70,8 @@ mod tls;
 mod tokens;
 mod upload;
 mod uploads;
+mod users;
+mod uses;
 mod watch;
 
 use std::any::Any;
@@ -73,7 +79,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -90,9 +95,12 @@ use self::duplicates::Resembling;
 pub(crate) use self::holdings::Holdings;
 use self::once::Places;
 use self::problem::Problem;
+use self::rates::SignInRates;
 use self::uploads::Intakes;
+use self::uses::Uses;
 use self::watch::Watched;
 use crate::App;
+use crate::passwords::Passwords;
 use crate::scrubber::checks::Checks;
 
 pub use self::problem::{Code, Fault};
@@ -107,6 +115,12 @@ pub(crate) struct Api {
     pub(crate) app: App,
     /// Tokens met lately.
     pub(crate) tokens: TokenCache,
+    /// When they were used.
+    pub(crate) uses: Uses,
+    /// Makes and checks hashes of passwords.
+    pub(crate) passwords: Passwords,
+    /// How often somebody tried to sign in.
+    pub(crate) rates: SignInRates,
     /// Files' bytes, here and on the peers.
     pub(crate) holdings: Holdings,
     /// Where listings of records stopped.
@@ -131,8 +145,11 @@ impl Api {
         Self {
             checks: Checks::new(&app, holdings.clone(), CancellationToken::new()),
             holdings,
+            passwords: Passwords::new(app.config.access.password_cost),
             app,
             tokens: TokenCache::default(),
+            uses: Uses::default(),
+            rates: SignInRates::default(),
             places: Places::default(),
             intakes: Intakes::default(),
             resembling: Resembling::default(),
@@ -167,8 +184,7 @@ fn named(name: &str) -> HeaderValue {
 }
 
 /// The API as a service, without a listener.
-pub fn router(app: App) -> Router {
-    let api = Arc::new(Api::new(app));
+fn router(api: Arc<Api>) -> Router {
     let (router, document) = routes().split_for_parts();
     router
         .merge(docs::pages(document))
@@ -205,6 +221,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(duplicates::routes())
         .merge(blobs::routes())
         .merge(tokens::routes())
+        .merge(users::routes())
+        .merge(sessions::routes())
         .merge(operations::routes())
         .merge(fields::routes())
         .merge(tags::routes())
@@ -216,6 +234,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// What every request and every answer has in common.
 async fn frame(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
     let watched = Watched::begin(api.app.metrics.http(), &request);
     let reflected = Reflected::new(api.app.catalogue.height());
     let mut request = body::Guarded::guard(request, body::IDLE);
@@ -224,7 +243,7 @@ async fn frame(State(api): State<Arc<Api>>, request: Request, next: Next) -> Res
     let headers = response.headers_mut();
     headers.insert(STARLING_NODE, api.node.clone());
     headers.insert(STARLING_HEIGHT, HeaderValue::from(reflected.height().0));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    protection::protect(headers, &path);
     watched.answered(response.status());
     response
 }

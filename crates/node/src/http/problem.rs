@@ -63,6 +63,8 @@ codes! {
     Unauthenticated = UNAUTHORIZED "unauthenticated";
     /// The token's scope does not allow it.
     Forbidden = FORBIDDEN "forbidden";
+    /// A page of another site may have sent it: `Starling-Csrf` is missing or wrong, or the origin is foreign.
+    CsrfFailed = FORBIDDEN "csrf_failed";
     /// There is no such thing, or the caller may not know of it.
     NotFound = NOT_FOUND "not_found";
     /// The file has no picture to show.
@@ -105,6 +107,8 @@ codes! {
     PreconditionRequired = PRECONDITION_REQUIRED "precondition_required";
     /// Too much is waiting on this node: try again, or another node.
     Busy = TOO_MANY_REQUESTS "busy";
+    /// Too many attempts to sign in; `Retry-After` says when the next may come.
+    RateLimited = TOO_MANY_REQUESTS "rate_limited";
     /// A fault of ours.
     Internal = INTERNAL_SERVER_ERROR "internal";
     /// Too few voters can be reached. Certainly nothing was decided.
@@ -345,6 +349,8 @@ pub(crate) struct ReadProblems;
 pub(crate) struct WriteProblems;
 /// For the OpenAPI document: what may be wrong with a JSON body.
 pub(crate) struct JsonProblems;
+/// For the OpenAPI document: the refusals of a sign-in.
+pub(crate) struct SignInProblems;
 /// For the OpenAPI document: the item may be missing.
 pub(crate) struct ItemProblems;
 /// For the OpenAPI document: what may go wrong when bytes are stored.
@@ -368,6 +374,7 @@ const READ: &[Code] = &[
     Code::InvalidCursor,
     Code::Unauthenticated,
     Code::Forbidden,
+    Code::CsrfFailed,
     Code::Busy,
     Code::Internal,
     Code::NoQuorum,
@@ -381,6 +388,7 @@ const WRITE: &[Code] = &[
     Code::InvalidHeader,
     Code::Unauthenticated,
     Code::Forbidden,
+    Code::CsrfFailed,
     Code::RequestTimeout,
     Code::TooLarge,
     Code::UnsupportedMediaType,
@@ -414,6 +422,7 @@ documented! {
     WriteProblems: WRITE;
     JsonProblems: WRITE, &[Code::InvalidJson, Code::InvalidBody];
     ItemProblems: READ, &[Code::NotFound];
+    SignInProblems: WRITE, &[Code::InvalidJson, Code::InvalidBody, Code::RateLimited];
     BytesInProblems: WRITE, &[
         Code::InvalidJson, Code::InvalidBody, Code::InvalidMultipart, Code::HashMismatch,
         Code::UnknownBlob, Code::AlreadyExists, Code::TooFewCopies,

@@ -340,6 +340,9 @@ pub(crate) struct HistoryDocument {
     time: String,
     /// The token that acted.
     actor: String,
+    /// Whose token it is; null if it is nobody's.
+    #[schema(required)]
+    user: Option<String>,
     /// What was done.
     kind: HistoryKind,
     /// The file's version after it.
@@ -396,6 +399,17 @@ pub(crate) struct TokenDocument {
     created_by: String,
     /// It is no longer accepted.
     revoked: bool,
+    /// Whose it is; null for nobody's.
+    #[schema(required)]
+    owner: Option<String>,
+    /// Until when it is accepted, in block time; a session longer if it is used.
+    #[schema(required, format = DateTime)]
+    expires_at: Option<String>,
+    /// When it was used last: on the node that is asked at once, on others within the hour.
+    #[schema(required, format = DateTime)]
+    last_used_at: Option<String>,
+    /// Whether it was made by a sign-in.
+    session: bool,
 }
 
 /// What a token may do: each includes the ones before it.

@@ -9,6 +9,7 @@ mod files;
 mod media;
 mod metrics;
 mod own;
+mod people;
 mod proof;
 mod records;
 mod search;

@@ -1,6 +1,7 @@
 //! Who may sign in. Tokens live in the ledger: one made here is accepted on every node, and one revoked here on none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Request};
 use axum::http::header::{CACHE_CONTROL, LOCATION};
@@ -10,8 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use catalogue::Outcome;
 use catalogue::file::Word as _;
+use model::access::TokenStep;
 use model::command::Scope;
-use model::{Digest, Payload, TokenId};
+use model::{Digest, Payload, TokenId, UserId};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -25,7 +27,10 @@ use super::limits::JSON_BYTES_MAX;
 use super::problem::{ItemProblems, JsonProblems, Problem, ReadProblems, WriteProblems};
 use super::reply::{self, Page};
 use super::schema::{Scope as ScopeDocument, TokenDocument};
-use super::{Api, body, files, json, metadata};
+use super::{Api, body, files, json, metadata, users};
+
+/// How long a token that expires may be good: a hundred years.
+const LIFE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
@@ -36,15 +41,22 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 /// A token to be made.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents a body that is read by hand")]
+#[schema(rename_all = "camelCase")]
 struct NewToken {
     /// What people call it.
     name: String,
-    /// What it may do.
+    /// What it may do. It never may more than its owner.
     scope: ScopeDocument,
+    /// Whose it is, default the caller's own user; null for nobody's.
+    owner: Option<String>,
+    /// In how many seconds it expires; if absent or null it does not.
+    #[schema(minimum = 1, maximum = 3_153_600_000_u64)]
+    expires_in: Option<u64>,
 }
 
 /// A token that was made, with its secret: it is not shown again.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct CreatedToken {
     /// Its public half.
     id: String,
@@ -53,6 +65,12 @@ struct CreatedToken {
     /// What it may do.
     #[schema(value_type = ScopeDocument)]
     scope: &'static str,
+    /// Whose it is.
+    #[schema(required)]
+    owner: Option<String>,
+    /// Until when it is accepted.
+    #[schema(required, format = DateTime)]
+    expires_at: Option<String>,
     /// The whole token.
     #[schema(example = "stl_0011223344556677_c2VjcmV0")]
     token: String,
@@ -60,14 +78,17 @@ struct CreatedToken {
 
 /// List tokens
 ///
-/// All of them, revoked ones too, without their secrets.
+/// All of them, revoked ones too, without their secrets; sessions have a list of their own. When one was used last is
+/// known at once to the node that was asked, to the others within the hour.
 #[utoipa::path(
     get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "access",
     responses((status = 200, description = "All tokens, oldest first", body = Page<TokenDocument>), ReadProblems),
 )]
 async fn list(MayAdmin(mut call): MayAdmin) -> Result<Response, Problem> {
     call.no_more_params()?;
-    let tokens = call.read(|reader| reader.tokens()).await?;
+    let mut tokens = call.read(|reader| reader.tokens()).await?;
+    tokens.retain(|token| !token.session);
+    call.api.uses.add_to(&mut tokens);
     Ok(reply::json(
         StatusCode::OK,
         &Page::whole(tokens, call.height()),
@@ -95,22 +116,31 @@ async fn create(
     call.no_more_params()?;
     let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
     let content = Digest::of(&[&bytes]);
-    let (name, scope) = parse(&json::parse(&bytes)?)?;
-    let drawn = Drawn::new(&headers, content)?;
-    let payload = Payload::CreateToken {
+    let wanted = parse(&json::parse(&bytes)?)?;
+    let drawn = Drawn::new(&headers, &call.presented.caller, content)?;
+    let life = wanted.life;
+    let payload = Payload::Token(TokenStep::Create {
         token: drawn.id,
         secret: Digest::of(&[drawn.secret.as_bytes()]),
-        name: name.clone(),
-        scope,
-    };
+        name: wanted.name,
+        scope: wanted.scope,
+        owner: wanted.owner.unwrap_or_else(|| call.known.owner.clone()),
+        expires: life.map(|life| call.api.now().plus(life)),
+        session: None,
+    });
     match call.apply(payload, content).await? {
         Outcome::TokenCreated { token } if token == drawn.id => {}
         other => return Err(files::declined(other)),
     }
+    // As it was made: a retry gives no other end.
+    let made = call.read(move |reader| reader.token(drawn.id)).await?;
+    let made = made.ok_or_else(|| Problem::not_found("token"))?;
     let created = CreatedToken {
         id: drawn.id.to_string(),
-        name,
-        scope: scope.word(),
+        name: made.name,
+        scope: made.scope.word(),
+        owner: made.owner.map(|owner| owner.to_string()),
+        expires_at: made.expires_at,
         token: auth::token_text(drawn.id, &drawn.secret),
     };
     let mut response = reply::json(StatusCode::CREATED, &created);
@@ -147,8 +177,17 @@ async fn revoke(MayAdmin(mut call): MayAdmin, Path(id): Path<String>) -> Result<
     }
 }
 
-fn parse(body: &Value) -> Result<(String, Scope), Faults> {
-    let members = Node::root(body).members(&["name", "scope"])?;
+/// A token as it is asked for.
+struct Wanted {
+    name: String,
+    scope: Scope,
+    /// Said to be somebody's, or nobody's.
+    owner: Option<Option<UserId>>,
+    life: Option<Duration>,
+}
+
+fn parse(body: &Value) -> Result<Wanted, Faults> {
+    let members = Node::root(body).members(&["name", "scope", "owner", "expiresIn"])?;
     let mut faults = Faults::default();
     let name = faults.keep(
         members
@@ -159,8 +198,19 @@ fn parse(body: &Value) -> Result<(String, Scope), Faults> {
         .required("scope")
         .and_then(|node| node.parsed("read, write or admin", Scope::from_word));
     let scope = faults.keep(scope);
+    let owner = members.get("owner");
+    let owner = owner.map(|node| node.nullable(users::name_of));
+    let owner = owner.and_then(|owner| faults.keep(owner));
+    let life = members.optional("expiresIn", |node| node.integer(1..=LIFE_MAX.as_secs()));
+    let life = faults.keep(life).flatten().map(Duration::from_secs);
     let whole = faults.into_result(name.zip(scope))?;
-    Ok(whole.expect("without a fault name and scope are there"))
+    let (name, scope) = whole.expect("without a fault name and scope are there");
+    Ok(Wanted {
+        name,
+        scope,
+        owner,
+        life,
+    })
 }
 
 /// The two halves of a token or an invite about to be made.
@@ -172,16 +222,24 @@ pub(super) struct Drawn {
 impl Drawn {
     /// At random; under an idempotency key, from what only the caller knows. So a client that never got the answer gets
     /// the same token from any node, although no node keeps its secret.
-    pub(super) fn new(headers: &HeaderMap, content: Digest) -> Result<Self, Problem> {
-        let seed = match (headers.get(IDEMPOTENCY_KEY), auth::text(headers)) {
-            (Some(key), Some(caller)) => {
+    pub(super) fn new(
+        headers: &HeaderMap,
+        caller: &Digest,
+        content: Digest,
+    ) -> Result<Self, Problem> {
+        let seed = match headers.get(IDEMPOTENCY_KEY) {
+            Some(key) => {
                 let request = Digest::of(&[content.as_bytes(), key.as_bytes()]);
-                let caller = Digest::of(&[b"starling/new-token/v1", caller.as_bytes()]);
                 Digest::of(&[caller.as_bytes(), request.as_bytes()]).0
             }
-            _ => random()?,
+            None => random()?,
         };
         Ok(Self::from_seed(&seed))
+    }
+
+    /// At random, for somebody who has no credential yet.
+    pub(super) fn at_random() -> Result<Self, Problem> {
+        Ok(Self::from_seed(&random()?))
     }
 
     fn from_seed(seed: &[u8; 32]) -> Self {
@@ -199,7 +257,7 @@ impl Drawn {
     }
 }
 
-fn random() -> Result<[u8; 32], Problem> {
+pub(super) fn random() -> Result<[u8; 32], Problem> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| Problem::internal("drawing a token", &error))?;
     Ok(seed)
@@ -208,15 +266,14 @@ fn random() -> Result<[u8; 32], Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::header::AUTHORIZATION;
 
     fn drawn(key: Option<&str>, caller: &str) -> String {
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, format!("Bearer {caller}").parse().unwrap());
         if let Some(key) = key {
             headers.insert(IDEMPOTENCY_KEY, key.parse().unwrap());
         }
-        let drawn = Drawn::new(&headers, Digest([1; 32])).unwrap();
+        let caller = Digest::of(&[caller.as_bytes()]);
+        let drawn = Drawn::new(&headers, &caller, Digest([1; 32])).unwrap();
         auth::token_text(drawn.id, &drawn.secret)
     }
 
