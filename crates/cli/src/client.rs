@@ -283,6 +283,14 @@ impl Call {
         }
     }
 
+    /// A PATCH with a JSON value.
+    pub(crate) fn patch(path: impl Into<String>, value: Value) -> Self {
+        Self {
+            body: Body::Json(value),
+            ..Self::new(Method::PATCH, path)
+        }
+    }
+
     /// Lets a node work on it for so long without a sign of life.
     pub(crate) fn lasting(mut self, silence: Duration) -> Self {
         self.silence = silence;

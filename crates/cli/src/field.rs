@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::client::{Call, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{self, Format, at, list_at, shown, text_at};
+use crate::output::{self, Format, list_at, text_at};
 
 /// Manages the fields that you give files. To change them takes an administrator's token.
 #[derive(Debug, clap::Subcommand)]
@@ -122,22 +122,8 @@ impl List {
         let client = Client::new(&self.connection)?;
         let page: Value = client.json(&Call::get("/fields")).await?;
         let fields = list_at(&page, "/items");
-        if self.format.json {
-            return Ok(fields.iter().try_for_each(output::object)?);
-        }
         let columns = ["name", "type", "list", "unit", "retired", "description"];
-        let cell = |value: &Value| match value {
-            Value::String(text) => shown(text),
-            other => other.to_string(),
-        };
-        let row = |field| {
-            let cells = columns
-                .iter()
-                .map(|column| cell(at(field, &format!("/{column}"))));
-            cells.collect()
-        };
-        let rows: Vec<Vec<String>> = fields.iter().map(row).collect();
-        Ok(output::table(&columns, &rows)?)
+        Ok(output::items(fields, &columns, self.format)?)
     }
 }
 

@@ -18,6 +18,7 @@ mod field;
 mod get;
 mod import;
 mod ledger;
+mod life;
 mod operation;
 mod output;
 mod paint;
@@ -27,6 +28,7 @@ mod serve;
 mod status;
 mod token;
 mod upload;
+mod user;
 
 use std::process::ExitCode;
 
@@ -97,6 +99,9 @@ enum Command {
     Token(token::Token),
     /// Print what a shell needs to complete commands and flags
     Completions(completions::Completions),
+    /// Add, list, change and remove the people who sign in
+    #[command(subcommand)]
+    User(user::User),
 }
 
 impl Command {
@@ -121,6 +126,7 @@ impl Command {
             Self::Ledger(ledger) => ledger.run().await,
             Self::Token(token) => token.run().await,
             Self::Completions(completions) => completions.run(),
+            Self::User(user) => user.run().await,
         }
     }
 }

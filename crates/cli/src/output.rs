@@ -68,6 +68,21 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     Ok(())
 }
 
+/// Items of a list: one a line with these of their properties, or as they came.
+pub(crate) fn items(items: &[Value], columns: &[&str], format: Format) -> io::Result<()> {
+    if format.json {
+        return items.iter().try_for_each(object);
+    }
+    let cell = |item: &Value, column: &str| match item.get(column) {
+        Some(Value::String(text)) => shown(text),
+        Some(Value::Null) | None => "-".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let row = |item| columns.iter().map(|column| cell(item, column)).collect();
+    let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+    table(columns, &rows)
+}
+
 /// The value at a JSON pointer, null if there is none.
 pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     static NULL: Value = Value::Null;

@@ -1,13 +1,16 @@
 //! `starling token`: who may sign in.
 
-use model::TokenId;
+use std::time::Duration;
+
+use model::{TokenId, UserId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Body, Call, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{self, Format, at, list_at, shown, text_at};
+use crate::life;
+use crate::output::{self, Format, list_at, text_at};
 
 /// Manages tokens. All of it needs an administrator's token.
 #[derive(Debug, clap::Subcommand)]
@@ -29,6 +32,14 @@ pub(crate) struct Create {
     /// What it may do; each scope includes the ones before it
     #[arg(long, env = "STARLING_TOKEN_SCOPE", default_value = "write")]
     scope: Scope,
+
+    /// Whose it is: it never may more than they, and ends with them. Default the user of the token that makes it
+    #[arg(long, env = "STARLING_TOKEN_OWNER")]
+    owner: Option<UserId>,
+
+    /// How long it is good: 90s, 30m, 24h, 90d. Without it, until it is revoked
+    #[arg(long, env = "STARLING_TOKEN_EXPIRES", value_name = "TIME", value_parser = life::parse)]
+    expires: Option<Duration>,
 
     #[command(flatten)]
     connection: Connection,
@@ -83,7 +94,12 @@ impl Create {
             Scope::Write => "write",
             Scope::Admin => "admin",
         };
-        let body = json!({ "name": self.name, "scope": scope });
+        let life = self.expires.map(|life| life.as_secs());
+        let mut body = json!({ "name": self.name, "scope": scope, "expiresIn": life });
+        // Absent is the caller's own, null would be nobody's.
+        if let (Some(owner), Some(body)) = (self.owner, body.as_object_mut()) {
+            body.insert("owner".to_owned(), json!(owner.as_str()));
+        }
         let made: Value = client
             .json(&Call::post("/tokens", Body::Json(body)))
             .await?;
@@ -99,22 +115,16 @@ impl List {
         let client = Client::new(&self.connection)?;
         let page: Value = client.json(&Call::get("/tokens")).await?;
         let tokens = list_at(&page, "/items");
-        if self.format.json {
-            return Ok(tokens.iter().try_for_each(output::object)?);
-        }
-        let columns = ["id", "scope", "revoked", "name"];
-        let cell = |value: &Value| match value {
-            Value::String(text) => shown(text),
-            other => other.to_string(),
-        };
-        let row = |token| {
-            let cells = columns
-                .iter()
-                .map(|column| cell(at(token, &format!("/{column}"))));
-            cells.collect()
-        };
-        let rows: Vec<Vec<String>> = tokens.iter().map(row).collect();
-        Ok(output::table(&columns, &rows)?)
+        let columns = [
+            "id",
+            "scope",
+            "owner",
+            "revoked",
+            "expiresAt",
+            "lastUsedAt",
+            "name",
+        ];
+        Ok(output::items(tokens, &columns, self.format)?)
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use node::config::duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use crate::client::{Body, Call, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::life;
 use crate::output::{self, Format, list_at, text_at};
 
 /// Makes an invite.
@@ -26,7 +26,7 @@ pub(crate) struct Invite {
         env = "STARLING_INVITE_EXPIRES",
         value_name = "TIME",
         default_value = "24h",
-        value_parser = parse_life
+        value_parser = life::parse
     )]
     expires: Duration,
 
@@ -81,22 +81,7 @@ impl Invite {
     async fn print_all(&self, client: &Client) -> Result<(), Failure> {
         let page: Value = client.json(&Call::get("/cluster/invites")).await?;
         let invites = list_at(&page, "/items");
-        if self.format.json {
-            return Ok(invites.iter().try_for_each(output::object)?);
-        }
         let columns = ["id", "votes", "used", "expires"];
-        let cell = |invite: &Value, column: &str| match &invite[column] {
-            Value::String(text) => output::shown(text),
-            other => other.to_string(),
-        };
-        let row = |invite| columns.iter().map(|column| cell(invite, column)).collect();
-        let rows: Vec<Vec<String>> = invites.iter().map(row).collect();
-        Ok(output::table(&columns, &rows)?)
+        Ok(output::items(invites, &columns, self.format)?)
     }
-}
-
-fn parse_life(text: &str) -> Result<Duration, String> {
-    duration(text)
-        .filter(|life| !life.is_zero())
-        .ok_or_else(|| "a time is written 90s, 30m, 24h or 7d".to_owned())
 }

@@ -159,7 +159,7 @@ async fn https_is_trusted_through_the_clusters_authority() {
 
 #[test]
 fn every_flag_has_a_variable() {
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 17] = [
         &["demo"],
         &["serve"],
         &["cluster", "init"],
@@ -173,6 +173,9 @@ fn every_flag_has_a_variable() {
         &["token", "create"],
         &["token", "list"],
         &["token", "revoke"],
+        &["user", "add"],
+        &["user", "role"],
+        &["user", "password"],
         &["--help"],
     ];
     for command in commands {

@@ -31,6 +31,7 @@ mod full_disk;
 mod membership;
 mod mending;
 mod operations;
+mod people;
 mod receipts;
 mod recovery;
 mod replication;
