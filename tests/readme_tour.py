@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs the tour of the README against a cluster of its own.
+"""Runs the tour of the README, and of pages like it, against a cluster of its own.
 
-Every fenced `sh` block of README.md is run by one bash with -e and pipefail, in order. A line `#=> TEXT` claims that
+Every fenced `sh` block of a page is run by one bash with -e and pipefail, in order. A line `#=> TEXT` claims that
 TEXT, after the shell has expanded its variables, is part of what the commands since the last such line have printed.
 Standard library only.
 """
@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
 TOUR_SECONDS = 180
 STOP_SECONDS = 20
+PAGES = ["README.md", "docs/access.md"]
 
 
 def blocks(markdown):
@@ -29,7 +30,7 @@ def blocks(markdown):
     return re.findall(r"^```sh\n(.*?)^```$", markdown, flags=re.MULTILINE | re.DOTALL)
 
 
-def script(tour):
+def script(page, tour):
     """One bash script out of all blocks, with a check for each claim."""
     parts = ["set -euo pipefail\n"]
     commands, count = [], 0
@@ -44,7 +45,7 @@ def script(tour):
             f"{{\n{shown}\n}} > output.{count}\n"
             f"cat output.{count} >&2\n"
             f"claim=$(cat <<CLAIM\n{line[4:]}\nCLAIM\n)\n"
-            f'grep -qF -- "$claim" output.{count} || {{ echo "README claims: $claim" >&2; exit 1; }}\n'
+            f'grep -qF -- "$claim" output.{count} || {{ echo "{page} claims: $claim" >&2; exit 1; }}\n'
         )
         commands = []
     if commands:
@@ -75,8 +76,8 @@ def start_demo(starling, folder):
 
 
 def environment(announced, starling):
-    """What the README asks its reader to set."""
-    variables = dict(os.environ, TOKEN=announced["token"])
+    """What the pages ask their reader to set."""
+    variables = dict(os.environ, TOKEN=announced["token"], URL=announced["nodes"][0]["url"].rstrip("/"))
     for number, node in enumerate(announced["nodes"], start=1):
         variables[f"URL{number}"] = node["url"].rstrip("/")
         variables[f"PID{number}"] = str(node["pid"])
@@ -85,9 +86,9 @@ def environment(announced, starling):
     return variables
 
 
-def run_tour(tour, variables, folder):
+def run_tour(page, tour, variables, folder):
     """Runs the script; whatever it has left running is ended."""
-    text, count = script(tour)
+    text, count = script(page, tour)
     process = subprocess.Popen(
         ["bash", "-c", text], cwd=folder, env=variables, stdin=subprocess.DEVNULL, start_new_session=True
     )
@@ -118,23 +119,26 @@ def stop(demo):
 
 
 def main():
-    """Runs everything; the exit code says whether the README is true."""
+    """Runs everything; the exit code says whether the pages are true."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starling", required=True, help="the program to tour")
     starling = os.path.abspath(parser.parse_args().starling)
-    tour = blocks((ROOT / "README.md").read_text(encoding="utf-8"))
-    if not tour:
-        sys.exit("README.md has no sh blocks")
+    tours = {page: blocks((ROOT / page).read_text(encoding="utf-8")) for page in PAGES}
+    empty = [page for page, tour in tours.items() if not tour]
+    if empty:
+        sys.exit(f"no sh blocks in {empty}")
     folder = Path(tempfile.mkdtemp(prefix="starling-tour-"))
     try:
         demo, announced = start_demo(starling, folder)
         try:
-            status, count = run_tour(tour, environment(announced, starling), folder)
+            variables = environment(announced, starling)
+            for page, tour in tours.items():
+                status, count = run_tour(page, tour, variables, folder)
+                if status != 0:
+                    sys.exit(f"the tour of {page} failed ({status})")
+                print(f"{page}: {len(tour)} blocks run, {count} claims hold")
         finally:
             stop(demo)
-        if status != 0:
-            sys.exit(f"the tour of the README failed ({status})")
-        print(f"readme tour: {len(tour)} blocks run, {count} claims hold")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
