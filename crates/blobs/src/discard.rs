@@ -34,7 +34,7 @@ pub struct Stored {
     pub since: SystemTime,
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> DiscardError {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> DiscardError {
     let path = path.to_owned();
     move |source| DiscardError { path, source }
 }

@@ -23,6 +23,7 @@
 //!
 //! What this crate does not do: copy between nodes, decide when a blob may be forgotten, or know what it holds.
 
+mod cache;
 mod derived;
 mod discard;
 mod erase;
@@ -44,6 +45,7 @@ use model::BlobId;
 use crate::erase::Arrivals;
 use crate::folder::Folder;
 
+pub use cache::Held;
 pub use derived::DerivedError;
 pub use discard::{DiscardError, Stored};
 pub use erase::EraseError;

@@ -12,6 +12,7 @@ mod carried;
 mod fields;
 mod files;
 mod people;
+mod originals;
 mod pictures;
 mod purge;
 mod resume;
@@ -469,6 +470,7 @@ impl Applier<'_> {
                 self.purge(commands)
             }
             Payload::Snapshot(step) => self.snapshot(step),
+            Payload::Originals(step) => self.originals(step),
             Payload::Erased { purge, node } => self.erased(*purge, *node),
             Payload::Carry { file, carried } => self.carry(file, carried),
         }

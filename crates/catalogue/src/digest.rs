@@ -9,7 +9,7 @@ use model::codec::{Encode, encode_bytes};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-pub(crate) const TABLES: [&str; 22] = [
+pub(crate) const TABLES: [&str; 23] = [
     "SELECT height, hash, time FROM applied",
     "SELECT library, created FROM libraries ORDER BY library",
     "SELECT library, file, arrival, record FROM files ORDER BY id",
@@ -39,6 +39,7 @@ pub(crate) const TABLES: [&str; 22] = [
     "SELECT user, name, role, state, created, creator FROM users ORDER BY user",
     "SELECT user, library, secret, hash FROM passwords ORDER BY user",
     "SELECT secret, library FROM replaced ORDER BY secret",
+    "SELECT url, home, since FROM originals",
 ];
 
 /// The digest of the state that `db` shows.

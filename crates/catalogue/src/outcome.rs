@@ -188,6 +188,8 @@ pub enum Refusal {
     UserExists,
     /// No such user.
     UserNotFound,
+    /// A store that files' bytes cannot be moved to.
+    InvalidStore,
 }
 
 impl Refusal {
@@ -212,6 +214,7 @@ impl Refusal {
             Self::InvalidAlbum => "invalid_album",
             Self::UserExists => "user_exists",
             Self::UserNotFound => "user_not_found",
+            Self::InvalidStore => "invalid_store",
         }
     }
 }
@@ -235,6 +238,7 @@ codec_enum!(Refusal, "refusal" {
     34 => InvalidAlbum,
     40 => UserExists,
     41 => UserNotFound,
+    35 => InvalidStore,
 });
 
 /// An outcome as it is stored.

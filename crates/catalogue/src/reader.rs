@@ -23,6 +23,7 @@ use crate::history::{self, HistoryEntry};
 use crate::index::Index;
 use crate::index::memory::Memory;
 use crate::named::{self, Named, NamedPage, NewlyNamed};
+use crate::originals::{self, OriginalsStore};
 use crate::outcome::{Outcome, Verdict};
 use crate::pictures::{self, Hashed, Waiting};
 use crate::purge::{self, Purge};
@@ -654,6 +655,38 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn is_named(&self, blob: &BlobId) -> Result<bool, ReadError> {
         Ok(named::is_named(&self.db, blob)?)
+    }
+
+    /// The object store that holds files' bytes or is to, if there is one.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn originals(&self) -> Result<Option<OriginalsStore>, ReadError> {
+        Ok(originals::store(&self.db)?)
+    }
+
+    /// The lowest purge that one of these nodes has not erased yet.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn unfinished_purge(&self, nodes: &[NodeId]) -> Result<Option<Height>, ReadError> {
+        Ok(originals::unfinished_purge(&self.db, nodes)?)
+    }
+
+    /// The last purge that has an effect.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn last_purge(&self) -> Result<Option<Height>, ReadError> {
+        Ok(originals::last_purge(&self.db)?)
+    }
+
+    /// The block in which a file that is there now named a blob first; none if no file names it.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn named_first(&self, blob: &BlobId) -> Result<Option<Height>, ReadError> {
+        Ok(originals::named_since(&self.db, blob)?)
     }
 
     /// Whether a token has put a blob or may read a file that consists of it.

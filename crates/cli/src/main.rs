@@ -4,6 +4,7 @@
 //! Logs and progress go to stderr. The exit code says what a script needs to know: see [`failure`].
 
 mod album;
+mod blobs;
 mod client;
 mod cluster;
 mod completions;
@@ -89,6 +90,9 @@ enum Command {
     Field(field::Field),
     /// Forget a file for good, on every node
     Purge(purge::Purge),
+    /// Move files' bytes between the nodes' disks and an object store
+    #[command(subcommand)]
+    Blobs(blobs::Blobs),
     /// Show the nodes and whether they agree
     Status(status::Status),
     /// Look at the ledger, or verify it
@@ -122,6 +126,7 @@ impl Command {
             Self::Album(album) => album.run().await,
             Self::Field(field) => field.run().await,
             Self::Purge(purge) => purge.run().await,
+            Self::Blobs(blobs) => blobs.run().await,
             Self::Status(status) => status.run().await,
             Self::Ledger(ledger) => ledger.run().await,
             Self::Token(token) => token.run().await,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::blobs;
 use crate::client::{Call, CallError, Client};
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -78,6 +79,7 @@ fn print(cluster: &Value) -> std::io::Result<()> {
         losses(at(cluster, "/survives/ledger")),
         losses(at(cluster, "/survives/bytes"))
     ))?;
+    output::line(&format!("originals  {}", blobs::describe(cluster)))?;
     output::line(&format!("bytes      {}\n", copies(cluster)))?;
     print_nodes(list_at(cluster, "/nodes"))
 }
@@ -85,6 +87,9 @@ fn print(cluster: &Value) -> std::io::Result<()> {
 /// How the copies of files' bytes are.
 fn copies(cluster: &Value) -> String {
     let number = |name: &str| at(cluster, &format!("/blobs/{name}")).as_u64();
+    if at(cluster, "/blobs").is_null() && at(cluster, "/originals/pending").is_u64() {
+        return "no copies are kept on the disks but for speed".to_owned();
+    }
     let Some(total) = number("total") else {
         return "not looked at yet".to_owned();
     };

@@ -14,6 +14,7 @@ use crate::id::{BlobId, Digest, LeafHash, LibraryId, NodeId, OperationId, Positi
 use crate::limits;
 use crate::media::MediaStep;
 use crate::membership::Member;
+use crate::originals::OriginalsStep;
 use crate::purge::Erasure;
 use crate::roster::RosterChange;
 use crate::snapshot::SnapshotStep;
@@ -194,6 +195,8 @@ pub enum Payload {
     Password(PasswordStep),
     /// A token is made, or tokens were used.
     Token(TokenStep),
+    /// Where files' bytes live changes.
+    Originals(OriginalsStep),
 }
 
 codec_enum!(Payload, "payload" {
@@ -221,6 +224,7 @@ codec_enum!(Payload, "payload" {
     24 => User(step),
     25 => Password(step),
     26 => Token(step),
+    22 => Originals(step),
 });
 
 impl Payload {
@@ -251,6 +255,7 @@ impl Payload {
             Self::User(step) => step.kind(),
             Self::Password(_) => "setPassword",
             Self::Token(step) => step.kind(),
+            Self::Originals(step) => step.kind(),
         }
     }
 

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod media;
 pub mod membership;
 pub mod merkle;
+pub mod originals;
 pub mod purge;
 pub mod receipt;
 pub mod record;
@@ -52,6 +53,7 @@ pub use id::{
 };
 pub use media::MediaStep;
 pub use membership::{Member, Membership};
+pub use originals::OriginalsStep;
 pub use purge::{Erasure, Erasures, Residue};
 pub use receipt::{Checkpoint, Consistency, Proven, Receipt, ReceiptError};
 pub use record::{Mark, Record, Vote};

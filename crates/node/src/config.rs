@@ -35,7 +35,7 @@ use self::written::Written;
 pub const FILE_NAME: &str = "node.toml";
 
 /// The variables that override a key of the file.
-pub const OVERRIDES: [&str; 16] = [
+pub const OVERRIDES: [&str; 17] = [
     "STARLING_FOLDER",
     "STARLING_HTTP_ADDRESS",
     "STARLING_HTTP_URL",
@@ -47,6 +47,7 @@ pub const OVERRIDES: [&str; 16] = [
     "STARLING_ARCHIVE_URL",
     "STARLING_DEAD_AFTER",
     "STARLING_BLOBS_SURVEY_EVERY",
+    "STARLING_BLOBS_CACHE_BYTES",
     "STARLING_TRASH_KEEP",
     "STARLING_SCRUB_BYTES_PER_SECOND",
     "STARLING_SCRUB_PAUSE",

@@ -4,6 +4,8 @@
 //! them, to those that placement names first, and to others where these cannot be reached. Fetched: from whoever has
 //! the blob, those first that should; verified, flushed and kept. However many want a blob at one time, it is fetched
 //! once.
+//!
+//! While files' bytes live in an object store, one call there takes the place of the copies: see `originals`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -16,6 +18,7 @@ use model::{BlobId, NodeId};
 use tracing::Instrument as _;
 
 use crate::metrics::BlobMetrics;
+use crate::originals::{Originals, Seat, ShelfError};
 use crate::peer::{FetchBlobError, Peers, chain_of_causes};
 use crate::replica_thread::ReplicaHandle;
 
@@ -34,7 +37,7 @@ const COPY_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// Nobody gave it.
-    #[error("no node that can be reached has these bytes intact; try again")]
+    #[error("no node or store that can be reached has these bytes intact; try again")]
     Unavailable,
     /// There is no room for it.
     #[error("the node's disk is full")]
@@ -51,6 +54,17 @@ pub struct TooFewCopies {
     pub wanted: usize,
 }
 
+/// Why a blob is not safe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSafe {
+    /// On too few nodes.
+    #[error(transparent)]
+    TooFewCopies(#[from] TooFewCopies),
+    /// The store that is to have it did not take it.
+    #[error("the store of files' bytes did not take them: {0}")]
+    Store(String),
+}
+
 /// Gives and fetches copies. Cheap to clone.
 #[derive(Clone)]
 pub struct Copies(Arc<Shared>);
@@ -63,6 +77,7 @@ struct Shared {
     /// More copies than usual, if so many are wanted.
     replicas: usize,
     fetches: Mutex<BTreeMap<BlobId, Arc<tokio::sync::Mutex<()>>>>,
+    originals: Originals,
     metrics: BlobMetrics,
 }
 
@@ -73,7 +88,7 @@ impl Copies {
         replica: ReplicaHandle,
         me: NodeId,
         replicas: usize,
-        metrics: BlobMetrics,
+        originals: Originals,
     ) -> Self {
         Self(Arc::new(Shared {
             store,
@@ -82,7 +97,8 @@ impl Copies {
             me,
             replicas,
             fetches: Mutex::default(),
-            metrics,
+            metrics: originals.metrics().clone(),
+            originals,
         }))
     }
 
@@ -91,6 +107,47 @@ impl Copies {
         let roster = self.0.replica.roster();
         let voters = roster.voters().voters().iter().map(|voter| voter.id);
         Placement::new(voters, self.0.replicas)
+    }
+
+    /// Makes a blob that is here safe: in the store, if files' bytes live in one, else on as many other voters as may crash.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub async fn make_safe(&self, id: BlobId, size: u64) -> Result<(), NotSafe> {
+        let originals = &self.0.originals;
+        let Some(seat) = originals.home() else {
+            return Ok(self.spread(id, size).await?);
+        };
+        let put = originals.put_now(&seat, id, size).await;
+        put.map_err(|error| NotSafe::Store(chain_of_causes(&error)))
+    }
+
+    /// Once a command is decided for which a blob was made safe: makes it so again if a purge of the same bytes may have
+    /// taken it out of the store meanwhile.
+    ///
+    /// # Errors
+    /// If it is not safe.
+    pub(crate) async fn still_safe(&self, id: BlobId) -> Result<(), NotSafe> {
+        let originals = &self.0.originals;
+        let Some(seat) = originals.home() else {
+            return Ok(());
+        };
+        if !originals.may_be_erased(id).await {
+            return Ok(());
+        }
+        let store = self.0.store.clone();
+        let size = tokio::task::spawn_blocking(move || store.size(id)).await;
+        let Ok(Ok(Some(size))) = size else {
+            // It has left this disk, so it was in the store, after the purge.
+            return match originals.fetch(&seat, id).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(NotSafe::Store("they were purged meanwhile".to_owned())),
+                Err(error) => Err(NotSafe::Store(chain_of_causes(&error))),
+            };
+        };
+        self.spread(id, size).await?;
+        let put = originals.put_now(&seat, id, size).await;
+        put.map_err(|error| NotSafe::Store(chain_of_causes(&error)))
     }
 
     /// Copies a blob that is here to as many other voters as may crash, and one more if this node is none. A peer that
@@ -180,7 +237,7 @@ impl Copies {
         let result = if is_here().await || self.recall(id).await {
             Ok(())
         } else {
-            self.fetch_from_anybody(id).await
+            self.fetch_from_anywhere(id).await
         };
         drop(turn);
         let mut fetches = self.gates();
@@ -228,6 +285,37 @@ impl Copies {
     fn gates(&self) -> std::sync::MutexGuard<'_, BTreeMap<BlobId, Arc<tokio::sync::Mutex<()>>>> {
         let fetches = self.0.fetches.lock();
         fetches.expect("nothing panics while it holds the gates")
+    }
+
+    /// The store goes first if bytes live there and it answers; one that is being left goes last.
+    async fn fetch_from_anywhere(&self, id: BlobId) -> Result<(), FetchError> {
+        let originals = &self.0.originals;
+        let Some(seat) = originals.seat() else {
+            return self.fetch_from_anybody(id).await;
+        };
+        let store_first = seat.is_home && !originals.is_failing();
+        if store_first && self.fetch_from_store(&seat, id).await? {
+            return Ok(());
+        }
+        match self.fetch_from_anybody(id).await {
+            Err(FetchError::Unavailable) if !store_first => {
+                let fetched = self.fetch_from_store(&seat, id).await?;
+                fetched.then_some(()).ok_or(FetchError::Unavailable)
+            }
+            other => other,
+        }
+    }
+
+    async fn fetch_from_store(&self, seat: &Seat, id: BlobId) -> Result<bool, FetchError> {
+        match self.0.originals.fetch(seat, id).await {
+            Ok(fetched) => Ok(fetched),
+            Err(ShelfError::Write(WriteError::Full { .. })) => Err(FetchError::DiskFull),
+            Err(error) => {
+                let error = chain_of_causes(&error);
+                tracing::debug!(blob = %id, error, "fetching a blob from the store");
+                Ok(false)
+            }
+        }
     }
 
     async fn fetch_from_anybody(&self, id: BlobId) -> Result<(), FetchError> {

@@ -4,7 +4,7 @@
 //! matter when a node hears of a purge, or how often it is stopped on the way; every step may be done again. In order:
 //!
 //! 1. The ledger gives the commands out no more, to nobody. After a start that is so before anybody is served.
-//! 2. The file's bytes, thumbnails and what was put aside of them go, unless another library or a pending upload needs
+//! 2. The file's bytes, here and in an object store, thumbnails and what was put aside of them go, unless another library or a pending upload needs
 //!    them.
 //! 3. The catalogue's journal is emptied: the rows were overwritten when the purge was applied.
 //! 4. Log and segments are written anew without them ([`ledger::erase()`]). Where nothing else is written, a command without
@@ -30,6 +30,7 @@ use tracing::{debug, info, warn};
 use crate::archiver::in_one_line;
 use crate::config::NodeConfig;
 use crate::identity::{Identity, NodeKey};
+use crate::originals::{Originals, ShelfError};
 use crate::serve::ServeError;
 use crate::snapshots::Shelf;
 use crate::{CatalogueHandle, ReplicaHandle, Request};
@@ -98,6 +99,10 @@ enum EraserError {
     Ledger(#[from] ledger::SealError),
     #[error("erasing in the ledger's folder")]
     Folder(#[from] std::io::Error),
+    #[error("the same bytes are on their way to the store")]
+    OnItsWay,
+    #[error("deleting in the store of files' bytes")]
+    Store(#[from] ShelfError),
     #[error("the node stops")]
     Stopping,
     #[error(transparent)]
@@ -113,6 +118,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) replica: &'a ReplicaHandle,
     pub(crate) catalogue: &'a CatalogueHandle,
     pub(crate) store: &'a blobs::Store,
+    pub(crate) originals: &'a Originals,
     pub(crate) closing: &'a CancellationToken,
 }
 
@@ -125,6 +131,7 @@ pub(crate) struct Eraser {
     replica: ReplicaHandle,
     catalogue: CatalogueHandle,
     store: blobs::Store,
+    originals: Originals,
     archive: Option<Archive>,
     trash_keep: Option<Duration>,
     runtime: Handle,
@@ -156,6 +163,7 @@ impl Eraser {
             replica: parts.replica.clone(),
             catalogue: parts.catalogue.clone(),
             store: parts.store.clone(),
+            originals: parts.originals.clone(),
             archive: archive.map(|store| Archive::new(store, identity.chain())),
             trash_keep: config.trash_keep,
             runtime: Handle::current(),
@@ -232,6 +240,7 @@ impl Eraser {
         let store = self.store.clone();
         self.runtime
             .block_on(self.catalogue.read(move |rows| erase_bytes(rows, &store)))?;
+        self.erase_objects()?;
         let last = purges.iter().map(|purge| purge.position.height).max();
         let last = last.unwrap_or(Height::GENESIS);
         self.catalogue.drop_captured_below(last);
@@ -263,6 +272,32 @@ impl Eraser {
             );
         }
         Ok(())
+    }
+
+    /// Deletes the objects of purged files that nobody needs. Every node does, so what one of them brings up too late its own
+    /// eraser takes out again before that node says that it is done.
+    fn erase_objects(&self) -> Result<(), EraserError> {
+        let unneeded = |rows: &mut Rows| {
+            let mut blobs = Vec::new();
+            for (blob, _) in rows.remains()? {
+                if !rows.is_named(&blob)? {
+                    blobs.push(blob);
+                }
+            }
+            Ok::<_, catalogue::ReadError>(blobs)
+        };
+        let erasing = async {
+            self.originals.known().await;
+            let blobs = self.catalogue.read(unneeded).await?;
+            match self.originals.erase(&blobs).await? {
+                true => Ok(()),
+                false => Err(EraserError::OnItsWay),
+            }
+        };
+        let erased = self
+            .runtime
+            .block_on(self.closing.run_until_cancelled(erasing));
+        erased.ok_or(EraserError::Stopping)?
     }
 
     fn empty_journal(&self) -> Result<(), EraserError> {

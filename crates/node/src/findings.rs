@@ -51,6 +51,8 @@ pub enum Place {
     },
     /// A file's bytes.
     Blob(BlobId),
+    /// A file's bytes in the object store.
+    Object(BlobId),
     /// The catalogue.
     Catalogue,
     /// A record of this node's vote.
@@ -61,7 +63,15 @@ pub enum Place {
 }
 
 /// The kinds of places, as metrics and events name them.
-pub const KINDS: [&str; 6] = ["segment", "log", "heights", "blob", "catalogue", "vote"];
+pub const KINDS: [&str; 7] = [
+    "segment",
+    "log",
+    "heights",
+    "blob",
+    "object",
+    "catalogue",
+    "vote",
+];
 
 impl Place {
     /// Which of [`KINDS`].
@@ -71,6 +81,7 @@ impl Place {
             Self::Log { .. } => "log",
             Self::Heights { .. } => "heights",
             Self::Blob(_) => "blob",
+            Self::Object(_) => "object",
             Self::Catalogue => "catalogue",
             Self::Vote { .. } => "vote",
         }
@@ -82,7 +93,7 @@ impl Place {
             Self::Segment(name) => Some(name.from()),
             Self::Heights { from, .. } => Some(*from),
             Self::Vote { height } => Some(*height),
-            Self::Log { .. } | Self::Blob(_) | Self::Catalogue => None,
+            Self::Log { .. } | Self::Blob(_) | Self::Object(_) | Self::Catalogue => None,
         }
     }
 }
@@ -94,6 +105,7 @@ impl fmt::Display for Place {
             Self::Log { file } => write!(f, "log {file}"),
             Self::Heights { from, to } => write!(f, "heights {from}-{to}"),
             Self::Blob(id) => write!(f, "blob {id}"),
+            Self::Object(id) => write!(f, "object {id}"),
             Self::Catalogue => f.write_str("catalogue"),
             Self::Vote { height } => write!(f, "vote {height}"),
         }
@@ -121,6 +133,7 @@ impl FromStr for Place {
                 Some(Self::Heights { from, to })
             }),
             "blob" => rest.parse().ok().map(Self::Blob),
+            "object" => rest.parse().ok().map(Self::Object),
             "catalogue" if rest.is_empty() => Some(Self::Catalogue),
             "vote" => height(rest).map(|height| Self::Vote { height }),
             _ => None,

@@ -22,11 +22,12 @@ use tracing::{debug, info, warn};
 
 use crate::Behind;
 use crate::catalogue_thread::CatalogueHandle;
+use crate::originals::ShelfError;
 use crate::replica_thread::{self, ReplicaHandle};
 use crate::replicator;
 
 /// Between the two steps, and before the first: a day of block time and an hour for clocks that differ.
-const REST: Duration = limits::KEYED_WINDOW.saturating_add(Duration::from_secs(3600));
+pub(crate) const REST: Duration = limits::KEYED_WINDOW.saturating_add(Duration::from_secs(3600));
 /// Files looked at in one round, so that a round is short however many there are.
 const FILES: usize = 10_000;
 /// How long a quorum, and this node's catalogue, may take to confirm.
@@ -34,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a round could not be finished.
 #[derive(Debug, thiserror::Error)]
-enum CollectError {
+pub(crate) enum CollectError {
     #[error(transparent)]
     NoQuorum(#[from] replica_thread::ReadError),
     #[error(transparent)]
@@ -43,6 +44,8 @@ enum CollectError {
     Catalogue(#[from] ReadError),
     #[error(transparent)]
     Disk(#[from] DiscardError),
+    #[error(transparent)]
+    Store(#[from] ShelfError),
     #[error("the node shuts down")]
     Shutdown(#[source] io::Error),
 }
@@ -127,24 +130,8 @@ impl Collector {
 
     /// Those that are named and those that are not, by what was decided before now.
     async fn split(&self, files: Vec<Stored>) -> Result<(Vec<BlobId>, Vec<BlobId>), CollectError> {
-        if files.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let deadline = Instant::now() + PATIENCE;
-        let height = self.replica.linearizable(deadline).await?;
-        self.catalogue.applied(height, deadline).await?;
-        let asked = self.catalogue.read(move |reader| {
-            let mut answers = (Vec::new(), Vec::new());
-            for Stored { blob, .. } in files {
-                if reader.is_named(&blob)? {
-                    answers.0.push(blob);
-                } else {
-                    answers.1.push(blob);
-                }
-            }
-            Ok::<_, ReadError>(answers)
-        });
-        Ok(asked.await?)
+        let blobs = files.into_iter().map(|stored| stored.blob).collect();
+        split(&self.catalogue, &self.replica, blobs).await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -156,6 +143,32 @@ impl Collector {
         let done = done.map_err(|error| CollectError::Shutdown(io::Error::other(error)))?;
         Ok(done?)
     }
+}
+
+/// Those that are named and those that are not, by what was decided before now.
+pub(crate) async fn split(
+    catalogue: &CatalogueHandle,
+    replica: &ReplicaHandle,
+    blobs: Vec<BlobId>,
+) -> Result<(Vec<BlobId>, Vec<BlobId>), CollectError> {
+    if blobs.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let height = replica.linearizable(deadline).await?;
+    catalogue.applied(height, deadline).await?;
+    let asked = catalogue.read(move |reader| {
+        let mut answers = (Vec::new(), Vec::new());
+        for blob in blobs {
+            if reader.is_named(&blob)? {
+                answers.0.push(blob);
+            } else {
+                answers.1.push(blob);
+            }
+        }
+        Ok::<_, ReadError>(answers)
+    });
+    Ok(asked.await?)
 }
 
 /// Whether a file was last touched long enough ago. One from the future was not.

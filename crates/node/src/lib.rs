@@ -34,6 +34,7 @@ pub mod logging;
 mod mending;
 mod metrics;
 mod passwords;
+pub mod originals;
 pub mod peer;
 mod pictures;
 mod progress;

@@ -99,6 +99,8 @@ pub(crate) struct BlobMetrics {
     pub(crate) uploaded: IntCounter,
     /// Copies put on peers, by result.
     pub(crate) copies: IntCounterVec,
+    /// Blobs put into the object store, by result.
+    pub(crate) store_puts: IntCounterVec,
     /// Copies fetched from peers, by result.
     pub(crate) fetches: IntCounterVec,
 }
@@ -259,6 +261,12 @@ impl BlobMetrics {
                 registry,
                 "starling_blob_copies_total",
                 "Copies of files' bytes put on other nodes, by result.",
+                ["stored", "failed"],
+            ),
+            store_puts: counters(
+                registry,
+                "starling_store_puts_total",
+                "Files' bytes put into the object store, by result.",
                 ["stored", "failed"],
             ),
             fetches: counters(

@@ -22,20 +22,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use blobs::Store;
-use model::{BlobId, NodeId};
+use blobs::{Placement, Store};
+use model::{BlobId, Height, NodeId};
 use tokio_util::sync::CancellationToken;
 
 use self::asking::Heard;
+pub(crate) use self::copying::Pace;
 use crate::Findings;
 use crate::catalogue_thread::CatalogueHandle;
 use crate::config::BlobsConfig;
 use crate::copies::{Copies, FetchError};
 use crate::findings::Place;
+use crate::originals::Originals;
 use crate::peer::Peers;
 use crate::replica_thread::ReplicaHandle;
 use crate::stock::{Inventory, Stock};
-use crate::survival::{Picture, judge};
+use crate::survival::{Picture, is_settled, judge};
 
 /// What the tasks work with.
 #[derive(Clone)]
@@ -43,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) stock: Stock,
     pub(crate) copies: Copies,
+    pub(crate) originals: Originals,
     pub(crate) catalogue: CatalogueHandle,
     pub(crate) peers: Peers,
     pub(crate) replica: ReplicaHandle,
@@ -107,6 +110,29 @@ impl Replicator {
         let claims = self.claims();
         let heard = self.heard();
         Some(judge(&names, &claims, up, heard.before()))
+    }
+
+    /// Whether every voter has said that it holds all that belongs on it of what is named up to a height.
+    pub(crate) fn is_settled_at(&self, height: Height) -> bool {
+        let Some(names) = self.parts.stock.names() else {
+            return false;
+        };
+        let claims = self.claims();
+        let voters: BTreeSet<_> = names.placement.nodes().iter().copied().collect();
+        names.height >= height
+            && names.voters == self.parts.replica.roster().voters().hash()
+            && claims.values().all(|claim| claim.height >= height)
+            && is_settled(&names, &claims, &voters)
+    }
+
+    /// Hears from the other voters what they lack, without waiting for the time.
+    pub(crate) async fn ask_now(&self) {
+        asking::ask_all(self, &self.voters_up()).await;
+    }
+
+    /// Where blobs belong if they belong on disks.
+    pub(crate) fn placement(&self) -> Placement {
+        self.parts.copies.placement()
     }
 
     /// What the voters say of themselves, this node among them.

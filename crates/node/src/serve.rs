@@ -29,6 +29,7 @@ use crate::http::Door;
 use crate::identity::Identity;
 use crate::mending::{Mender, MenderHandle};
 use crate::metrics::Metrics;
+use crate::originals::Originals;
 use crate::peer::{Peers, chain_of_causes};
 use crate::pictures::Pictures;
 use crate::progress::{Progress, Stage};
@@ -63,6 +64,8 @@ pub struct App {
     pub copies: Copies,
     /// Keeps the copies that belong on this node.
     pub replicator: Replicator,
+    /// The store of files' bytes, if there is one.
+    pub originals: Originals,
     /// What operators see in numbers.
     pub metrics: Metrics,
     /// What was found damaged on this node's disk.
@@ -211,7 +214,8 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     let stock = Stock::default();
     let (peers, join_calls) = base.start_peers(&stock, &inlet, &opened.replica).await?;
     let (catalogue, running) = base.start_state(opened, opening, (inlet, outlet), &peers)?;
-    let sealer = base.start_sealer(&running, &catalogue)?;
+    let originals = base.originals(&running, &catalogue);
+    let sealer = base.start_sealer(&running, &catalogue, &originals)?;
     let mender = base.start_mender(&running.handle)?;
     info!(node = %config.name, address = %config.http.address, height = %tip, "serving");
 
@@ -219,7 +223,8 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     let archive = base.start_archiver(running.handle.reader())?;
     base.follow_members(&running.handle, &peers, join_calls, archive.as_ref());
     base.follow_operations(&running, &catalogue);
-    let (copies, replicator) = base.look_after_bytes(stock, &running, &catalogue, &peers);
+    let (copies, replicator) =
+        base.look_after_bytes(stock, &running, &catalogue, &peers, &originals);
     let scrub = ScrubHandle::open(&config.folder, &config.scrub);
     if matches!(left, Left::Changed | Left::Unknown) {
         scrub.doubt_catalogue();
@@ -235,6 +240,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
         peers,
         copies,
         replicator,
+        originals,
         metrics: base.metrics,
         findings: base.findings,
         accusations: base.accusations,

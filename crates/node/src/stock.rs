@@ -40,6 +40,11 @@ impl Amount {
         self.blobs += 1;
         self.bytes += size;
     }
+
+    pub(crate) fn take(&mut self, size: u64) {
+        self.blobs = self.blobs.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(size);
+    }
 }
 
 /// What is named, and where it belongs.
@@ -139,6 +144,14 @@ impl Stock {
             state.missing.clear();
         }
         state.survey += 1;
+        state.overflow = Amount::default();
+    }
+
+    /// Nothing belongs on a disk any more.
+    pub(crate) fn suspend(&self) {
+        let mut state = self.lock();
+        (state.placement, state.names, state.known) = (None, None, None);
+        state.missing.clear();
         state.overflow = Amount::default();
     }
 

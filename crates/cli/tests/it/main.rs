@@ -32,6 +32,7 @@ mod membership;
 mod mending;
 mod operations;
 mod people;
+mod originals;
 mod receipts;
 mod recovery;
 mod replication;

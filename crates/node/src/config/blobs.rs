@@ -14,6 +14,8 @@ const COPY_BYTES_PER_SECOND: u64 = 64 << 20;
 const SURVEY_EVERY: Duration = Duration::from_secs(600);
 /// Looking more often would be all that a node does.
 const SURVEY_EVERY_MIN: Duration = Duration::from_secs(1);
+/// What copies of originals that are in a store may take of the disk unless the file says otherwise.
+const CACHE_BYTES: u64 = 16 << 30;
 
 /// Copies of files' bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct BlobsConfig {
     pub copy_bytes_per_second: Option<u64>,
     /// How often this node looks at all its copies.
     pub survey_every: Duration,
+    /// What copies of originals may take of this node's disk while the originals are in a store.
+    pub cache_bytes: u64,
 }
 
 impl Default for BlobsConfig {
@@ -32,6 +36,7 @@ impl Default for BlobsConfig {
             replicas: 0,
             copy_bytes_per_second: Some(COPY_BYTES_PER_SECOND),
             survey_every: SURVEY_EVERY,
+            cache_bytes: CACHE_BYTES,
         }
     }
 }
@@ -51,6 +56,9 @@ impl BlobsConfig {
         if self.survey_every != usual.survey_every {
             text += &format!("survey_every = \"{}s\"\n", self.survey_every.as_secs());
         }
+        if self.cache_bytes != usual.cache_bytes {
+            text += &format!("cache_bytes = {}\n", self.cache_bytes);
+        }
         if text.is_empty() {
             text
         } else {
@@ -65,6 +73,7 @@ pub(super) struct WrittenBlobs {
     replicas: Option<u64>,
     copy_bytes_per_second: Option<u64>,
     survey_every: Option<String>,
+    cache_bytes: Option<u64>,
 }
 
 impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
@@ -97,10 +106,18 @@ impl<F: Fn(&str) -> Option<String>> Checker<'_, F> {
                     self.wrong("blobs.survey_every", detail)
                 })?,
         };
+        let cache = self.variable("STARLING_BLOBS_CACHE_BYTES");
+        let cache = cache.map(|text| {
+            let detail = || format!("is {text:?}, not a number of bytes");
+            let parsed = text.parse();
+            parsed.map_err(|_| self.wrong("blobs.cache_bytes", detail()))
+        });
+        let cache_bytes = cache.transpose()?.or(written.cache_bytes);
         Ok(BlobsConfig {
             replicas,
             copy_bytes_per_second: rate,
             survey_every,
+            cache_bytes: cache_bytes.unwrap_or(usual.cache_bytes),
         })
     }
 }
@@ -130,6 +147,7 @@ mod tests {
             replicas: 5,
             copy_bytes_per_second: None,
             survey_every: Duration::from_secs(90),
+            cache_bytes: 0,
         };
         let text = config.to_toml();
         let (header, section) = text.split_at("\n[blobs]\n".len());
@@ -143,6 +161,7 @@ mod tests {
             ("replicas = 16", "blobs.replicas"),
             ("survey_every = \"0\"", "blobs.survey_every"),
             ("survey_every = \"soon\"", "blobs.survey_every"),
+            ("cache_bytes = \"1G\"", "1G"),
             ("replica = 3", "replica"),
             ("copy_bytes_per_second = -1", "-1"),
         ] {

@@ -15,7 +15,7 @@ use catalogue::{Outcome, Reader, SearchError};
 use consensus::{Phase, StopReason};
 use model::codec::Encode as _;
 use model::command::Scope;
-use model::{Digest, Height, LibraryId, Payload, Position, RequestKey, Timestamp, TokenId, limits};
+use model::{BlobId, Digest, Height, LibraryId, Payload, Position, RequestKey, Timestamp, TokenId, limits};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -25,6 +25,7 @@ use super::cookie::Presented;
 use super::params::Params;
 use super::problem::{Code, Fault, Problem};
 use super::search;
+use crate::originals::brought_by;
 use crate::{Decision, DecisionKind, Request, SubmitError};
 
 /// The client's name for a change, under which it may be repeated.
@@ -317,16 +318,30 @@ impl Call {
     ) -> Result<(Outcome, Decision), Problem> {
         check_size(&payload)?;
         let deadline = Instant::now() + self.patience;
+        let brought = brought_by(&payload);
         let decision = self.decide_by(deadline, payload, content).await?;
-        Ok((self.outcome(&decision, deadline).await?, decision))
+        let outcome = self.outcome(&decision, deadline).await?;
+        self.stays(brought).await?;
+        Ok((outcome, decision))
     }
 
     /// The same for one of several commands of a call, or one that is the same thing when done twice.
     pub(crate) async fn apply_unkeyed(&self, payload: Payload) -> Result<Outcome, Problem> {
         check_size(&payload)?;
         let deadline = Instant::now() + self.patience;
+        let brought = brought_by(&payload);
         let decision = self.decide_unkeyed(deadline, payload).await?;
-        self.outcome(&decision, deadline).await
+        let outcome = self.outcome(&decision, deadline).await?;
+        self.stays(brought).await?;
+        Ok(outcome)
+    }
+
+    /// Whether the bytes that a command has named are still safe, now that it is decided.
+    async fn stays(&self, brought: Option<BlobId>) -> Result<(), Problem> {
+        match brought {
+            Some(blob) => self.api.holdings.still_safe(blob).await,
+            None => Ok(()),
+        }
     }
 
     async fn outcome(&self, decision: &Decision, deadline: Instant) -> Result<Outcome, Problem> {

@@ -17,11 +17,13 @@ use utoipa_axum::routes;
 
 use super::call::MayRead;
 use super::events::Damage;
+use super::originals::DISKS;
 use super::problem::{Problem, ReadProblems};
 use super::snapshots::{self, Snapshot};
 use super::{Api, reply};
 use crate::accusations;
 use crate::archiver::ArchiverHandle;
+use crate::originals::Progress;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(read))
@@ -46,6 +48,8 @@ struct Cluster {
     survives: Survives,
     /// How the copies of files' bytes are; null until this node has looked at its own.
     blobs: Option<Blobs>,
+    /// Where files' bytes live.
+    originals: Originals,
     /// Whether the nodes that are heard have the same history.
     agreement: Agreement,
     /// Where sealed segments of the ledger go, and how far that is; null if there is no such place.
@@ -146,6 +150,30 @@ struct Blobs {
     copying: u64,
     /// How many bytes those have.
     bytes_left: u64,
+}
+
+/// Where files' bytes live, as this node sees it. Numbers are null where there is no store, and until this node has looked
+/// at all of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = OriginalsState)]
+struct Originals {
+    /// `disks`, or the URL of a store. Holds no secret.
+    home: String,
+    /// The store that is being left, if one is.
+    leaving: Option<String>,
+    /// Blobs in the store.
+    stored: Option<u64>,
+    /// Their bytes.
+    stored_bytes: Option<u64>,
+    /// Blobs that belong into the store and are not there yet.
+    pending: Option<u64>,
+    /// Their bytes.
+    pending_bytes: Option<u64>,
+    /// Bytes of originals on this node's disk.
+    cached_bytes: Option<u64>,
+    /// What went wrong last, if the store did not do what this node asked last.
+    last_error: Option<String>,
 }
 
 /// A node that looks at everything on its disk, again and again.
@@ -321,7 +349,10 @@ impl<'a> View<'a> {
             has_quorum: self.status.has_quorum,
             survives: Survives {
                 ledger: spare,
-                bytes: picture.map_or(0, |picture| picture.copies.saturating_sub(1)),
+                bytes: match self.bytes_in_store(up) {
+                    Some(survived) => survived,
+                    None => picture.map_or(0, |picture| picture.copies.saturating_sub(1)),
+                },
             },
             blobs: picture.map(|picture| Blobs {
                 total: picture.total,
@@ -329,6 +360,7 @@ impl<'a> View<'a> {
                 copying: picture.copying,
                 bytes_left: picture.bytes_left,
             }),
+            originals: self.originals(),
             agreement: self.agreement(),
             archive: self.api.app.archive.as_ref().map(|one| self.archive(one)),
             recovered: Recovery::of(self.reader),
@@ -338,6 +370,43 @@ impl<'a> View<'a> {
             snapshots: snapshots::shown(&self.api.app, &self.roster, self.now),
             evidence: self.evidence(),
             nodes: self.nodes(),
+        }
+    }
+
+    /// How many nodes may be lost while files' bytes live in a store: all, once everything is there; until then as many as
+    /// every upload made sure of.
+    fn bytes_in_store(&self, up: usize) -> Option<usize> {
+        let originals = &self.api.app.originals;
+        if !originals.is_home() {
+            return None;
+        }
+        let voters = self.roster.voters();
+        let away = voters.len().saturating_sub(up);
+        match originals.progress() {
+            Some(progress) if progress.pending.blobs == 0 => Some(up),
+            _ => Some(voters.faults().saturating_sub(away)),
+        }
+    }
+
+    fn originals(&self) -> Originals {
+        let originals = &self.api.app.originals;
+        let seat = originals.seat();
+        let (home, leaving) = match &seat {
+            Some(seat) if seat.is_home => (seat.url.clone(), None),
+            Some(seat) => (DISKS.to_owned(), Some(seat.url.clone())),
+            None => (DISKS.to_owned(), None),
+        };
+        let progress = originals.progress();
+        let count = |of: fn(&Progress) -> u64| progress.as_ref().map(of);
+        Originals {
+            home,
+            leaving,
+            stored: count(|progress| progress.stored.blobs),
+            stored_bytes: count(|progress| progress.stored.bytes),
+            pending: count(|progress| progress.pending.blobs),
+            pending_bytes: count(|progress| progress.pending.bytes),
+            cached_bytes: count(|progress| progress.cached.bytes),
+            last_error: seat.and_then(|_| originals.failing()),
         }
     }
 

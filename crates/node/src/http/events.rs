@@ -92,7 +92,7 @@ impl From<&Finding> for Damage {
             place: finding.place.to_string(),
             height: finding.place.height().map(|height| height.0),
             blob: match &finding.place {
-                Place::Blob(id) => Some(id.to_string()),
+                Place::Blob(id) | Place::Object(id) => Some(id.to_string()),
                 _ => None,
             },
             what: finding.what.clone(),

@@ -285,6 +285,7 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
             | Refusal::MisplacedGenesis
             | Refusal::FieldExists
             | Refusal::InvalidAlbum
+            | Refusal::InvalidStore
             | Refusal::TooManyUploads => Problem::new(Code::Refused, detail),
             Refusal::StalePurge | Refusal::InvalidPurge => Problem::new(Code::Refused, detail),
         },

@@ -18,7 +18,7 @@ use prometheus::IntCounter;
 use tokio::task::JoinHandle;
 
 use super::problem::{Code, Problem};
-use crate::copies::{Copies, FetchError};
+use crate::copies::{Copies, FetchError, NotSafe};
 use crate::metrics::BlobMetrics;
 use crate::peer::chain_of_causes;
 use crate::pictures::{Around, Pictures, Seen};
@@ -172,12 +172,24 @@ impl Holdings {
         ))
     }
 
-    /// Copies a blob that is here to as many other nodes as may crash.
+    /// Makes a blob that is here safe: copies it to as many other nodes as may crash, or puts it into the store.
     pub(crate) async fn replicate(&self, id: BlobId, size: u64) -> Result<(), Problem> {
-        let spread = self.0.copies.spread(id, size).await;
-        spread.map_err(|error| {
-            let detail = format!("{error}; nothing was decided");
-            Problem::new(Code::TooFewCopies, detail)
+        let safe = self.0.copies.make_safe(id, size).await;
+        safe.map_err(|error| {
+            let code = match error {
+                NotSafe::TooFewCopies(_) => Code::TooFewCopies,
+                NotSafe::Store(_) => Code::StoreUnavailable,
+            };
+            Problem::new(code, format!("{error}; nothing was decided"))
+        })
+    }
+
+    /// Once a command is decided that names a blob of this upload: whether it is still safe.
+    pub(crate) async fn still_safe(&self, id: BlobId) -> Result<(), Problem> {
+        let safe = self.0.copies.still_safe(id).await;
+        safe.map_err(|error| {
+            let detail = format!("decided, but {error}; retry with the same Idempotency-Key");
+            Problem::new(Code::OutcomeUnknown, detail)
         })
     }
 

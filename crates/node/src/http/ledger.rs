@@ -439,7 +439,9 @@ fn faults(report: &::ledger::VerifyReport, found: Vec<checks::Fault>) -> Vec<Dam
                     _ => None,
                 },
                 what: match &fault.place {
-                    Place::Blob(_) | Place::Catalogue => format!("{}: {}", fault.place, fault.what),
+                    Place::Blob(_) | Place::Object(_) | Place::Catalogue => {
+                        format!("{}: {}", fault.place, fault.what)
+                    }
                     _ => fault.what,
                 },
             });

@@ -48,6 +48,7 @@ mod metadata;
 mod metrics;
 mod once;
 mod operations;
+mod originals;
 mod params;
 mod previews;
 mod problem;
@@ -204,6 +205,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(cluster::routes())
         .merge(invites::routes())
         .merge(members::routes())
+        .merge(originals::routes())
         .merge(ledger::routes())
         .merge(events::routes())
         .merge(records::routes())

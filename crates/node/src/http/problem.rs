@@ -117,6 +117,10 @@ codes! {
     Behind = SERVICE_UNAVAILABLE "behind";
     /// Too few nodes could store the bytes. Certainly nothing was decided.
     TooFewCopies = SERVICE_UNAVAILABLE "too_few_copies";
+    /// Files' bytes live in an object store, and it does not take these now. Certainly nothing was decided.
+    StoreUnavailable = SERVICE_UNAVAILABLE "store_unavailable";
+    /// A node cannot use the store that files' bytes were to be moved to. Nothing was changed.
+    StoreUnproven = CONFLICT "store_unproven";
     /// No node that can be reached holds these bytes intact.
     BytesUnavailable = SERVICE_UNAVAILABLE "bytes_unavailable";
     /// The node has been started and does not serve yet; `progress` says how far it is. Ask another node.
@@ -425,14 +429,14 @@ documented! {
     SignInProblems: WRITE, &[Code::InvalidJson, Code::InvalidBody, Code::RateLimited];
     BytesInProblems: WRITE, &[
         Code::InvalidJson, Code::InvalidBody, Code::InvalidMultipart, Code::HashMismatch,
-        Code::UnknownBlob, Code::AlreadyExists, Code::TooFewCopies,
+        Code::UnknownBlob, Code::AlreadyExists, Code::TooFewCopies, Code::StoreUnavailable,
     ];
     UploadProblems: WRITE, &[
         Code::InvalidJson, Code::InvalidBody, Code::NotFound, Code::OffsetMismatch, Code::TusVersion,
-        Code::ChecksumMismatch, Code::TooFewCopies, Code::BytesUnavailable,
+        Code::ChecksumMismatch, Code::TooFewCopies, Code::StoreUnavailable, Code::BytesUnavailable,
     ];
     PreviewProblems: WRITE, &[
-        Code::NotFound, Code::InvalidPreview, Code::TooFewCopies,
+        Code::NotFound, Code::InvalidPreview, Code::TooFewCopies, Code::StoreUnavailable,
     ];
     BytesOutProblems: READ, &[
         Code::NotFound, Code::NoThumbnail, Code::RangeNotSatisfiable, Code::BytesUnavailable,

@@ -8,6 +8,7 @@ mod evidence;
 mod files;
 mod media;
 mod metrics;
+mod originals;
 mod own;
 mod people;
 mod proof;

@@ -22,6 +22,7 @@ pub(crate) fn scrape(app: &App) -> Vec<MetricFamily> {
     peers(&mut families, app, &status);
     archive(&mut families, app, &status);
     copies(&mut families, app);
+    originals(&mut families, app);
     disk_room(&mut families, &app.config.folder);
     damage(&mut families, app);
     snapshots::scrape(&mut families, app);
@@ -442,6 +443,39 @@ fn copies(families: &mut Families, app: &App) {
             "starling_blob_copies_missing_bytes",
             "Bytes of the copies still to be made.",
             picture.bytes_left,
+        ),
+    ] {
+        families.gauge(name, help, number(count));
+    }
+}
+
+fn originals(families: &mut Families, app: &App) {
+    if app.originals.seat().is_none() {
+        return;
+    }
+    families.gauge(
+        "starling_store_failing",
+        "1 if the object store did not do what this node asked last.",
+        flag(app.originals.failing().is_some()),
+    );
+    let Some(progress) = app.originals.progress() else {
+        return;
+    };
+    for (name, help, count) in [
+        (
+            "starling_store_blobs",
+            "Blobs in the object store.",
+            progress.stored.blobs,
+        ),
+        (
+            "starling_store_blobs_pending",
+            "Blobs that belong into the object store and are not there.",
+            progress.pending.blobs,
+        ),
+        (
+            "starling_store_cached_bytes",
+            "Bytes of originals on this node's disk.",
+            progress.cached.bytes,
         ),
     ] {
         families.gauge(name, help, number(count));

@@ -251,6 +251,16 @@ impl Peers {
         peer.blobs.has(ids).await
     }
 
+    /// Has a peer try whether it can use an object store.
+    ///
+    /// # Errors
+    /// Why it cannot, or cannot be asked, for people.
+    pub(crate) async fn try_store(&self, at: NodeId, url: &str) -> Result<(), String> {
+        let peer = self.shared.directory.peer(at);
+        let peer = peer.ok_or("it is not a peer")?;
+        peer.blobs.try_store(url).await
+    }
+
     /// Asks a peer what it lacks of the copies it is to hold.
     ///
     /// # Errors
@@ -368,6 +378,18 @@ impl BlobClient {
 }
 
 impl BlobClient {
+    async fn try_store(&self, url: &str) -> Result<(), String> {
+        let trial = wire::trial(self.chain, url);
+        match self.client.clone().try_store(trial).await {
+            Ok(verdict) if verdict.get_ref().refusal.is_empty() => Ok(()),
+            Ok(verdict) => Err(verdict.into_inner().refusal),
+            Err(status) if status.code() == Code::Unimplemented => {
+                Err("its program is too old for that".to_owned())
+            }
+            Err(status) => Err(format!("it cannot be asked: {}", status.message())),
+        }
+    }
+
     async fn inventory(&self) -> Result<Inventory, InventoryError> {
         let request = wire::inventory_request(self.chain);
         let answer = self.client.clone().take_inventory(request).await;

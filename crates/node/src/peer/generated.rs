@@ -165,6 +165,21 @@ pub struct FilePiece {
     pub data: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreTrial {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub chain_id: ::prost::bytes::Bytes,
+    /// The store, without a secret.
+    #[prost(string, tag = "2")]
+    pub url: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreVerdict {
+    /// Why it cannot; empty if it can.
+    #[prost(string, tag = "1")]
+    pub refusal: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InventoryRequest {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
@@ -396,6 +411,21 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("starling.peer.v1.Peer", "TakeInventory"));
             self.inner.unary(req, path, codec).await
         }
+        /// Tries whether the server can write, read and delete in an object store that files' bytes are to be moved to.
+        pub async fn try_store(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StoreTrial>,
+        ) -> std::result::Result<tonic::Response<super::StoreVerdict>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/starling.peer.v1.Peer/TryStore");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("starling.peer.v1.Peer", "TryStore"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Streams decided blocks in order, for a node that lacks them and cannot follow the protocol for that. Whoever is
         /// known may ask: blocks prove themselves. The server ends the stream where it has no more or has given enough for one
         /// answer; ask again for what is missing. UNAVAILABLE: it has no ledger open. DATA_LOSS: its own copy is damaged.
@@ -483,6 +513,11 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::InventoryRequest>,
         ) -> std::result::Result<tonic::Response<super::InventoryReport>, tonic::Status>;
+        /// Tries whether the server can write, read and delete in an object store that files' bytes are to be moved to.
+        async fn try_store(
+            &self,
+            request: tonic::Request<super::StoreTrial>,
+        ) -> std::result::Result<tonic::Response<super::StoreVerdict>, tonic::Status>;
         /// Server streaming response type for the GetBlocks method.
         type GetBlocksStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::DecidedBlock, tonic::Status>,
@@ -822,6 +857,43 @@ pub mod peer_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TakeInventorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/starling.peer.v1.Peer/TryStore" => {
+                    #[allow(non_camel_case_types)]
+                    struct TryStoreSvc<T: Peer>(pub Arc<T>);
+                    impl<T: Peer> tonic::server::UnaryService<super::StoreTrial> for TryStoreSvc<T> {
+                        type Response = super::StoreVerdict;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StoreTrial>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Peer>::try_store(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TryStoreSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

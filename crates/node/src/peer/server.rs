@@ -27,7 +27,8 @@ use super::generated::joining_server::JoiningServer;
 use super::generated::peer_server::{Peer, PeerServer};
 use super::generated::{
     Ack, BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest, BlocksRequest, Frame,
-    InventoryReport, InventoryRequest, PredecessorRequest, Thumbnail, ThumbnailRequest,
+    InventoryReport, InventoryRequest, PredecessorRequest, StoreTrial, StoreVerdict, Thumbnail,
+    ThumbnailRequest,
 };
 use super::heritage;
 use super::history::{self, History};
@@ -37,6 +38,7 @@ use super::refusals::Refusals;
 use super::storage::{Denied, Storage};
 use super::wire;
 use crate::identity::tls;
+use crate::originals;
 use crate::pictures::Pictures;
 use crate::stock::Stock;
 
@@ -427,6 +429,21 @@ impl Peer for Service {
             .map(Response::new)
             .map_err(|denied| self.deny(from, denied))
     }
+
+    async fn try_store(
+        &self,
+        request: Request<StoreTrial>,
+    ) -> Result<Response<StoreVerdict>, Status> {
+        let from = self.member(&request)?;
+        let work = async {
+            let url = wire::tried(self.chain, request.get_ref())?;
+            let tried = originals::try_out(url, self.chain).await;
+            let refusal = tried.err().unwrap_or_default();
+            Ok(StoreVerdict { refusal })
+        };
+        self.until_shutdown(from, work).await
+    }
+
     type GetBlocksStream = history::Blocks;
 
     async fn get_blocks(

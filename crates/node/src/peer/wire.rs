@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use consensus::Message;
+use model::originals::STORE_URL_BYTES_MAX;
 use model::{BlobId, ChainId, Decode as _, Height, MembershipHash, codec::DecodeError};
 use tonic::{Code, Status};
 
 use super::generated::{
     BlobChunk, BlobHead, BlobQuery, BlobRequest, Frame, InventoryReport, InventoryRequest,
-    ThumbnailRequest,
+    StoreTrial, ThumbnailRequest,
 };
 use crate::pictures::SIZES;
 use crate::stock::{Amount, Inventory, LISTED_MAX};
@@ -53,6 +54,8 @@ pub(super) enum Refusal {
     NoSuchSize(u32),
     #[error("a query for {0} blobs is too large")]
     QueryTooLarge(usize),
+    #[error("the URL of a store has {0} bytes")]
+    StoreUrl(usize),
     #[error("an inventory lists {0} missing blobs, too many or more than it counts")]
     Listed(usize),
     #[error("the bytes of blob {id} are not what was announced: {found}")]
@@ -216,6 +219,21 @@ pub(super) fn check_inventory_request(
     request: &InventoryRequest,
 ) -> Result<(), Refusal> {
     check_chain(chain, &request.chain_id)
+}
+
+pub(super) fn trial(chain: ChainId, url: &str) -> StoreTrial {
+    StoreTrial {
+        chain_id: chain_bytes(chain),
+        url: url.to_owned(),
+    }
+}
+
+pub(super) fn tried(chain: ChainId, trial: &StoreTrial) -> Result<&str, Refusal> {
+    check_chain(chain, &trial.chain_id)?;
+    if trial.url.len() > STORE_URL_BYTES_MAX {
+        return Err(Refusal::StoreUrl(trial.url.len()));
+    }
+    Ok(&trial.url)
 }
 
 pub(super) fn report(inventory: &Inventory) -> InventoryReport {

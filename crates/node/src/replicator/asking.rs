@@ -71,7 +71,7 @@ fn is_calm(replicator: &Replicator, up: &BTreeSet<NodeId>) -> bool {
     names.is_some_and(|names| is_settled(&names, &replicator.claims(), up))
 }
 
-async fn ask_all(replicator: &Replicator, up: &BTreeSet<NodeId>) {
+pub(super) async fn ask_all(replicator: &Replicator, up: &BTreeSet<NodeId>) {
     let me = replicator.parts.me;
     let others = up.iter().copied().filter(|node| *node != me);
     let answers = join_all(others.map(|node| ask(replicator, node))).await;

@@ -54,17 +54,17 @@ async fn copy(replicator: Replicator, named: Named) {
 }
 
 /// Says when the next copy may begin: so that on average no more than so many bytes come per second, whatever their size.
-struct Pace {
+pub(crate) struct Pace {
     rate: Option<u64>,
     free: Option<Instant>,
 }
 
 impl Pace {
-    fn new(rate: Option<u64>) -> Self {
+    pub(crate) fn new(rate: Option<u64>) -> Self {
         Self { rate, free: None }
     }
 
-    fn next(&mut self, now: Instant, size: u64) -> Instant {
+    pub(crate) fn next(&mut self, now: Instant, size: u64) -> Instant {
         let begin = self.free.map_or(now, |free| free.max(now));
         let cost = self
             .rate

@@ -86,8 +86,16 @@ impl Surveyor {
     }
 
     pub(super) async fn run(mut self) {
-        self.recall();
+        let originals = self.replicator.parts.originals.clone();
+        originals.known().await;
+        if !originals.is_home() {
+            self.recall();
+        }
         loop {
+            if originals.is_home() {
+                self.stand_by().await;
+                continue;
+            }
             let began = Instant::now();
             let done = match self.survey().await {
                 Ok(()) => {
@@ -100,6 +108,28 @@ impl Surveyor {
             if let Err(error) = done {
                 warn!(%error, "this node's copies could not be looked at");
                 tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// While files' bytes live in a store: no copy belongs on a disk, and none is missed. What is damaged is replaced.
+    async fn stand_by(&mut self) {
+        let originals = self.replicator.parts.originals.clone();
+        let seat = originals.seat();
+        self.stock().suspend();
+        (self.complete, self.remembers) = (None, false);
+        stamp::copies::forget(&self.replicator.parts.folder);
+        loop {
+            let done = match self.catch_up().await {
+                Ok(()) => self.take_damaged().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                warn!(%error, "this node's copies could not be looked at");
+            }
+            let moved = tokio::time::timeout(IDLE, originals.moved(&seat)).await;
+            if moved.is_ok() {
+                return;
             }
         }
     }
@@ -160,7 +190,7 @@ impl Surveyor {
             if after.is_none() {
                 break;
             }
-            if self.voters().1 != placement {
+            if self.voters().1 != placement || self.replicator.parts.originals.is_home() {
                 return Ok(());
             }
             // At most half of the time goes into this, and what is new does not wait.
@@ -184,7 +214,8 @@ impl Surveyor {
         let mut heights = self.replicator.parts.catalogue.heights();
         let mut rosters = self.replicator.parts.replica.rosters();
         let placement = self.voters().1;
-        while Instant::now() < until && !self.stock().needs_survey() {
+        let originals = self.replicator.parts.originals.clone();
+        while Instant::now() < until && !self.stock().needs_survey() && !originals.is_home() {
             rosters.mark_unchanged();
             if self.voters().1 != placement {
                 info!("the voters have changed: looking which copies belong here now");

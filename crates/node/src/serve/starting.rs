@@ -23,6 +23,7 @@ use crate::http::{Certificate, Door};
 use crate::identity::Identity;
 use crate::mending::Mender;
 use crate::metrics::Metrics;
+use crate::originals::{self, Originals};
 use crate::peer::{self, JoinCall, Peers};
 use crate::pictures::Pictures;
 use crate::progress::Progress;
@@ -161,11 +162,31 @@ impl Base {
         self.spawn(bulk::follow(replica, catalogue, self.identity.node()));
     }
 
+    /// What is known of the store of files' bytes, if there is one.
+    pub(super) fn originals(
+        &self,
+        running: &replica_thread::Running,
+        catalogue: &catalogue_thread::Running,
+    ) -> Originals {
+        Originals::new(originals::Parts {
+            chain: self.identity.chain(),
+            me: self.config.me().id,
+            store: self.blobs.clone(),
+            catalogue: catalogue.handle.clone(),
+            replica: running.handle.clone(),
+            findings: self.findings.clone(),
+            metrics: self.metrics.blobs().clone(),
+            settings: self.config.blobs,
+            scrub: self.config.scrub.clone(),
+        })
+    }
+
     /// Starts the thread that seals and erases.
     pub(super) fn start_sealer(
         &self,
         running: &replica_thread::Running,
         catalogue: &catalogue_thread::Running,
+        originals: &Originals,
     ) -> Result<Sealer, ServeError> {
         let eraser = Eraser::new(Parts {
             config: &self.config,
@@ -173,6 +194,7 @@ impl Base {
             replica: &running.handle,
             catalogue: &catalogue.handle,
             store: &self.blobs,
+            originals,
             closing: &self.closing,
         })?;
         let usual = ledger::Bounds::default();
@@ -260,6 +282,7 @@ impl Base {
         running: &replica_thread::Running,
         catalogue: &catalogue_thread::Running,
         peers: &Peers,
+        originals: &Originals,
     ) -> (Copies, Replicator) {
         let (me, replica) = (self.config.me().id, &running.handle);
         let copies = Copies::new(
@@ -268,12 +291,13 @@ impl Base {
             replica.clone(),
             me,
             self.config.blobs.replicas,
-            self.metrics.blobs().clone(),
+            originals.clone(),
         );
         let parts = replicator::Parts {
             store: self.blobs.clone(),
             stock,
             copies: copies.clone(),
+            originals: originals.clone(),
             catalogue: catalogue.handle.clone(),
             peers: peers.clone(),
             replica: replica.clone(),
@@ -293,6 +317,8 @@ impl Base {
             every: self.config.media.look_every,
         };
         self.spawn(retries.run());
-        (copies, replicator::start(parts, &self.closing))
+        let replicator = replicator::start(parts, &self.closing);
+        originals.start(replicator.clone(), &self.closing);
+        (copies, replicator)
     }
 }

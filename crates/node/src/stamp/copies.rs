@@ -5,6 +5,7 @@
 //! only fetched again. It says what an [`Inventory`] says, and counts only under the same voters.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use model::Height;
@@ -41,6 +42,16 @@ pub(crate) fn leave(folder: &Path, inventory: &Inventory) {
     let written = written.and_then(|()| fs::rename(&unfinished, folder.join(FILE)));
     if let Err(error) = written {
         warn!(%error, "which copies are here could not be noted");
+    }
+}
+
+/// Notes nothing: copies come and go.
+pub(crate) fn forget(folder: &Path) {
+    match fs::remove_file(folder.join(FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(%error, "the note of which copies are here could not be removed");
+        }
+        _ => {}
     }
 }
 
