@@ -15,7 +15,9 @@ use catalogue::{Outcome, Reader, SearchError};
 use consensus::{Phase, StopReason};
 use model::codec::Encode as _;
 use model::command::Scope;
-use model::{BlobId, Digest, Height, LibraryId, Payload, Position, RequestKey, Timestamp, TokenId, limits};
+use model::{
+    BlobId, Digest, Height, LibraryId, Payload, Position, RequestKey, Timestamp, TokenId, limits,
+};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
