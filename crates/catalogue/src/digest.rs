@@ -39,7 +39,7 @@ pub(crate) const TABLES: [&str; 23] = [
     "SELECT user, name, role, state, created, creator FROM users ORDER BY user",
     "SELECT user, library, secret, hash FROM passwords ORDER BY user",
     "SELECT secret, library FROM replaced ORDER BY secret",
-    "SELECT url, home, since FROM originals",
+    "SELECT url, home, era, since FROM originals",
 ];
 
 /// The digest of the state that `db` shows.

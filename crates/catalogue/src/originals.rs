@@ -13,18 +13,21 @@ pub struct OriginalsStore {
     pub url: String,
     /// Whether bytes belong there; else it is being left.
     pub is_home: bool,
+    /// The block that moved bytes there.
+    pub era: Height,
     /// The block that said so.
     pub since: Height,
 }
 
 /// The store, if there is one.
 pub(crate) fn store(db: &Connection) -> rusqlite::Result<Option<OriginalsStore>> {
-    db.prepare_cached("SELECT url, home, since FROM originals")?
+    db.prepare_cached("SELECT url, home, era, since FROM originals")?
         .query_row([], |row| {
             Ok(OriginalsStore {
                 url: row.get(0)?,
                 is_home: row.get(1)?,
-                since: Height(row::number(row, 2)?),
+                era: Height(row::number(row, 2)?),
+                since: Height(row::number(row, 3)?),
             })
         })
         .optional()

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-pub(crate) const VERSION: i64 = 7_000 + char::UNICODE_VERSION.0 as i64;
+pub(crate) const VERSION: i64 = 8_000 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -146,7 +146,8 @@ CREATE TABLE vouched(
     height INTEGER NOT NULL, node BLOB NOT NULL, version INTEGER NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (height, node)) WITHOUT ROWID;
 CREATE TABLE originals(
-    id INTEGER PRIMARY KEY CHECK (id = 1), url TEXT NOT NULL, home INTEGER NOT NULL, since INTEGER NOT NULL);
+    id INTEGER PRIMARY KEY CHECK (id = 1), url TEXT NOT NULL, home INTEGER NOT NULL,
+    era INTEGER NOT NULL, since INTEGER NOT NULL);
 CREATE TABLE remains(
     file BLOB PRIMARY KEY, height INTEGER NOT NULL, idx INTEGER NOT NULL) WITHOUT ROWID;
 ";

@@ -12,8 +12,8 @@ use catalogue::{Catalogue, Reader, SnapshotError, build};
 use common::*;
 use model::file::{Change, Source, State};
 use model::{
-    Deed, Digest, FieldKind, FieldValue, Height, NodeId, Payload, SnapshotStep, Timestamp,
-    UploadId, UploadStep,
+    Deed, Digest, FieldKind, FieldValue, Height, NodeId, OriginalsStep, Payload, SnapshotStep,
+    Timestamp, UploadId, UploadStep,
 };
 
 fn written(reader: &Reader) -> Vec<u8> {
@@ -88,6 +88,9 @@ fn filled() -> Fixture {
             purge: at(4, 0),
             node: NodeId([9; 32]),
         },
+        Payload::Originals(OriginalsStep::Move {
+            to: Some("az://photos/originals".to_owned()),
+        }),
         Payload::Snapshot(SnapshotStep::Mark),
     ]);
     fixture

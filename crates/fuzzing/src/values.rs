@@ -12,9 +12,9 @@ use model::media::{Described, Look, Told};
 use model::{
     Addresses, Album, AlbumId, AlbumStep, Ballot, BlobId, Block, Boot, BulkStep, ChainId, Command,
     Decided, Deed, Digest, Domain, Encode, Entry, FieldDefinition, FieldKind, FieldStep,
-    FieldValue, Height, MediaStep, Member, NodeId, Nonce, OperationId, PasswordStep, Predecessor,
-    Reason, Role, RosterChange, Scope, SeatChange, SecretId, Signature, SnapshotStep, Timestamp,
-    TokenId, TokenStep, TokenUse, UploadId, UploadStep, UserId, UserStep,
+    FieldValue, Height, MediaStep, Member, NodeId, Nonce, OperationId, OriginalsStep, PasswordStep,
+    Predecessor, Reason, Role, RosterChange, Scope, SeatChange, SecretId, Signature, SnapshotStep,
+    Timestamp, TokenId, TokenStep, TokenUse, UploadId, UploadStep, UserId, UserStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -493,6 +493,10 @@ fn own_payloads(file: BlobId) -> Vec<Payload> {
             },
         }),
         Payload::Album(AlbumStep::Delete { album }),
+        Payload::Originals(OriginalsStep::Move {
+            to: Some("az://photos/originals".to_owned()),
+        }),
+        Payload::Originals(OriginalsStep::Left { since: Height(7) }),
     ]
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One setting of the whole cluster. A store is named by its URL, which holds no secret: each node has its own credentials.
 //! A store is entered and left slowly, while everybody is served, so there is at most one at a time: another one can be
-//! moved to when the last is left.
+//! moved to, or the same again, when it is left.
 
 use crate::codec_enum;
 use crate::id::Height;

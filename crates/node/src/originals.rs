@@ -45,7 +45,7 @@ use crate::config::{BlobsConfig, ScrubConfig};
 use crate::metrics::BlobMetrics;
 use crate::replica_thread::ReplicaHandle;
 use crate::replicator::Replicator;
-use crate::stock::Amount;
+use crate::stock::{Amount, Stock};
 use crate::{Findings, archiver};
 
 /// The pause after a failure, before bytes are sent to the store again; it doubles with every other, up to the second.
@@ -69,6 +69,7 @@ pub(crate) struct Parts {
     pub(crate) chain: ChainId,
     pub(crate) me: NodeId,
     pub(crate) store: Store,
+    pub(crate) stock: Stock,
     pub(crate) catalogue: CatalogueHandle,
     pub(crate) replica: ReplicaHandle,
     pub(crate) findings: Findings,
@@ -174,25 +175,26 @@ impl Originals {
         if self.0.seat.borrow().as_ref().is_some_and(known) {
             return;
         }
-        let seat = decided.map(
-            |OriginalsStore {
-                 url,
-                 is_home,
-                 since,
-             }| {
-                let shelves = Shelves::open(&url, self.0.parts.chain);
-                let shelves = shelves.map_err(|error| archiver::in_one_line(&error));
-                info!(url, is_home, height = %since, "files' bytes are moved");
-                Arc::new(Seat {
-                    url,
-                    is_home,
-                    since,
-                    shelves,
-                })
-            },
-        );
+        let seat = decided.map(|decided| {
+            let OriginalsStore {
+                url,
+                is_home,
+                era,
+                since,
+            } = decided;
+            let shelves = Shelves::open(&url, era, self.chains());
+            let shelves = shelves.map_err(|error| archiver::in_one_line(&error));
+            info!(url, is_home, height = %since, "files' bytes are moved");
+            Arc::new(Seat {
+                url,
+                is_home,
+                since,
+                shelves,
+            })
+        });
         // Whoever lets a copy go does it before, or sees the change.
         let _gate = self.0.gate.write().await;
+        self.0.parts.stock.suspend();
         let mut state = self.lock();
         (state.seen, state.failures, state.again) = (None, 0, None);
         state.failing = seat
@@ -200,6 +202,18 @@ impl Originals {
             .and_then(|seat| seat.shelves.as_ref().err().cloned());
         drop(state);
         self.0.seat.send_replace(Some(seat));
+    }
+
+    /// This chain, and those that it goes on from: their objects are read, and never touched.
+    fn chains(&self) -> Vec<ChainId> {
+        let mut chains = vec![self.0.parts.chain];
+        let mut reader = Some(self.0.parts.replica.reader());
+        while let Some(one) = reader {
+            chains.extend(one.genesis().predecessor().map(|before| before.chain));
+            reader = one.predecessor();
+        }
+        chains.dedup();
+        chains
     }
 
     /// The store, if there is one.
@@ -210,6 +224,11 @@ impl Originals {
     /// The store, if bytes belong there.
     pub(crate) fn home(&self) -> Option<Arc<Seat>> {
         self.seat().filter(|seat| seat.is_home)
+    }
+
+    /// Whether nothing was moved since.
+    fn is_at(&self, seat: &Seat) -> bool {
+        self.seat().is_some_and(|now| now.since == seat.since)
     }
 
     /// Whether bytes belong in a store.

@@ -214,7 +214,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     let stock = Stock::default();
     let (peers, join_calls) = base.start_peers(&stock, &inlet, &opened.replica).await?;
     let (catalogue, running) = base.start_state(opened, opening, (inlet, outlet), &peers)?;
-    let originals = base.originals(&running, &catalogue);
+    let originals = base.originals(&stock, &running, &catalogue);
     let sealer = base.start_sealer(&running, &catalogue, &originals)?;
     let mender = base.start_mender(&running.handle)?;
     info!(node = %config.name, address = %config.http.address, height = %tip, "serving");

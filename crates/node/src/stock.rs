@@ -131,6 +131,8 @@ struct State {
     /// Where the search for the next one to fetch goes on.
     cursor: Option<BlobId>,
     survey: u64,
+    /// What a survey has found so far does not count: copies may have left meanwhile.
+    interrupted: bool,
 }
 
 impl Stock {
@@ -144,20 +146,25 @@ impl Stock {
             state.missing.clear();
         }
         state.survey += 1;
+        state.interrupted = false;
         state.overflow = Amount::default();
     }
 
-    /// Nothing belongs on a disk any more.
+    /// From now on copies may leave the disk, or come back: nothing that was known before holds until the next survey.
     pub(crate) fn suspend(&self) {
         let mut state = self.lock();
         (state.placement, state.names, state.known) = (None, None, None);
         state.missing.clear();
         state.overflow = Amount::default();
+        state.interrupted = true;
     }
 
     /// Takes what a survey has found. What it has not met is not named any more.
     pub(crate) fn end_survey(&self, names: Names) {
         let mut state = self.lock();
+        if state.interrupted {
+            return;
+        }
         let survey = state.survey;
         state.missing.retain(|_, missing| missing.survey == survey);
         state.known = state.known.max(Some(names.height));
@@ -298,10 +305,10 @@ impl Stock {
         self.lock().overflow.blobs > 0
     }
 
-    /// Whether all that is in the list was fetched, but not all that is missing is in the list.
+    /// Whether all that is in the list was fetched, but not all that is missing is in the list; or nothing is known.
     pub(crate) fn needs_survey(&self) -> bool {
         let state = self.lock();
-        state.missing.is_empty() && state.overflow.blobs > 0
+        state.interrupted || state.missing.is_empty() && state.overflow.blobs > 0
     }
 
     /// Whether a blob belongs on a node; nothing before the first survey.

@@ -15,5 +15,5 @@ mod store;
 
 pub use store::{
     Created, Fetched, Head, Listed, OBJECT_MAX, OpenError, Patience, Pieces, PutFileError, Store,
-    StoreError,
+    StoreError, Writing,
 };

@@ -17,7 +17,7 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutPay
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-pub use self::files::{Head, Pieces, PutFileError};
+pub use self::files::{Head, Pieces, PutFileError, Writing};
 pub use self::open::OpenError;
 
 /// The longest object that is written or read: several times a segment.

@@ -10,12 +10,14 @@ use std::time::{Duration, SystemTime};
 use blobs::Held;
 use catalogue::ReadError;
 use model::{BlobId, Height};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::moving::RoundError;
 use super::shelves::{ShelfError, blocking};
 use super::{Originals, Seat};
 use crate::findings::Place;
+use crate::replicator::Pace;
 use crate::stock::Amount;
 
 /// What the note beside a copy is called.
@@ -29,7 +31,11 @@ pub(super) fn note(url: &str, tag: &str) -> String {
 }
 
 /// Lets go of what there is no room for.
-pub(super) async fn let_go(originals: &Originals, seat: &Arc<Seat>) -> Result<(), RoundError> {
+pub(super) async fn let_go(
+    originals: &Originals,
+    seat: &Arc<Seat>,
+    pace: &mut Pace,
+) -> Result<(), RoundError> {
     let parts = &originals.0.parts;
     let store = parts.store.clone();
     let mut held = blocking(move || store.held()).await??;
@@ -49,7 +55,7 @@ pub(super) async fn let_go(originals: &Originals, seat: &Arc<Seat>) -> Result<()
         if cached.bytes <= parts.settings.cache_bytes {
             break;
         }
-        if may_go(originals, one.blob, purge).await? && leave(originals, seat, one).await? {
+        if may_go(originals, one.blob, purge).await? && leave(originals, seat, one, pace).await? {
             cached.take(one.size);
             originals.lock().cached = cached;
         }
@@ -72,7 +78,12 @@ async fn may_go(
 }
 
 /// Deletes one copy, if the store has the blob for certain.
-async fn leave(originals: &Originals, seat: &Arc<Seat>, held: Held) -> Result<bool, ShelfError> {
+async fn leave(
+    originals: &Originals,
+    seat: &Arc<Seat>,
+    held: Held,
+    pace: &mut Pace,
+) -> Result<bool, ShelfError> {
     let Held { blob, size, .. } = held;
     let shelves = originals.shelves(seat)?;
     let (store, findings) = (&originals.0.parts.store, &originals.0.parts.findings);
@@ -84,9 +95,10 @@ async fn leave(originals: &Originals, seat: &Arc<Seat>, held: Held) -> Result<bo
         let expected = tag.as_ref().map(|tag| note(&seat.url, tag));
         noted.is_some() && noted == expected.map(String::into_bytes)
     };
-    match head {
-        Some(head) if head.length == size && is_the_one(&head.tag) => {}
-        Some(_) => match shelves.check(blob).await {
+    let Some(head) = head else { return Ok(false) };
+    if head.length != size || !is_the_one(&head.tag) {
+        tokio::time::sleep_until(pace.next(Instant::now(), size)).await;
+        match shelves.check(blob).await {
             Ok(Some(head)) => originals.remember(seat, blob, head.tag).await,
             Ok(None) => return Ok(false),
             Err(damage @ ShelfError::Damaged { .. }) => {
@@ -94,11 +106,10 @@ async fn leave(originals: &Originals, seat: &Arc<Seat>, held: Held) -> Result<bo
                 return Ok(false);
             }
             Err(error) => return Err(error),
-        },
-        None => return Ok(false),
+        }
     }
     let _gate = originals.0.gate.read().await;
-    if originals.seat().is_none_or(|now| now.since != seat.since) {
+    if !originals.is_at(seat) {
         return Ok(false);
     }
     let store = store.clone();

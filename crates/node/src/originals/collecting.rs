@@ -97,7 +97,7 @@ fn rested(since: SystemTime, now: SystemTime) -> bool {
 mod tests {
     use std::cell::RefCell;
 
-    use model::ChainId;
+    use model::{ChainId, Height};
     use objects::Store;
 
     use super::*;
@@ -124,7 +124,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let store = Store::open(&format!("file://{}", folder.path().display())).unwrap();
             Self {
-                shelves: Shelves::of(store, ChainId([3; 16])),
+                shelves: Shelves::of(store, Height(5), vec![ChainId([3; 16])]),
                 names: Known::default(),
                 folder,
             }

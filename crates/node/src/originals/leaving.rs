@@ -2,8 +2,9 @@
 //!
 //! The replicator brings everything to the disks, from the other nodes and from the store. An object of a named blob is
 //! deleted when every voter has said, of the height at which it is named and of this move, that it lacks nothing of what
-//! belongs on it. Nodes say so only when they let no copy go any more. What nobody names is left to `collecting`. When
-//! nothing is there, that is said in the ledger.
+//! belongs on it. Nodes say so only when they let no copy go any more, and they do not do so again for these objects: a
+//! store that is moved to once more has other keys. What nobody names is left to `collecting`. When nothing is there, that is
+//! said in the ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use replica::NODE_ITSELF;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::moving::{RoundError, is_first};
+use super::moving::{Next, RoundError, is_first};
 use super::shelves::SHELVES;
 use super::{Originals, Seat};
 use crate::Request;
@@ -25,12 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// True if the store is empty, or waits for what has to rest.
 pub(super) async fn round(
     originals: &Originals,
     replicator: &Replicator,
     seat: &Arc<Seat>,
-) -> Result<bool, RoundError> {
+) -> Result<Next, RoundError> {
     let shelves = originals.shelves(seat)?;
     let (mut left, mut listed) = (Amount::default(), Vec::new());
     for digit in 0..SHELVES {
@@ -44,28 +44,30 @@ pub(super) async fn round(
     originals.lock().seen = Some((left, Amount::default()));
     if listed.is_empty() && shelves.asides().await?.is_empty() {
         say_left(originals, seat).await;
-        return Ok(false);
+        return Ok(Next::Waits);
     }
-    let mine = listed.into_iter();
-    let mine = mine.filter(|(blob, _)| is_first(originals, replicator, *blob));
-    let named = named(originals, mine.collect()).await?;
+    let named = named(originals, listed).await?;
     if named.is_empty() {
-        return Ok(true);
+        // What is left has to rest.
+        return Ok(Next::Done);
     }
     let height = originals.0.parts.catalogue.height();
     if !all_have(originals, replicator, seat, height).await {
         debug!(%height, "not every disk has what belongs on it yet");
-        return Ok(false);
+        return Ok(Next::Waits);
     }
-    for (blob, size) in named {
-        if originals.seat().is_none_or(|now| now.since != seat.since) {
-            return Ok(true);
+    let mut next = Next::Waits;
+    let mine = named.into_iter();
+    for (blob, size) in mine.filter(|(blob, _)| is_first(originals, replicator, *blob)) {
+        if !originals.is_at(seat) {
+            return Ok(Next::Again);
         }
+        next = Next::Again;
         shelves.remove(blob).await?;
         left.take(size);
         originals.lock().seen = Some((left, Amount::default()));
     }
-    Ok(false)
+    Ok(next)
 }
 
 /// Those that are named.
@@ -98,7 +100,7 @@ async fn all_have(
         if replicator.is_settled_at(height) {
             return true;
         }
-        if originals.seat().is_none_or(|now| now.since != seat.since) {
+        if !originals.is_at(seat) {
             return false;
         }
         replicator.ask_now().await;

@@ -13,7 +13,7 @@ use model::BlobId;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::shelves::{SHELVES, ShelfError, Shelves, blocking};
+use super::shelves::{SHELVES, ShelfError, blocking};
 use super::{Originals, Seat, cache, leaving};
 use crate::findings::Place;
 use crate::replicator::{Pace, Replicator};
@@ -23,6 +23,8 @@ use crate::stock::Amount;
 const PAGE: u32 = 1000;
 /// Blobs brought up in one round.
 const ROUND: usize = 10_000;
+/// Which part of what the scrubber may read on a disk is read of objects: reading them may cost money.
+const READ_SHARE: u64 = 256;
 /// The pause between rounds while there is something to do.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -42,8 +44,19 @@ pub(super) enum RoundError {
 struct Look {
     stored: Amount,
     pending: Amount,
-    /// Of that, what is on this node's disk.
-    here: Vec<Named>,
+    /// Of that, what this node may be able to bring there, and whether it is on its disk.
+    lacking: Vec<(Named, bool)>,
+}
+
+/// When the next round is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Everything is where it belongs.
+    Done,
+    /// There is more to do.
+    Again,
+    /// Somebody else has to do something first; the pause grows.
+    Waits,
 }
 
 /// What is kept between rounds.
@@ -53,6 +66,8 @@ pub(super) struct Mover {
     pace: Pace,
     /// What was not there in the last round either.
     late: BTreeSet<BlobId>,
+    /// What was in the store at the last look.
+    stored: Option<Amount>,
     /// Where the reading of objects goes on, and since when nothing was read.
     sample: (Option<BlobId>, Instant),
 }
@@ -65,62 +80,86 @@ pub(super) async fn run(originals: Originals, replicator: Replicator) {
         originals: originals.clone(),
         replicator,
         late: BTreeSet::new(),
+        stored: None,
         sample: (None, Instant::now()),
     };
+    let mut idle = 0_u32;
     loop {
         let seat = originals.seat();
-        let pause = match &seat {
-            None => Duration::MAX,
-            Some(seat) => match mover.round(seat).await {
-                Ok(true) => every,
-                Ok(false) => AGAIN.min(every),
-                Err(error) => {
-                    debug!(%error, "a round of moving files' bytes was not finished");
-                    AGAIN.max(every / 60)
-                }
-            },
+        let next = match &seat {
+            None => Next::Done,
+            Some(seat) => mover.round(seat).await.unwrap_or_else(|error| {
+                debug!(%error, "a round of moving files' bytes was not finished");
+                Next::Waits
+            }),
         };
-        _ = tokio::time::timeout(pause, originals.moved(&seat)).await;
+        idle = if next == Next::Waits { idle + 1 } else { 0 };
+        let pause = match (&seat, next) {
+            (None, _) => Duration::MAX,
+            (_, Next::Done) => every,
+            (_, Next::Again | Next::Waits) => every.min(AGAIN * (1 << idle.min(10))),
+        };
+        if tokio::time::timeout(pause, originals.moved(&seat))
+            .await
+            .is_ok()
+        {
+            idle = 0;
+        }
     }
 }
 
 impl Mover {
-    /// True if there is nothing left to do.
-    async fn round(&mut self, seat: &Arc<Seat>) -> Result<bool, RoundError> {
+    async fn round(&mut self, seat: &Arc<Seat>) -> Result<Next, RoundError> {
         if !seat.is_home {
             return leaving::round(&self.originals, &self.replicator, seat).await;
         }
         let look = self.look(seat).await;
-        if let Err(RoundError::Shelf(error)) = &look {
-            self.originals.heard(seat, Some(error));
+        match &look {
+            Ok(_) => self.originals.heard(seat, None),
+            Err(RoundError::Shelf(error)) => self.originals.heard(seat, Some(error)),
+            Err(_) => {}
         }
         let look = look?;
-        let mut pending = look.pending;
-        let mut stored = look.stored;
+        let moves = self.stored.replace(look.stored) != Some(look.stored);
+        let (mut stored, mut pending) = (look.stored, look.pending);
         self.originals.lock().seen = Some((stored, pending));
         let mut late = BTreeSet::new();
-        for named in look.here {
+        for (named, is_here) in look.lacking {
             late.insert(named.blob);
             if !self.is_turn(named.blob) {
                 continue;
             }
-            tokio::time::sleep_until(self.pace.next(Instant::now(), named.size)).await;
-            if self
-                .originals
-                .seat()
-                .is_none_or(|now| now.since != seat.since)
-            {
-                return Ok(true);
+            if !self.originals.is_at(seat) {
+                return Ok(Next::Again);
             }
-            self.bring_up(seat, named).await?;
-            stored.add(named.size);
-            pending.take(named.size);
-            self.originals.lock().seen = Some((stored, pending));
+            if self.bring(seat, named, is_here).await? {
+                stored.add(named.size);
+                pending.take(named.size);
+                self.originals.lock().seen = Some((stored, pending));
+            }
         }
         self.late = late;
         self.read_some(seat).await?;
-        cache::let_go(&self.originals, seat).await?;
-        Ok(pending.blobs == 0)
+        cache::let_go(&self.originals, seat, &mut self.pace).await?;
+        Ok(match (pending.blobs, moves || stored != look.stored) {
+            (0, _) => Next::Done,
+            (_, true) => Next::Again,
+            (_, false) => Next::Waits,
+        })
+    }
+
+    /// Brings one blob up. False if it is not here to be brought.
+    async fn bring(
+        &mut self,
+        seat: &Seat,
+        named: Named,
+        is_here: bool,
+    ) -> Result<bool, ShelfError> {
+        if is_here {
+            tokio::time::sleep_until(self.pace.next(Instant::now(), named.size)).await;
+            return self.bring_up(seat, named).await;
+        }
+        self.originals.shelves(seat)?.adopt(named.blob).await
     }
 
     /// What is in the store of all that is named.
@@ -148,9 +187,10 @@ impl Mover {
                 lacking
                     .iter()
                     .for_each(|named| look.pending.add(named.size));
-                let room = ROUND.saturating_sub(look.here.len());
-                look.here
-                    .extend(self.on_disk(lacking).await?.into_iter().take(room));
+                let room = ROUND.saturating_sub(look.lacking.len());
+                let doable = self.with_place(lacking).await?.into_iter();
+                let doable = doable.filter(|(_, is_here)| *is_here || shelves.goes_on());
+                look.lacking.extend(doable.take(room));
                 after = page.next.filter(|next| is_on(*next, digit));
                 if after.is_none() {
                     break;
@@ -160,15 +200,14 @@ impl Mover {
         Ok(look)
     }
 
-    async fn on_disk(&self, mut named: Vec<Named>) -> Result<Vec<Named>, ShelfError> {
+    /// Each with whether it is on this node's disk.
+    async fn with_place(&self, named: Vec<Named>) -> Result<Vec<(Named, bool)>, ShelfError> {
         let store = self.originals.0.parts.store.clone();
-        blocking(move || {
-            named.retain(
-                |named| matches!(store.size(named.blob), Ok(Some(size)) if size == named.size),
-            );
-            named
-        })
-        .await
+        let place = move |named: Named| {
+            let is_here = matches!(store.size(named.blob), Ok(Some(size)) if size == named.size);
+            (named, is_here)
+        };
+        blocking(move || named.into_iter().map(place).collect()).await
     }
 
     /// Whether this node is to bring a blob up: the first that is up, and whoever has it if that one did not.
@@ -176,20 +215,20 @@ impl Mover {
         self.late.contains(&blob) || is_first(&self.originals, &self.replicator, blob)
     }
 
-    async fn bring_up(&self, seat: &Seat, named: Named) -> Result<(), ShelfError> {
+    async fn bring_up(&self, seat: &Seat, named: Named) -> Result<bool, ShelfError> {
         let shelves = self.originals.shelves(seat)?;
         if shelves
             .head(named.blob)
             .await?
             .is_some_and(|head| head.length == named.size)
         {
-            // Another node was first, and has read it back.
-            return Ok(());
+            // Another node was first, and reads it back.
+            return Ok(true);
         }
         match self.originals.put(seat, named.blob, named.size).await {
             Ok(()) => {
                 debug!(blob = %named.blob, "brought a blob into the store");
-                Ok(())
+                Ok(true)
             }
             Err(ShelfError::OwnCopy(blob)) => {
                 // Moves it aside and registers it; a good copy comes from elsewhere.
@@ -199,37 +238,33 @@ impl Mover {
                     .unwrap_or_else(
                         |error| warn!(%blob, %error, "a damaged copy stays where it is"),
                     );
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Reads the next few objects, as many as the scrubber would read meanwhile on a disk.
+    /// Reads the next few objects, as many as the time since the last allows.
     async fn read_some(&mut self, seat: &Seat) -> Result<(), RoundError> {
-        let rate = self.originals.0.parts.scrub.bytes_per_second;
+        let rate = self.originals.0.parts.scrub.bytes_per_second / READ_SHARE;
         let (after, since) = self.sample;
         let mut budget = rate.saturating_mul(since.elapsed().as_secs());
-        if budget == 0 {
-            return Ok(());
-        }
-        let until = self.originals.0.parts.catalogue.height();
-        let reading = self
-            .originals
-            .0
-            .parts
-            .catalogue
-            .read(move |reader| reader.named(after, until, PAGE));
+        let catalogue = &self.originals.0.parts.catalogue;
+        let until = catalogue.height();
+        let reading = catalogue.read(move |reader| reader.named(after, until, PAGE));
         let page = reading.await?;
-        self.sample = (page.next, Instant::now());
+        let mut next = page.next;
         for Named { blob, size } in page.named {
             if budget < size {
-                self.sample.0 = before(blob);
+                next = before(blob);
                 break;
             }
             budget -= size;
+            // What was saved up for a long one is used.
+            self.sample.1 = Instant::now();
             self.read_one(seat, blob, size).await?;
         }
+        self.sample.0 = next;
         Ok(())
     }
 
@@ -242,23 +277,21 @@ impl Mover {
             Ok(None) => {}
             Err(damage @ ShelfError::Damaged { .. }) => {
                 let finding = findings.report(place, damage.to_string(), None);
-                self.repair(seat, shelves, blob, size, finding).await?;
+                self.repair(seat, blob, size, finding).await?;
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Puts a damaged object aside and brings up a copy from a disk, whichever has one.
+    /// Brings up a copy from a disk in place of a damaged object, whichever has one.
     async fn repair(
         &self,
         seat: &Seat,
-        shelves: &Shelves,
         blob: BlobId,
         size: u64,
         finding: u64,
     ) -> Result<(), ShelfError> {
-        shelves.put_damage_aside(blob).await?;
         let findings = &self.originals.0.parts.findings;
         if let Err(error) = self.replicator.restore(blob).await {
             findings.refused(finding, error.to_string());

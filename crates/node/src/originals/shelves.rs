@@ -1,11 +1,17 @@
 //! Blobs as objects: their keys, and how one is stored, read and put aside.
 //!
 //! ```text
-//! {chain}/blobs/{digit}/{sha256}   a blob, on the shelf of its first hexadecimal digit
-//! {chain}/aside/{sha256}.{token}   one that nobody names, for a while
-//! {chain}/damaged/{sha256}.{token} what was found under a blob's key and is not it
-//! {chain}/tried/{token}            what a node tries the store with
+//! {chain}/{era}/blobs/{digit}/{sha256}   a blob, on the shelf of its first hexadecimal digit
+//! {chain}/{era}/aside/{sha256}.{token}   one that nobody names, for a while
+//! {chain}/{era}/damaged/{sha256}.{token} what was found under a blob's key and is not it
+//! {chain}/0/tried/{token}                what a node tries the store with
 //! ```
+//!
+//! The era is the height at which the store was moved to: who is late to empty a store that was left does nothing to what
+//! was brought there since.
+//!
+//! A chain that goes on from another reads what lies below that one's id and copies it; only its own objects are ever
+//! changed, so that several clusters may go on from one.
 //!
 //! A key says what the bytes hash to, so nobody overwrites anything but damage. Every token is drawn anew: who deletes what
 //! was put aside deletes that one and not what was put aside since.
@@ -15,12 +21,14 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use blobs::{CommitError, Store as Disk, WriteError};
-use model::{BlobId, ChainId, Digest};
-use objects::{Head, OpenError, Patience, PutFileError, Store, StoreError};
+use model::{BlobId, ChainId, Digest, Height};
+use objects::{Head, OpenError, Patience, PutFileError, Store, StoreError, Writing};
 use tracing::error;
 
 /// Shelves, each listed at once: a million blobs are lists of some sixty thousand.
 pub(super) const SHELVES: u8 = 16;
+/// Far below the rest that a copy has.
+const REST_MIN: std::time::Duration = std::time::Duration::from_secs(3600);
 /// How long a call may take: a client may be waiting.
 const PATIENCE: Patience = Patience {
     tries: 3,
@@ -97,29 +105,39 @@ pub(super) struct Aside {
 #[derive(Debug, Clone)]
 pub(crate) struct Shelves {
     store: Store,
-    chain: ChainId,
+    /// Below which its own objects lie.
+    root: String,
+    /// The same of the chains that it goes on from.
+    before: Vec<String>,
 }
 
 impl Shelves {
     /// # Errors
     /// If the URL names no store, or this machine lacks what it takes to open it.
-    pub(crate) fn open(url: &str, chain: ChainId) -> Result<Self, OpenError> {
-        Ok(Self::of(Store::open(url)?.with_patience(PATIENCE), chain))
+    pub(crate) fn open(url: &str, era: Height, chains: Vec<ChainId>) -> Result<Self, OpenError> {
+        let store = Store::open(url)?.with_patience(PATIENCE);
+        Ok(Self::of(store, era, chains))
     }
 
-    pub(super) fn of(store: Store, chain: ChainId) -> Self {
-        Self { store, chain }
+    /// The first chain is one's own.
+    pub(super) fn of(store: Store, era: Height, chains: Vec<ChainId>) -> Self {
+        let mut chains = chains.into_iter().map(|chain| format!("{chain}/{era}"));
+        let root = chains.next().expect("every node has a chain");
+        Self {
+            store,
+            root,
+            before: chains.collect(),
+        }
     }
 
     fn key(&self, id: BlobId) -> String {
-        let [first, ..] = id.0;
-        format!("{}/blobs/{:x}/{id}", self.chain, first >> 4)
+        key(&self.root, id)
     }
 
     /// Tries whether this machine may do with the store what it takes, and whether the store keeps what is there.
     pub(super) async fn try_out(&self) -> Result<(), StoreError> {
         self.store.probe().await?;
-        let key = format!("{}/tried/{}", self.chain, token());
+        let key = format!("{}/tried/{}", self.root, token());
         self.store.try_out(&key).await
     }
 
@@ -130,9 +148,11 @@ impl Shelves {
         size: u64,
         file: &Path,
     ) -> Result<Option<String>, ShelfError> {
-        for again in [false, true] {
-            let key = self.key(id);
-            match self.store.put_file(&key, file, size, Digest(id.0)).await {
+        let key = self.key(id);
+        let mut writing = Writing::IfAbsent;
+        for _ in 0..2 {
+            let put = self.store.put_file(&key, file, size, Digest(id.0), writing);
+            match put.await {
                 Ok(_) => {}
                 Err(PutFileError::Store(error)) => return Err(error.into()),
                 Err(PutFileError::Damaged { .. }) => return Err(ShelfError::OwnCopy(id)),
@@ -140,9 +160,10 @@ impl Shelves {
             match self.check(id).await {
                 Ok(Some(head)) => return Ok(head.tag),
                 Ok(None) => {}
-                Err(damage @ ShelfError::Damaged { .. }) if !again => {
-                    error!(%damage, "an object is put aside and stored anew");
-                    self.put_damage_aside(id).await?;
+                Err(damage @ ShelfError::Damaged { .. }) if writing == Writing::IfAbsent => {
+                    error!(%damage, "an object is copied aside and stored anew");
+                    self.keep_damage(id).await?;
+                    writing = Writing::Always;
                 }
                 Err(error) => return Err(error),
             }
@@ -169,10 +190,12 @@ impl Shelves {
         }
     }
 
-    pub(super) async fn put_damage_aside(&self, id: BlobId) -> Result<(), ShelfError> {
-        let aside = format!("{}/damaged/{id}.{}", self.chain, token());
+    /// Keeps what is under a blob's key and is not it. It stays there until the right bytes take its place at once: who
+    /// deleted it could meet these.
+    async fn keep_damage(&self, id: BlobId) -> Result<(), ShelfError> {
+        let aside = format!("{}/damaged/{id}.{}", self.root, token());
         self.store.copy(&self.key(id), &aside).await?;
-        Ok(self.store.remove(&self.key(id)).await?)
+        Ok(())
     }
 
     /// What the store says of a blob without giving its bytes.
@@ -193,6 +216,11 @@ impl Shelves {
             let key = self.aside_key(&aside.name);
             if aside.blob == id && self.bring(id, &key, disk).await?.is_some() {
                 // The tag is another object's.
+                return Ok(Some(None));
+            }
+        }
+        for chain in &self.before {
+            if self.bring(id, &key(chain, id), disk).await?.is_some() {
                 return Ok(Some(None));
             }
         }
@@ -221,9 +249,31 @@ impl Shelves {
         Ok(Some(pieces.head().tag.clone()))
     }
 
+    /// Takes over a blob from a chain that this one goes on from. False if there is none.
+    pub(super) async fn adopt(&self, id: BlobId) -> Result<bool, ShelfError> {
+        for root in &self.before {
+            let theirs = key(root, id);
+            if self.is_sound(&theirs, id).await? && self.store.copy(&theirs, &self.key(id)).await? {
+                return Ok(self.check(id).await?.is_some());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether what is under a key is a blob's bytes.
+    async fn is_sound(&self, key: &str, id: BlobId) -> Result<bool, ShelfError> {
+        let found = self.store.hash(key).await?;
+        Ok(found.is_some_and(|(found, _)| found.sha256.0 == id.0))
+    }
+
+    /// Whether there is anything to take over.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.before.is_empty()
+    }
+
     /// The blobs whose names begin with a hexadecimal digit.
     pub(super) async fn shelf(&self, digit: u8) -> Result<Vec<Shelved>, ShelfError> {
-        let shelf = format!("{}/blobs/{digit:x}", self.chain);
+        let shelf = format!("{}/blobs/{digit:x}", self.root);
         let listed = self.store.list(&shelf).await?;
         let blobs = listed.into_iter().filter_map(|object| {
             Some(Shelved {
@@ -244,7 +294,7 @@ impl Shelves {
     pub(super) async fn erase(&self, id: BlobId) -> Result<(), ShelfError> {
         self.remove(id).await?;
         for folder in ["aside", "damaged"] {
-            let folder = format!("{}/{folder}", self.chain);
+            let folder = format!("{}/{folder}", self.root);
             for object in self.store.list(&folder).await? {
                 if object.name.split('.').next() == Some(id.to_string().as_str()) {
                     self.store
@@ -257,12 +307,12 @@ impl Shelves {
     }
 
     fn aside_key(&self, name: &str) -> String {
-        format!("{}/aside/{name}", self.chain)
+        format!("{}/aside/{name}", self.root)
     }
 
     /// Everything that was put aside.
     pub(super) async fn asides(&self) -> Result<Vec<Aside>, ShelfError> {
-        let listed = self.store.list(&format!("{}/aside", self.chain)).await?;
+        let listed = self.store.list(&format!("{}/aside", self.root)).await?;
         let asides = listed.into_iter().filter_map(|object| {
             let (id, _) = object.name.split_once('.')?;
             Some(Aside {
@@ -274,19 +324,28 @@ impl Shelves {
         Ok(asides.collect())
     }
 
-    /// Puts a blob aside. There is never a moment at which it is nowhere.
+    /// Puts a blob aside. There is never a moment at which it is nowhere. Nobody comes back to delete it after so long that
+    /// the copy may be gone.
     pub(super) async fn put_aside(&self, id: BlobId) -> Result<(), ShelfError> {
+        let began = SystemTime::now();
         let aside = self.aside_key(&format!("{id}.{}", token()));
-        if self.store.copy(&self.key(id), &aside).await? {
-            self.remove(id).await?;
+        if !self.store.copy(&self.key(id), &aside).await? {
+            return Ok(());
         }
-        Ok(())
+        match began.elapsed() {
+            Ok(took) if took < REST_MIN => self.remove(id).await,
+            // This machine slept, or its clock was set. The next round does it.
+            _ => Ok(()),
+        }
     }
 
     /// Puts a blob back that was put aside.
     pub(super) async fn bring_back(&self, aside: &Aside) -> Result<(), ShelfError> {
         let (from, to) = (self.aside_key(&aside.name), self.key(aside.blob));
         if self.store.head(&to).await?.is_none() {
+            if !self.is_sound(&from, aside.blob).await? {
+                return Ok(());
+            }
             self.store.copy(&from, &to).await?;
         }
         Ok(self.store.remove(&from).await?)
@@ -296,6 +355,11 @@ impl Shelves {
     pub(super) async fn drop_aside(&self, aside: &Aside) -> Result<(), ShelfError> {
         Ok(self.store.remove(&self.aside_key(&aside.name)).await?)
     }
+}
+
+fn key(root: &str, id: BlobId) -> String {
+    let [first, ..] = id.0;
+    format!("{root}/blobs/{:x}/{id}", first >> 4)
 }
 
 /// What nobody else has drawn.

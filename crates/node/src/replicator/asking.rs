@@ -49,6 +49,11 @@ pub(super) async fn run(replicator: Replicator) {
     let mut asked: Option<Instant> = None;
     let mut up = BTreeSet::new();
     loop {
+        if replicator.parts.originals.is_home() {
+            // No copy belongs on a disk, so nobody lacks one.
+            tokio::time::sleep(OFTEN).await;
+            continue;
+        }
         let now_up = replicator.voters_up();
         if !now_up.is_subset(&up) {
             // Whoever came may have what nobody had.

@@ -165,6 +165,7 @@ impl Base {
     /// What is known of the store of files' bytes, if there is one.
     pub(super) fn originals(
         &self,
+        stock: &Stock,
         running: &replica_thread::Running,
         catalogue: &catalogue_thread::Running,
     ) -> Originals {
@@ -172,6 +173,7 @@ impl Base {
             chain: self.identity.chain(),
             me: self.config.me().id,
             store: self.blobs.clone(),
+            stock: stock.clone(),
             catalogue: catalogue.handle.clone(),
             replica: running.handle.clone(),
             findings: self.findings.clone(),

@@ -43,6 +43,15 @@ impl Head {
     }
 }
 
+/// What a file does to an object that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// It leaves it alone.
+    IfAbsent,
+    /// It takes its place, at once.
+    Always,
+}
+
 /// Why a file is not in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum PutFileError {
@@ -128,7 +137,7 @@ impl Store {
         Ok(Some((Fetched { length, sha256 }, pieces.head)))
     }
 
-    /// Brings a file up unless there is an object of this key. Memory does not grow with it; of bytes that do not hash to
+    /// Brings a file up. Memory does not grow with it; of bytes that do not hash to
     /// `sha256` no object is made.
     ///
     /// # Errors
@@ -139,6 +148,7 @@ impl Store {
         file: &FilePath,
         size: u64,
         sha256: Digest,
+        writing: Writing,
     ) -> Result<Created, PutFileError> {
         let failed = |source| StoreError::File {
             path: file.to_owned(),
@@ -151,9 +161,15 @@ impl Store {
                 let key = key.to_owned();
                 return Err(PutFileError::Damaged { key, found });
             }
-            return Ok(self.create(key, bytes.into()).await?);
+            return match writing {
+                Writing::IfAbsent => Ok(self.create(key, bytes.into()).await?),
+                Writing::Always => {
+                    self.overwrite(key, bytes.into()).await?;
+                    Ok(Created::New)
+                }
+            };
         }
-        if self.head(key).await?.is_some() {
+        if writing == Writing::IfAbsent && self.head(key).await?.is_some() {
             return Ok(Created::AlreadyThere);
         }
         let location = self.location(key);

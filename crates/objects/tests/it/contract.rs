@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use model::Digest;
-use objects::{Created, PutFileError, StoreError};
+use objects::{Created, PutFileError, StoreError, Writing};
 use sha2::{Digest as _, Sha256};
 
 use emulators::{Place, Proxy};
@@ -121,7 +121,11 @@ async fn a_long_file_goes_up_in_parts(place: &Place) {
     let (file, key) = (folder.join("film"), "large/film");
     std::fs::write(&file, &bytes).unwrap();
     let (size, sha256) = (bytes.len() as u64, Digest::of(&[&bytes]));
-    let put = |sha256| place.store.put_file(key, &file, size, sha256);
+    let put = |sha256| {
+        place
+            .store
+            .put_file(key, &file, size, sha256, Writing::IfAbsent)
+    };
     let damaged = put(Digest::of(&[b"other bytes"])).await;
     assert!(matches!(damaged, Err(PutFileError::Damaged { found, .. }) if found == sha256));
     assert_eq!(place.store.head(key).await.unwrap(), None);

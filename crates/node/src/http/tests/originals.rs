@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use model::BlobId;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -317,6 +316,49 @@ async fn a_purged_file_is_taken_out_of_the_store_before_that_is_said() {
     // The same bytes again are a new file, and stay.
     assert_eq!(upload(&nodes[2], b"to be forgotten", "c.txt").await, gone);
     assert!(store.object(&gone).is_some());
-    let id: BlobId = gone.parse().unwrap();
-    assert_eq!(id, BlobId::of(&[b"to be forgotten"]));
+}
+
+#[tokio::test]
+async fn bytes_that_come_again_during_their_purge_are_there_or_purged_and_never_lost() {
+    let (nodes, store) = (nodes(3, 0).await, Store::new());
+    let moved = move_to(&nodes[0], &store.url()).await;
+    assert_eq!(moved.status(), StatusCode::OK);
+    for node in &nodes {
+        until_stored(node, &store.url(), 0).await;
+    }
+    let bytes = b"purged and put again";
+    let id = upload(&nodes[0], bytes, "a.txt").await;
+    for _ in 0..6 {
+        let path = format!("/api/v1/files/{id}?purge=true");
+        let purging = nodes[1].call(Method::DELETE, &path).send();
+        let adding = nodes[0].upload(form(bytes, "a.txt", None)).send();
+        let (purged, added) = tokio::join!(purging, adding);
+        let (purged, added) = (purged.unwrap().status(), added.unwrap());
+        assert!(added.status().is_success(), "{}", added.status());
+        assert!(purged.is_success() || purged.is_client_error(), "{purged}");
+        let height = added.headers()["starling-height"].clone();
+        let reading = nodes[2].call(Method::GET, &format!("/api/v1/files/{id}/content"));
+        let read = reading
+            .header("starling-min-height", height)
+            .send()
+            .await
+            .unwrap();
+        match read.status() {
+            StatusCode::NOT_FOUND => {}
+            StatusCode::OK => assert_eq!(read.bytes().await.unwrap(), &bytes[..]),
+            other => panic!("{other}: {}", read.text().await.unwrap()),
+        }
+    }
+    // Whatever came last: in the end the bytes are in the store, and there alone.
+    assert_eq!(upload(&nodes[0], bytes, "a.txt").await, id);
+    for node in &nodes {
+        until_stored(node, &store.url(), 1).await;
+        until("the copy has left the disk", async || {
+            (!node.blob_path(&id).exists()).then_some(())
+        })
+        .await;
+    }
+    for node in &nodes {
+        assert_eq!(content(node, &id).await, bytes);
+    }
 }
