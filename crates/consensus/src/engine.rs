@@ -520,7 +520,8 @@ impl Engine {
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        let round_trip = self.peers.round_trip_to_nth(self.others_in_quorum());
+        let others = self.others_in_quorum();
+        let round_trip = self.peers.round_trip_to_nth(others, self.now.instant);
         Pace {
             round_trip,
             flush: self.flushes.high(self.now.instant),

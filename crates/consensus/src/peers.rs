@@ -279,15 +279,63 @@ impl Peers {
             .unwrap_or_default()
     }
 
-    /// The smoothed round trip to the voter that is the `nth` nearest, from 1; zero for the 0th.
-    pub(crate) fn round_trip_to_nth(&self, nth: usize) -> Duration {
-        let mut trips: Vec<Duration> = self
-            .voters()
-            .map(|(_, peer)| peer.round_trip.high())
-            .collect();
-        trips.sort();
-        nth.checked_sub(1)
-            .and_then(|nth| trips.get(nth).copied())
-            .unwrap_or_default()
+    /// The smoothed round trip to the voter that is the `nth` nearest of those that were heard lately, from 1; zero for
+    /// the 0th.
+    ///
+    /// Whoever is silent completes no quorum, however near it was. What was never measured says nothing, so it comes
+    /// behind what was; both count where there is nothing better.
+    pub(crate) fn round_trip_to_nth(&self, nth: usize, now: Instant) -> Duration {
+        let rank = |peer: &Peer| {
+            let trip = &peer.round_trip;
+            (!peer.is_alive(now), trip.shortest().is_none(), trip.high())
+        };
+        let mut trips: Vec<_> = self.voters().map(|(_, peer)| rank(peer)).collect();
+        trips.sort_unstable();
+        let counted = trips.iter().take(nth).map(|(.., trip)| *trip);
+        counted.max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn millis(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Voters, each with the time at which it was heard last and its round trip, as far as there are any.
+    fn peers(known: &[(Option<u64>, Option<u64>)]) -> Peers {
+        let mut map = BTreeMap::new();
+        for (number, (heard, trip)) in (1..).zip(known) {
+            let mut peer = Peer::new(Role::Voter);
+            peer.heard = heard.map(Instant::from_millis);
+            if let Some(trip) = trip {
+                peer.round_trip.observe(millis(*trip));
+            }
+            map.insert(NodeId([number; 32]), peer);
+        }
+        Peers { map }
+    }
+
+    #[test]
+    fn whoever_is_silent_completes_no_quorum() {
+        let now = Instant::from_millis(10_000);
+        let far = [(Some(9_900), Some(80)), (Some(9_900), Some(120))];
+        let near_and_gone = (Some(5_000), Some(1));
+        let all = peers(&[far[0], near_and_gone, (None, None), far[1]]);
+        assert_eq!(all.round_trip_to_nth(0, now), Duration::ZERO);
+        assert_eq!(all.round_trip_to_nth(1, now), millis(80));
+        assert_eq!(all.round_trip_to_nth(2, now), millis(120));
+        // Nobody completes a quorum of four: what is known of those who do not count shortens nothing.
+        assert_eq!(all.round_trip_to_nth(3, now), millis(120));
+    }
+
+    #[test]
+    fn who_was_not_measured_yet_is_not_taken_for_near() {
+        let now = Instant::from_millis(10_000);
+        let all = peers(&[(Some(9_900), None), (Some(9_900), Some(80))]);
+        assert_eq!(all.round_trip_to_nth(1, now), millis(80));
+        assert_eq!(all.round_trip_to_nth(2, now), millis(80));
     }
 }

@@ -41,6 +41,7 @@ mod shelf;
 mod shrink;
 mod stats;
 mod trace;
+mod turns;
 mod workload;
 mod world;
 
@@ -57,6 +58,7 @@ pub use seat::Seat;
 pub use shrink::shrink;
 pub use stats::Stats;
 pub use trace::Sink;
+pub use turns::{Gone, Survivors, Turns};
 pub use workload::OpId;
 pub use world::World;
 pub use world::script::{DiskImage, Kept, Pace};

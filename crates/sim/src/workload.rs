@@ -26,6 +26,9 @@ const OPEN_MAX: usize = 100;
 /// At most so many operations come at once: more than a block holds, fewer than a node may take for being busy with
 /// itself.
 const BURST_MAX: u64 = 8_000;
+/// And at most so many bytes: three times what a node keeps of what others push. A height takes a block and a round trip
+/// at least, however the protocol goes about it, so more than this may take longer than a calm lasts.
+const BURST_BYTES_MAX: u64 = 48 << 20;
 
 /// An operation of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -205,7 +208,8 @@ impl Workload {
         let hot = self.rng.chance(self.plan.hot);
         let copies = if rush { nodes as u64 } else { 1 };
         let count = 1 + self.rng.below(self.plan.burst);
-        let ops = (0..(count * copies).min(BURST_MAX.max(copies)))
+        let most = (BURST_BYTES_MAX / self.plan.body.end.max(1)).min(BURST_MAX);
+        let ops = (0..(count * copies).min(most.max(copies)))
             .map(|_| self.new_op(client))
             .collect();
         Burst { ops, rush, hot }

@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use sim::{OpId, Plan, Seat, Violation, World};
+use sim::{Gone, OpId, Plan, Seat, Survivors, Turns, Violation, World};
 
 /// Simulates whole clusters under faults and checks every step.
 #[derive(Parser)]
@@ -40,6 +40,12 @@ enum Task {
         #[arg(long, default_value_t = 10_000)]
         heights: u64,
     },
+    /// Measures how often turns are taken over where links are long and a minority is gone.
+    Turns {
+        /// How many clusters of each kind.
+        #[arg(long, default_value_t = 10)]
+        seeds: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -47,6 +53,7 @@ fn main() -> ExitCode {
         Task::Run(arguments) => sweep::sweep(&arguments),
         Task::Replay(arguments) => replay::replay(&arguments),
         Task::Speed { nodes, heights } => speed(nodes, heights),
+        Task::Turns { seeds } => turns(seeds),
     }
 }
 
@@ -96,6 +103,55 @@ fn speed(nodes: usize, heights: u64) -> ExitCode {
         stats.heights as f64 / core
     );
     ExitCode::SUCCESS
+}
+
+/// A line for each size and each kind of absence.
+fn turns(seeds: u64) -> ExitCode {
+    println!("voters  gone            heights  taken over  ballots per height  heights per second");
+    for (nodes, gone) in [
+        (3, 0),
+        (3, 1),
+        (5, 0),
+        (5, 2),
+        (7, 0),
+        (7, 1),
+        (7, 3),
+        (9, 4),
+    ] {
+        for since in [Gone::Before, Gone::Later] {
+            let mut sum = Turns::default();
+            for seed in 0..seeds {
+                let length = Duration::from_secs(20);
+                let survivors = Survivors {
+                    seed,
+                    nodes,
+                    gone,
+                    since,
+                    length,
+                };
+                match survivors.measure() {
+                    Ok(turns) => sum.add(&turns),
+                    Err(violation) => {
+                        print_violation(&violation);
+                        return ExitCode::FAILURE;
+                    }
+                }
+            }
+            println!(
+                "{nodes:6}  {gone} {:<12} {:8}  {:9.1}%  {:18.2}  {:18.2}",
+                format!("{since:?}"),
+                sum.heights,
+                percent(sum.taken_over, sum.heights),
+                percent(sum.ballots, sum.heights) / 100.0,
+                sum.heights as f64 / sum.time.as_secs_f64()
+            );
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
 }
 
 /// What this thread has used of a core so far, where the system tells.
