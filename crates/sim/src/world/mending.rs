@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::{MendError, Mended, Reader, Supply};
-use model::{Decided, Height, Nonce};
+use model::{Certificate, Decided, Height, Nonce};
 use replica::Replica;
 
 use super::{Event, World};
@@ -240,6 +240,37 @@ impl<'a> World<'a> {
     }
 }
 
+/// Makes a lie of what was decided: another block, or a proof that proves nothing. `other` is a certificate of another
+/// block.
+fn distort(world: &World<'_>, decided: &mut Decided, other: Option<Certificate>, chance: &mut Rng) {
+    let forged = world.lie(decided.block.height());
+    match (chance.below(5), forged) {
+        (0, Some(forged)) => *decided = forged,
+        // The certificate of the block that was decided there.
+        (1, Some(forged)) => decided.block = forged.block,
+        (2, _) => decided.certificate.iter_mut().for_each(keep_one_vote),
+        (3, _) => decided.certificate.iter_mut().for_each(spoil_a_vote),
+        _ => decided.certificate = other,
+    }
+}
+
+/// One voter's word, which is a quorum only where it is alone.
+fn keep_one_vote(certificate: &mut Certificate) {
+    certificate.voters = 1 << certificate.voters.trailing_zeros();
+    certificate.signatures.truncate(1);
+}
+
+/// A signature that its voter never gave.
+fn spoil_a_vote(certificate: &mut Certificate) {
+    if let Some(byte) = certificate
+        .signatures
+        .last_mut()
+        .and_then(|s| s.0.first_mut())
+    {
+        *byte ^= 1;
+    }
+}
+
 /// Other nodes, of which now and then one does not tell the truth.
 struct Others<'a, 'w> {
     readers: Vec<Reader>,
@@ -262,15 +293,10 @@ impl Supply for Others<'_, '_> {
         let mut told: Vec<Decided> = told.collect();
         if chance.chance(Chance::percent(25)) {
             let at = chance.index(told.len());
-            let forged = told.get(at).and_then(|d| self.world.lie(d.block.height()));
-            let kind = chance.below(3);
-            let other = told.first().and_then(|first| first.certificate.clone());
-            match (told.get_mut(at), forged) {
-                (Some(place), Some(forged)) if kind == 0 => *place = forged,
-                // The certificate of the block that was decided there, or of another one.
-                (Some(place), Some(forged)) if kind == 1 => place.block = forged.block,
-                (Some(place), _) => place.certificate = other.filter(|_| at > 0),
-                (None, _) => {}
+            let first = told.first().and_then(|first| first.certificate.clone());
+            if let Some(place) = told.get_mut(at) {
+                let other = first.filter(|_| at > 0);
+                distort(self.world, place, other, chance);
             }
         }
         told
