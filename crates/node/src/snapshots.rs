@@ -8,7 +8,6 @@
 pub(crate) mod maker;
 pub(crate) mod view;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,8 +16,8 @@ use archive::{PART_BYTES, Part, SnapshotIndex, SnapshotName};
 use catalogue::{Reader as Rows, SnapshotError};
 use ledger::{ReadError, Reader};
 use model::codec::{Decode as _, Encode as _};
-use model::{Block, Digest, Entry, Height, Membership, NodeId, SnapshotStep, Timestamp, limits};
-use replica::{CoreState, Known};
+use model::{Block, Digest, Height, NodeId, Timestamp, limits};
+use replica::{Claim, CoreState, Known};
 use tracing::{info, warn};
 
 /// Their folder in a node's.
@@ -286,72 +285,46 @@ pub(crate) fn newest(
     is_of_use: impl Fn(Height) -> bool,
 ) -> Option<Begin> {
     let names = shelf.indexes().unwrap_or_default().into_iter();
-    let mut names = names.filter(|name| is_of_use(name.height));
-    names.find_map(|name| {
-        let index = shelf.index(name)?;
-        match is_believed(reader, name) {
-            Ok(true) if reader.hash(name.height) == Some(index.hash) => {}
-            Ok(_) => return None,
+    let names = names.filter(|name| is_of_use(name.height));
+    let load = |claim: Claim| {
+        let index = shelf.index(named(claim))?;
+        match shelf.core(&index) {
+            Ok(core) => Some((index.hash, (index, core))),
             Err(error) => {
-                warn!(%error, "whether a snapshot is right cannot be told");
-                return None;
+                warn!(%error, height = %claim.height, "a snapshot is damaged and not used");
+                None
             }
         }
-        let core = match shelf.core(&index) {
-            Ok(core) => core,
-            Err(error) => {
-                warn!(%error, height = %name.height, "a snapshot is damaged and not used");
-                return None;
-            }
-        };
-        let height = name.height;
-        Some(Begin {
-            shelf: shelf.clone(),
-            index,
-            known: Known { height, core },
-        })
+    };
+    let found = replica::begin_with(reader, names.map(claim), load);
+    let found = found.unwrap_or_else(|error| {
+        warn!(%error, "whether a snapshot is right cannot be told");
+        None
+    });
+    let (Claim { height, .. }, (index, core)) = found?;
+    Some(Begin {
+        shelf: shelf.clone(),
+        index,
+        known: Known { height, core },
     })
 }
 
-/// Whether enough voters vouch for a snapshot in the blocks above it, and nothing was purged there.
-pub(crate) fn is_believed(reader: &Reader, name: SnapshotName) -> Result<bool, ReadError> {
-    let mut vouching = BTreeSet::new();
-    let (tip, _) = reader.tip();
-    if name.height >= tip {
-        return Ok(false);
+/// What voters have to say in the chain for a snapshot of this name to be believed here.
+fn claim(name: SnapshotName) -> Claim {
+    Claim {
+        height: name.height,
+        version: catalogue::version(),
+        digest: name.digest,
     }
-    for decided in reader.blocks(name.height.next()) {
-        if !hear(&decided?.block, name, &mut vouching) {
-            return Ok(false);
-        }
-    }
-    Ok(are_enough(reader.roster().voters(), &vouching))
 }
 
-/// Takes note of who vouches in a block; false if something is purged there.
-fn hear(block: &Block, name: SnapshotName, vouching: &mut BTreeSet<NodeId>) -> bool {
-    for sealed in block.entries().iter().filter_map(Entry::sealed) {
-        if sealed.is_purge() {
-            return false;
-        }
-        if let Some(SnapshotStep::Vouch {
-            height,
-            version,
-            digest,
-            node,
-        }) = sealed.snapshot_step()
-            && (height, version, digest) == (name.height, catalogue::version(), name.digest)
-        {
-            vouching.insert(node);
-        }
+/// Which snapshot is meant.
+fn named(claim: Claim) -> SnapshotName {
+    SnapshotName {
+        height: claim.height,
+        digest: claim.digest,
+        is_index: true,
     }
-    true
-}
-
-/// Whether at least one of these nodes is right, if no more are wrong than a cluster survives.
-fn are_enough(voters: &Membership, nodes: &BTreeSet<NodeId>) -> bool {
-    let vouching = nodes.iter().filter(|node| voters.contains(**node));
-    vouching.count() > voters.faults()
 }
 
 /// Writes the state at a height down.
@@ -397,7 +370,8 @@ pub(crate) async fn fetch(
             return Ok(None);
         }
         let asked = reader.clone();
-        let believed = tokio::task::spawn_blocking(move || is_believed(&asked, name)).await;
+        let believed =
+            tokio::task::spawn_blocking(move || replica::is_believed(&asked, claim(name))).await;
         if believed.map_err(io::Error::other)?? {
             archive.fetch_snapshot(name, shelf.folder()?).await?;
             info!(height = %name.height, "took a snapshot from the archive");
@@ -422,105 +396,9 @@ pub(crate) enum FetchError {
 
 #[cfg(test)]
 mod tests {
-    use model::{Boot, ChainId, Draft, Turn};
-    use model::{
-        Command, Erasure, LibraryId, Member, Payload, Position, Residue, SealedCommand, TokenId,
-    };
+    use model::{BlockHash, ChainId};
 
     use super::*;
-
-    fn voters(count: u8) -> Membership {
-        let member = |n: u8| Member {
-            id: NodeId([n; 32]),
-            name: format!("n{n}"),
-        };
-        Membership::new((1..=count).map(member).collect()).unwrap()
-    }
-
-    fn nodes(ids: &[u8]) -> BTreeSet<NodeId> {
-        ids.iter().map(|n| NodeId([*n; 32])).collect()
-    }
-
-    #[test]
-    fn one_more_than_may_be_wrong_are_believed() {
-        for (count, needed) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3), (7, 4)] {
-            let voters = voters(count);
-            let ids: Vec<u8> = (1..=count).collect();
-            let (few, enough) = (&ids[..needed - 1], &ids[..needed]);
-            assert!(!are_enough(&voters, &nodes(few)), "{count}");
-            assert!(are_enough(&voters, &nodes(enough)), "{count}");
-            // Who is no voter does not count.
-            let others: Vec<u8> = few.iter().copied().chain(100..120).collect();
-            assert!(!are_enough(&voters, &nodes(&others)), "{count}");
-        }
-    }
-
-    fn sealed(payload: Payload) -> SealedCommand {
-        let command = Command {
-            library: LibraryId::home(),
-            actor: TokenId([1; 8]),
-            key: None,
-            valid_until: Timestamp(1),
-            payload,
-        };
-        command.seal([7; 16])
-    }
-
-    fn block(payloads: Vec<Payload>) -> Block {
-        let me = Turn {
-            node: NodeId([1; 32]),
-            boot: Boot(1),
-        };
-        Block::new(Draft {
-            chain: ChainId([7; 16]),
-            height: Height(9),
-            parent: None,
-            membership: voters(3).hash(),
-            proposer: me,
-            time: Timestamp(1),
-            hint: None,
-            commands: payloads.into_iter().map(sealed).collect(),
-        })
-    }
-
-    #[test]
-    fn what_is_said_of_another_snapshot_does_not_count_and_a_purge_ends_it() {
-        let name = SnapshotName {
-            height: Height(7),
-            digest: Digest([3; 32]),
-            is_index: true,
-        };
-        let vouch = |height, version, digest, node| {
-            Payload::Snapshot(SnapshotStep::Vouch {
-                height: Height(height),
-                version,
-                digest: Digest([digest; 32]),
-                node: NodeId([node; 32]),
-            })
-        };
-        let version = catalogue::version();
-        let mut vouching = BTreeSet::new();
-        let said = block(vec![
-            vouch(7, version, 3, 1),
-            vouch(7, version, 3, 1),
-            vouch(8, version, 3, 2),
-            vouch(7, version + 1, 3, 2),
-            vouch(7, version, 4, 2),
-            Payload::Snapshot(SnapshotStep::Mark),
-        ]);
-        assert!(hear(&said, name, &mut vouching));
-        assert_eq!(vouching, nodes(&[1]));
-        let purge = Payload::Purge(vec![Erasure {
-            position: Position {
-                height: Height(1),
-                index: 0,
-            },
-            actor: TokenId([1; 8]),
-            residue: Residue::Leaf,
-        }]);
-        let purged = block(vec![vouch(7, version, 3, 2), purge]);
-        assert!(!hear(&purged, name, &mut vouching));
-    }
 
     #[test]
     fn a_stream_is_cut_and_joined_and_damage_in_it_is_seen() {
@@ -535,7 +413,7 @@ mod tests {
         let index = SnapshotIndex {
             chain: ChainId([7; 16]),
             height: Height(7),
-            hash: block(Vec::new()).hash(),
+            hash: BlockHash([5; 32]),
             version: 1,
             core: Vec::new(),
             catalogue: cutter.finish().unwrap(),

@@ -8,6 +8,7 @@
 //! A node drives it like this: hand in an [`Input`] with the time, drain [`Replica::poll_output`], and hand in
 //! [`Input::Wake`] when [`Replica::next_wake`] is due.
 
+mod belief;
 mod caretaker;
 mod core_state;
 mod heads;
@@ -15,6 +16,7 @@ mod input;
 mod opening;
 mod replica;
 
+pub use belief::{Claim, begin_with, believed, is_believed};
 pub use caretaker::{Care, NODE_ITSELF};
 pub use core_state::{CoreState, Disposition, Remembered};
 pub use input::{AppliedBlock, Input, Output};

@@ -11,6 +11,7 @@ pub(crate) mod rights;
 pub(crate) mod roll;
 pub(crate) mod rules;
 pub(crate) mod sealed;
+pub(crate) mod snapshots;
 pub(crate) mod votes;
 
 use std::fmt;

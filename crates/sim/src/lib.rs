@@ -39,6 +39,7 @@ mod run;
 mod seat;
 mod shelf;
 mod shrink;
+mod snapshots;
 mod stats;
 mod trace;
 mod turns;

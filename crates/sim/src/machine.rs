@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::disk::{Shared, SimDisk};
 use crate::nemesis::Moment;
 use crate::shelf::Shelf;
+use crate::snapshots::{Drawer, Making};
 use crate::world::Event;
 
 /// Counts a machine's process starts, so that events of an ended one are recognised.
@@ -22,6 +23,7 @@ pub(crate) struct Process {
     pub(crate) replica: Replica<SimDisk>,
     /// What it would tell of files.
     pub(crate) shelf: Shelf,
+    pub(crate) making: Making,
     /// When its next wake event comes.
     pub(crate) wake_at: Option<Instant>,
     pub(crate) voting: bool,
@@ -77,6 +79,8 @@ pub(crate) struct Machine {
     /// What came in while it was paused.
     pub(crate) held: Vec<Event>,
     pub(crate) disk: DiskHealth,
+    /// The snapshots on its disk.
+    pub(crate) drawer: Drawer,
     /// It exists: a founder, or invited once.
     pub(crate) born: bool,
     /// Whom its configuration names.

@@ -80,6 +80,8 @@ pub enum Fault {
     Drift,
     /// Nodes seal what is decided, let go of their logs, and fill the archive.
     Sealing,
+    /// Nodes make snapshots and begin with them, some say what is not true, and something is purged.
+    Snapshots,
 }
 
 impl Fault {
@@ -120,7 +122,7 @@ impl Fault {
     ];
 
     /// What goes on all the time.
-    pub const NOISE: [Self; 7] = [
+    pub const NOISE: [Self; 8] = [
         Self::Loss,
         Self::Duplicate,
         Self::Corrupt,
@@ -128,6 +130,7 @@ impl Fault {
         Self::Stall,
         Self::Drift,
         Self::Sealing,
+        Self::Snapshots,
     ];
 
     /// Every class.
@@ -264,6 +267,8 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// How nodes seal what is decided; none: they do not.
     pub sealing: Option<SealingPlan>,
+    /// From which a node draws the time between two looks at its snapshots; none: it has none.
+    pub snapshots: Option<Range<Duration>>,
     /// The clients.
     pub workload: WorkloadPlan,
     /// What the nemesis may do.
@@ -320,6 +325,7 @@ impl Plan {
                 stall: Chance::NEVER,
             },
             sealing: None,
+            snapshots: None,
             workload: WorkloadPlan {
                 clients: 0,
                 pause: millis(1)..millis(2),
@@ -387,6 +393,7 @@ impl Plan {
             network,
             disk,
             sealing: None,
+            snapshots: None,
             workload,
             faults,
             aim,
@@ -421,6 +428,15 @@ impl Plan {
         let mut rng = Rng::new(self.seed ^ 0x6461_6d61_6765_6400);
         if rng.chance(Chance::percent(35)) {
             self.faults.insert(Fault::Damage);
+        }
+    }
+
+    /// In some runs nodes make snapshots. Drawn apart too.
+    pub(crate) fn draw_snapshots(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0x736e_6170_7300_0000);
+        if rng.chance(Chance::percent(30)) {
+            let pauses = [millis(5)..millis(50), millis(50)..secs(1)];
+            self.snapshots = rng.pick(&pauses).cloned();
         }
     }
 
@@ -481,6 +497,7 @@ impl Plan {
             Fault::Reorder => self.network.order == Order::Any,
             Fault::Stall => self.disk.stall > Chance::NEVER,
             Fault::Sealing => self.sealing.is_some(),
+            Fault::Snapshots => self.snapshots.is_some(),
             _ => self.drift_ppm > 0,
         });
         self.faults.iter().copied().chain(noise).collect()
@@ -498,6 +515,7 @@ impl Plan {
             Fault::Stall => self.disk.stall = Chance::NEVER,
             Fault::Drift => self.drift_ppm = 0,
             Fault::Sealing => self.sealing = None,
+            Fault::Snapshots => self.snapshots = None,
             _ => {}
         }
     }

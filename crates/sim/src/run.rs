@@ -63,6 +63,9 @@ impl Case {
         if !self.without.contains(&Fault::Damage) {
             plan.draw_damage();
         }
+        if !self.without.contains(&Fault::Snapshots) {
+            plan.draw_snapshots();
+        }
         plan.draw_deluge();
         plan.seed ^= self.luck << 40;
         plan.nodes = self

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use model::codec::Encode as _;
 use model::{BlobId, Height, Payload, Position};
 use replica::Disposition;
 
@@ -28,7 +29,7 @@ impl Edited {
 }
 
 /// Versions of files, at one height.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Shelf {
     versions: BTreeMap<BlobId, u64>,
     edits: BTreeMap<Position, Edited>,
@@ -56,6 +57,22 @@ impl Shelf {
             self.edits.insert(Position { height, index }, edited);
         }
         changed
+    }
+
+    /// As in a snapshot: equal shelves have equal bytes, and no others have.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        (self.versions.len() as u64).encode(&mut out);
+        for (file, version) in &self.versions {
+            file.encode(&mut out);
+            version.encode(&mut out);
+        }
+        for (position, edited) in &self.edits {
+            position.encode(&mut out);
+            matches!(edited, Edited::Done(_)).encode(&mut out);
+            edited.version().encode(&mut out);
+        }
+        out
     }
 
     /// A file's version; 0 before its first edit.

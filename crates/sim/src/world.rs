@@ -2,7 +2,7 @@
 //!
 //! Time jumps from event to event. Everything that happens is drawn from the plan's seed, in one order, so a seed is
 //! a run. The parts: `process` drives replicas, `disks` their disks, `clients` the operations, `faults` the nemesis;
-//! `mending` makes ledgers whole again;
+//! `mending` makes ledgers whole again; `snapshots` saves starts the way through the chain;
 //! `ordeal` harms a disk at the end; `script` is what scenarios steer a world with.
 
 mod clients;
@@ -13,6 +13,7 @@ mod ordeal;
 mod process;
 pub(crate) mod script;
 mod sealing;
+mod snapshots;
 pub(crate) mod steward;
 
 use std::cmp::Ordering;
@@ -40,6 +41,7 @@ use crate::network::{Network, Packet};
 use crate::plan::{Fault, Plan};
 use crate::rng::Rng;
 use crate::seat::{Cast, Seat};
+use crate::snapshots::Drawer;
 use crate::stats::Stats;
 use crate::trace::{Sink, Trace};
 use crate::workload::{OpId, Workload};
@@ -87,6 +89,8 @@ pub(crate) enum Event {
     Nemesis,
     /// A node's sealer looks.
     Seal(Seat, Life),
+    /// A node's maker of snapshots looks.
+    Snapshot(Seat, Life),
     /// A machine whose disk was lost gets another identity.
     Succeed(Seat),
     /// A machine was admitted.
@@ -163,6 +167,8 @@ pub struct World<'a> {
     invites: Vec<TokenId>,
     /// Of its own, so that runs in which nothing is sealed stay what they were.
     sealer: Rng,
+    /// The same for snapshots.
+    maker: Rng,
     /// Keys that nobody in the cluster has.
     stranger: Arc<dyn Signatures>,
     durability: Durability,
@@ -220,6 +226,7 @@ impl<'a> World<'a> {
             archive: Archive::default(),
             invites: Vec::new(),
             sealer,
+            maker: Rng::new(plan.seed ^ 0x736e_6170_7368_6f74),
             stranger,
             durability: Durability::default(),
             rights: Rights::default(),
@@ -367,6 +374,7 @@ impl<'a> World<'a> {
             Event::FreeRoom(seat) => self.free_room(seat),
             Event::Nemesis => self.nemesis_acts(),
             Event::Seal(seat, life) => self.sealer_looks(seat, life),
+            Event::Snapshot(seat, life) => self.maker_looks(seat, life),
             Event::Succeed(seat) => self.succeed(seat),
             Event::Admitted(seat) => {
                 self.admitted(seat);
@@ -409,6 +417,7 @@ fn held_for(event: &Event) -> Option<Seat> {
         | Event::Disk(seat, ..)
         | Event::Reach(seat, ..)
         | Event::Seal(seat, _)
+        | Event::Snapshot(seat, _)
         | Event::End(seat, ..) => Some(*seat),
         _ => None,
     }
@@ -447,6 +456,7 @@ fn machine(
             forgetful: false,
             wiped: false,
         },
+        drawer: Drawer::default(),
         born: seat.0 < plan.nodes,
         contacts: Vec::new(),
         away_until: Instant::default(),

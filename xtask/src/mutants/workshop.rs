@@ -19,7 +19,7 @@ pub(super) const SIMULATOR: &str = "sim";
 pub(super) const MODEL: &str = "explore";
 
 /// Scenarios with a claim each, in the tests of the simulator.
-const SCENARIOS: [&str; 10] = [
+const SCENARIOS: [&str; 12] = [
     "scenarios",
     "membership",
     "turnover",
@@ -29,6 +29,8 @@ const SCENARIOS: [&str; 10] = [
     "files",
     "mending",
     "newcomers",
+    "snapshots",
+    "turns",
     "astray",
 ];
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use archive::{Archive, SnapshotIndex, SnapshotName};
 use catalogue::{Marked, ReadError as RowsError, SnapshotError};
 use model::{Digest, Height, LibraryId, NodeId, Payload, SnapshotStep};
-use replica::NODE_ITSELF;
+use replica::{Claim, NODE_ITSELF};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -397,9 +397,9 @@ impl Maker {
 
 /// Under which name the snapshot lies that is believed, if one is.
 fn named(seen: &Seen) -> Option<SnapshotName> {
-    Some(SnapshotName {
+    Some(super::named(Claim {
         height: seen.height,
+        version: catalogue::version(),
         digest: seen.believed?,
-        is_index: true,
-    })
+    }))
 }

@@ -1,6 +1,6 @@
 //! What people are shown of snapshots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use catalogue::Marked;
@@ -28,15 +28,10 @@ impl Seen {
         let said = mark.vouched.iter().filter(same);
         let vouched: BTreeMap<NodeId, Digest> =
             said.map(|(node, _, digest)| (*node, *digest)).collect();
-        let digests: BTreeSet<Digest> = vouched.values().copied().collect();
-        let believed = digests.into_iter().find(|digest| {
-            let by = vouched.iter().filter(|(_, said)| *said == digest);
-            super::are_enough(voters, &by.map(|(node, _)| *node).collect())
-        });
         Self {
             height: mark.height,
             time: mark.time,
-            believed,
+            believed: replica::believed(voters, &vouched),
             is_here: false,
             vouched,
         }

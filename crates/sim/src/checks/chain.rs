@@ -209,6 +209,17 @@ impl Chain {
         core
     }
 
+    /// The files after the block at `height`.
+    pub(crate) fn shelf_at(&self, height: Height) -> Shelf {
+        let mut shelf = Shelf::default();
+        for at in (0..=height.0).map(Height) {
+            if let Some(decision) = self.decision(at) {
+                shelf.apply(at, &decision.dispositions);
+            }
+        }
+        shelf
+    }
+
     /// A node says that these commands will never be applied. One of them may still be decided, too late to count.
     pub(crate) fn dropped(&mut self, seat: Seat, leaves: &[LeafHash]) -> Checked {
         for leaf in leaves {
@@ -389,8 +400,10 @@ impl Chain {
                     "check_dropped_are_never_applied",
                     || format!("{leaf:?} was dropped and is applied at {position:?}"),
                 )?;
-                if let Payload::Roster(_) = command.payload {
-                    // What is said of members may be said twice: the roster tells.
+                if let Payload::Roster(_) | Payload::Snapshot(_) | Payload::Purge(_) =
+                    command.payload
+                {
+                    // What is said of members and snapshots may be said twice: the roster tells, and who vouches.
                     self.leaves.insert(leaf, position);
                     self.requests.insert(position, command.request_id(leaf));
                     return Ok(());

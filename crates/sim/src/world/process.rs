@@ -1,17 +1,20 @@
 //! Starting, driving and ending replicas.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::{Message, StopReason};
+use ledger::Reader;
 use model::{
     Block, Decode as _, Encode as _, Entry, Height, Instant, Nonce, Reason, SealedCommand, limits,
 };
 use replica::{AppliedBlock, Config, Input, OpenError, Output, Replica};
 
 use super::mending::Mending;
+use super::snapshots::Beginning;
 use super::{Event, Season, World};
 use crate::checks::durability::{Kept, check_votes_survive};
 use crate::checks::rights::Saying;
@@ -25,9 +28,10 @@ use crate::plan::Fault;
 use crate::rng::Chance;
 use crate::seat::Seat;
 use crate::shelf::Shelf;
+use crate::snapshots::Making;
 
-/// A replica and the shelf that it has filled on its way, or why there is none.
-type Opened = Result<(Replica<SimDisk>, Shelf), OpenError>;
+/// A replica, the shelf that it has filled on its way, and what it began with; or why there is none.
+type Opened = Result<(Replica<SimDisk>, Shelf, Beginning), OpenError>;
 
 impl World<'_> {
     /// A machine's process starts, unless it runs already or never will again.
@@ -56,7 +60,7 @@ impl World<'_> {
         let machine = self.machine_mut(seat);
         machine.clock = clock;
         machine.life = Life(machine.life.0 + 1);
-        let (replica, shelf) = match opened {
+        let (replica, shelf, begun) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 machine.broken = true;
@@ -86,11 +90,14 @@ impl World<'_> {
         self.machine_mut(seat).process = Some(Process {
             replica,
             shelf,
+            making: Making::default(),
             wake_at: None,
             voting: false,
             stopped: None,
         });
+        self.check_beginning(seat, &begun)?;
         self.arm_sealer(seat);
+        self.arm_maker(seat);
         self.drain(seat)
     }
 
@@ -128,11 +135,19 @@ impl World<'_> {
         let file_bytes = self.plan.sealing.as_ref().and_then(|plan| plan.file_bytes);
         lock(&machine.platter).end_files_at(file_bytes);
         let disk = SimDisk::new(self.platter(seat));
-        let mut shelf = Shelf::default();
-        let opened = Replica::open_replaying(disk, config, reading, Height::GENESIS, |applied| {
-            shelf.apply(applied.block.height(), &applied.dispositions);
+        let (begun, shelf) = (RefCell::default(), RefCell::<Shelf>::default());
+        let start = |reader: &Reader| {
+            let found = Beginning::find(&machine.drawer, reader);
+            shelf.replace(found.shelf.clone());
+            let start = found.start();
+            begun.replace(found);
+            start
+        };
+        let opened = Replica::open_from(disk, config, reading, start, |applied| {
+            let height = applied.block.height();
+            shelf.borrow_mut().apply(height, &applied.dispositions);
         });
-        opened.map(|replica| (replica, shelf))
+        opened.map(|replica| (replica, shelf.into_inner(), begun.into_inner()))
     }
 
     /// The clock of a new start: its own beginning and drift, and the wall clock's error of before.
@@ -221,6 +236,7 @@ impl World<'_> {
         if let Some(process) = &mut self.machine_mut(seat).process {
             process.shelf.apply(block.height(), &applied.dispositions);
         }
+        self.note_snapshots(seat, applied);
         self.rights.decided(seat, block.height());
         let chosen = self.votes.chosen(block.height());
         ensure(

@@ -16,6 +16,7 @@ use crate::checks::Checked;
 use crate::checks::rules::quorum;
 use crate::disk::{Platter, lock};
 use crate::seat::Seat;
+use crate::snapshots::Drawer;
 
 /// What an administrator may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,6 +276,7 @@ impl World<'_> {
         self.line(|| format!("{seat} loses its disk"));
         self.cut_power(seat)?;
         *lock(&self.platter(seat)) = Platter::default();
+        self.machine_mut(seat).drawer = Drawer::default();
         let disk = &mut self.machine_mut(seat).disk;
         disk.forgetful = true;
         disk.wiped = true;
