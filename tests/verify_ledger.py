@@ -105,7 +105,7 @@ class Block:
         self.commands, leaves = [], []
         for _ in range(cursor.number(4)):
             tag = cursor.number(1)
-            if tag > 2:
+            if tag > 3:
                 raise Fault(f"an entry has tag {tag}")
             command = None
             if tag == 0:
@@ -113,6 +113,10 @@ class Block:
             elif tag == 2:
                 leaf = cursor.take(32)
                 cursor.optional(lambda: cursor.take(32))
+            elif tag == 3:
+                leaf = cursor.take(32)
+                if cursor.number(1) == 2:
+                    cursor.take(32)
             else:
                 salt, command = cursor.take(16), cursor.bytes()
                 leaf = sha256(b"\0", salt, command)

@@ -14,6 +14,7 @@ mod files;
 mod originals;
 mod people;
 mod pictures;
+mod prune;
 mod purge;
 mod resume;
 mod snapshot;
@@ -471,6 +472,7 @@ impl Applier<'_> {
             }
             Payload::Snapshot(step) => self.snapshot(step),
             Payload::Originals(step) => self.originals(step),
+            Payload::Prune(prune) => self.prune(prune),
             Payload::Erased { purge, node } => self.erased(*purge, *node),
             Payload::Carry { file, carried } => self.carry(file, carried),
         }

@@ -9,7 +9,7 @@ use model::codec::{Encode, encode_bytes};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-pub(crate) const TABLES: [&str; 23] = [
+pub(crate) const TABLES: [&str; 24] = [
     "SELECT height, hash, time FROM applied",
     "SELECT library, created FROM libraries ORDER BY library",
     "SELECT library, file, arrival, record FROM files ORDER BY id",
@@ -40,6 +40,7 @@ pub(crate) const TABLES: [&str; 23] = [
     "SELECT user, library, secret, hash FROM passwords ORDER BY user",
     "SELECT secret, library FROM replaced ORDER BY secret",
     "SELECT url, home, era, since FROM originals",
+    "SELECT height, idx, time, through, snapshot, version, digest FROM prunes ORDER BY height, idx",
 ];
 
 /// The digest of the state that `db` shows.

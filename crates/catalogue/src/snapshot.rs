@@ -23,6 +23,8 @@ use crate::row::{self, FileRow};
 use crate::schema;
 use crate::stored::Stored;
 
+/// [`version`] is this many times that of the tables, and the compiler's Unicode.
+const UNICODE_VERSIONS: u32 = 1000;
 /// A row is not longer.
 const ROW_MAX: u32 = 64 << 20;
 /// Where in [`TABLES`] the tables stand whose rows are more than what is written of them.
@@ -52,6 +54,12 @@ impl From<model::DecodeError> for SnapshotError {
 /// The version of the tables that this program writes and reads.
 pub fn version() -> u32 {
     u32::try_from(schema::VERSION).expect("it is small")
+}
+
+/// Whether this program reads rows that are written with another version of the tables. Where the chain is pruned there is no
+/// other way to a catalogue, so a compiler's newer Unicode, which only derived tables follow, is no hindrance.
+pub fn reads(other: u32) -> bool {
+    other / UNICODE_VERSIONS == version() / UNICODE_VERSIONS
 }
 
 /// What nodes say in the chain of the snapshot of a height.

@@ -12,7 +12,7 @@ use catalogue::{Catalogue, Reader, SnapshotError, build};
 use common::*;
 use model::file::{Change, Source, State};
 use model::{
-    Deed, Digest, FieldKind, FieldValue, Height, NodeId, OriginalsStep, Payload, SnapshotStep,
+    Deed, Digest, FieldKind, FieldValue, Height, NodeId, OriginalsStep, Payload, Prune, SnapshotRef, SnapshotStep,
     Timestamp, UploadId, UploadStep,
 };
 
@@ -92,6 +92,14 @@ fn filled() -> Fixture {
             to: Some("az://photos/originals".to_owned()),
         }),
         Payload::Snapshot(SnapshotStep::Mark),
+        Payload::Prune(Prune {
+            through: Height(3),
+            snapshot: SnapshotRef {
+                height: Height(4),
+                version: 1,
+                digest: Digest([8; 32]),
+            },
+        }),
     ]);
     fixture
 }

@@ -122,34 +122,42 @@ impl Erasing {
 
     /// The segment without the bytes of the commands; nothing if it does not hold any.
     fn without(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, SegmentError> {
-        let contents = segment::Contents::open(bytes)?;
-        let frame = contents.frame.clone();
-        let (mut out, mut index) = (frame.header.to_bytes(), Vec::new());
-        debug_assert_eq!(out.len(), HEADER);
-        let mut changed = false;
-        for decided in contents {
-            let before = decided?;
-            let height = before.block.height();
-            let after = self.apply(before.clone());
-            changed |= after.block != before.block;
-            let block = after.block.to_bytes();
-            let certificate = after.certificate.map(|certificate| certificate.to_bytes());
-            let certificate = certificate.unwrap_or_default();
-            let entry = IndexEntry {
-                hash: after.block.hash(),
-                time: after.block.header().time,
-                offset: narrow(out.len()),
-                block: Piece::of(&block),
-                certificate: Piece::of(&certificate),
-            };
-            out.extend_from_slice(&block);
-            out.extend_from_slice(&certificate);
-            index.extend_from_slice(&entry.seal(height));
-        }
-        let end = Frame::end(frame.header, &index, out.len(), &frame.summary);
-        out.extend_from_slice(&end);
-        Ok(changed.then_some(out))
+        rewritten(bytes, |decided| self.apply(decided))
     }
+}
+
+/// A segment with its blocks as `change` gives them, which have the same hashes; nothing if they are the same.
+pub(crate) fn rewritten(
+    bytes: &[u8],
+    change: impl Fn(Decided) -> Decided,
+) -> Result<Option<Vec<u8>>, SegmentError> {
+    let contents = segment::Contents::open(bytes)?;
+    let frame = contents.frame.clone();
+    let (mut out, mut index) = (frame.header.to_bytes(), Vec::new());
+    debug_assert_eq!(out.len(), HEADER);
+    let mut changed = false;
+    for decided in contents {
+        let before = decided?;
+        let height = before.block.height();
+        let after = change(before.clone());
+        changed |= after.block != before.block;
+        let block = after.block.to_bytes();
+        let certificate = after.certificate.map(|certificate| certificate.to_bytes());
+        let certificate = certificate.unwrap_or_default();
+        let entry = IndexEntry {
+            hash: after.block.hash(),
+            time: after.block.header().time,
+            offset: narrow(out.len()),
+            block: Piece::of(&block),
+            certificate: Piece::of(&certificate),
+        };
+        out.extend_from_slice(&block);
+        out.extend_from_slice(&certificate);
+        index.extend_from_slice(&entry.seal(height));
+    }
+    let end = Frame::end(frame.header, &index, out.len(), &frame.summary);
+    out.extend_from_slice(&end);
+    Ok(changed.then_some(out))
 }
 
 impl Reader {
@@ -201,6 +209,12 @@ pub enum Erased {
 /// A [`SealError`]; it may be tried again.
 pub fn erase(reader: &Reader, purged: Height) -> Result<Erased, SealError> {
     rewrite_segments(reader)?;
+    clear_log(reader, purged)
+}
+
+/// Has everything that was written to the log before this height was decided sealed, and the files deleted, as far as
+/// that can be done now.
+pub(crate) fn clear_log(reader: &Reader, purged: Height) -> Result<Erased, SealError> {
     let Some((file, floor)) = begins(reader, purged)? else {
         reader
             .shared()
@@ -265,23 +279,33 @@ fn rewrite_segments(reader: &Reader) -> Result<(), SealError> {
         storage, erasing, ..
     } = reader.shared();
     for name in names(&**storage)? {
-        if !erasing.concerns(name) {
-            continue;
-        }
-        let path = path_of(name);
-        let failed = |source| SealError::Io {
-            file: path_of(name),
-            source,
-        };
-        let length = storage.len(&path).map_err(failed)?;
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let bytes = storage.read(&path, 0, length).map_err(failed)?;
-        let without = erasing.without(&bytes);
-        if let Some(bytes) = without.map_err(|source| SealError::Stored { name, source })? {
-            exchange(reader, name, &bytes)?;
+        if erasing.concerns(name) {
+            rewrite(reader, name, |bytes| erasing.without(bytes))?;
         }
     }
     remove_unfinished(reader)
+}
+
+/// Writes one segment anew, if it is to have other bytes.
+pub(crate) fn rewrite(
+    reader: &Reader,
+    name: SegmentName,
+    without: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, SegmentError>,
+) -> Result<bool, SealError> {
+    let storage = &reader.shared().storage;
+    let path = path_of(name);
+    let failed = |source| SealError::Io {
+        file: path_of(name),
+        source,
+    };
+    let length = storage.len(&path).map_err(failed)?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let bytes = storage.read(&path, 0, length).map_err(failed)?;
+    let without = without(&bytes).map_err(|source| SealError::Stored { name, source })?;
+    if let Some(bytes) = &without {
+        exchange(reader, name, bytes)?;
+    }
+    Ok(without.is_some())
 }
 
 fn exchange(reader: &Reader, name: SegmentName, bytes: &[u8]) -> Result<(), SealError> {
@@ -302,7 +326,7 @@ fn exchange(reader: &Reader, name: SegmentName, bytes: &[u8]) -> Result<(), Seal
 }
 
 /// What a crash has left of a segment is of no use, and may hold anything.
-fn remove_unfinished(reader: &Reader) -> Result<(), SealError> {
+pub(crate) fn remove_unfinished(reader: &Reader) -> Result<(), SealError> {
     let storage = &reader.shared().storage;
     let files = storage.segments().unwrap_or_default();
     for file in files.iter().filter(|name| name.ends_with(UNFINISHED)) {

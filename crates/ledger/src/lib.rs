@@ -13,7 +13,8 @@
 //! What is decided for good is sealed into [`segment`]s, and the files of the log that only hold such blocks are deleted
 //! while the node runs ([`seal()`], [`retire()`]). The log stays short, and a start reads it and a few bytes of each segment.
 //!
-//! What a purge names is destroyed in log and segments without touching a hash ([`erase()`]).
+//! What a purge names is destroyed in log and segments without touching a hash ([`erase()`]), and so is what is pruned
+//! ([`prune()`]).
 //!
 //! Reads check what they return against the hash in memory or in a segment's index, and that covers every byte. [`verify()`] checks a whole folder.
 //!
@@ -32,6 +33,7 @@ mod index;
 mod ledger;
 mod mend;
 pub mod predecessor;
+mod prune;
 mod read_only;
 mod reader;
 mod record;
@@ -56,6 +58,7 @@ pub use folder::{
 pub use ledger::{Flush, Ledger};
 pub use mend::{MendError, Mended, Supply, gaps, mend, repair, without_file};
 pub use predecessor::{KeepError, PredecessorError, keep};
+pub use prune::{PruneError, Residues, Weight, concerns, prune, segment_pruned};
 pub use read_only::read_only;
 pub use reader::{Blocks, ReadError, Reader};
 pub use recovery::{Cut, OpenError, Recovered, Repair, Report, Spare, read_genesis};

@@ -20,6 +20,7 @@ use crate::segment::links::Links;
 use crate::segment::{self, Below, Contents, SegmentError, SegmentName};
 use crate::window::{self, LogFile, list};
 
+mod pruned;
 mod scrub;
 
 pub use scrub::{Damage, Pace, Site, Stopped};
@@ -353,6 +354,8 @@ struct Check<'a> {
     below: Option<(Header, BlockHash)>,
     /// Erased commands that no purge was found for yet.
     erased: BTreeSet<Position>,
+    /// Pruned commands, and what explains them.
+    pruned: pruned::Pruned,
     report: VerifyReport,
 }
 
@@ -379,6 +382,7 @@ impl<'a> Check<'a> {
             roster,
             below: None,
             erased: BTreeSet::new(),
+            pruned: pruned::Pruned::default(),
             report,
         }
     }
@@ -537,6 +541,7 @@ impl<'a> Check<'a> {
         wrong.extend(self.link(block.header()).err().map(str::to_owned));
         wrong.extend(self.voters(block.header()).err().map(str::to_owned));
         wrong.extend(self.certificate(height, decided).err());
+        self.pruned.hear(block, self.roster.as_deref());
         let next = self.roster.as_ref().and_then(|roster| roster.after(block));
         self.roster = next.map(Arc::new).or(self.roster.take());
         self.account(block);
@@ -607,7 +612,9 @@ impl<'a> Check<'a> {
         let height = block.height();
         for (index, entry) in (0..).zip(block.entries()) {
             let Some(sealed) = entry.sealed() else {
-                self.erased.insert(Position { height, index });
+                if !matches!(entry, model::Entry::Pruned { .. }) {
+                    self.erased.insert(Position { height, index });
+                }
                 continue;
             };
             for purged in sealed.purges().into_iter().flatten() {
@@ -616,12 +623,15 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// At the end of the chain: a command is missing only if a purge came behind it.
+    /// At the end of the chain: a command is missing only if a purge or a prune came behind it.
     fn explained(&mut self) {
         for Position { height, index } in std::mem::take(&mut self.erased) {
             let what = format!("command {index} is missing, and no purge names it");
             self.report.faults.push(Fault { height, what });
         }
+        let (faults, note) = std::mem::take(&mut self.pruned).explained();
+        self.report.faults.extend(faults);
+        self.report.notes.extend(note);
     }
 
     fn finish(mut self) -> VerifyReport {

@@ -11,6 +11,7 @@ use crate::id::{BlockHash, Boot, ChainId, Digest, Height, LeafHash, MembershipHa
 use crate::limits;
 use crate::membership::Membership;
 use crate::merkle;
+use crate::purge::Residue;
 use crate::succession::Predecessor;
 use crate::time::Timestamp;
 
@@ -100,27 +101,35 @@ pub enum Entry {
         /// The request's id if it came under a client's key; else it is the leaf.
         key: Option<Digest>,
     },
+    /// Its bytes were pruned: what it did is in a snapshot, and without one nobody can tell.
+    Pruned {
+        /// The leaf.
+        leaf: LeafHash,
+        /// What stays of its request.
+        residue: Residue,
+    },
 }
 
 crate::codec_enum!(Entry, "entry" {
     0 => Erased(leaf),
     1 => Sealed(command),
     2 => Remembered { leaf, key },
+    3 => Pruned { leaf, residue },
 });
 
 impl Entry {
     /// The leaf of the Merkle tree.
     pub fn leaf(&self) -> LeafHash {
         match self {
-            Self::Erased(leaf) | Self::Remembered { leaf, .. } => *leaf,
+            Self::Erased(leaf) | Self::Remembered { leaf, .. } | Self::Pruned { leaf, .. } => *leaf,
             Self::Sealed(command) => command.leaf(),
         }
     }
 
-    /// The command, unless it was erased.
+    /// The command, unless it was erased or pruned.
     pub fn sealed(&self) -> Option<&SealedCommand> {
         match self {
-            Self::Erased(_) | Self::Remembered { .. } => None,
+            Self::Erased(_) | Self::Remembered { .. } | Self::Pruned { .. } => None,
             Self::Sealed(command) => Some(command),
         }
     }

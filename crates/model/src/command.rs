@@ -15,6 +15,7 @@ use crate::limits;
 use crate::media::MediaStep;
 use crate::membership::Member;
 use crate::originals::OriginalsStep;
+use crate::prune::Prune;
 use crate::purge::Erasure;
 use crate::roster::RosterChange;
 use crate::snapshot::SnapshotStep;
@@ -182,6 +183,8 @@ pub enum Payload {
     },
     /// A snapshot is asked for, or vouched for.
     Snapshot(SnapshotStep),
+    /// Old commands about files lose their bytes: a snapshot holds what came of them.
+    Prune(Prune),
     /// What another library says of a file is taken over.
     Carry {
         /// The file.
@@ -218,6 +221,7 @@ codec_enum!(Payload, "payload" {
     13 => Album(step),
     14 => Edit { file, expected, changes, source, operation },
     17 => Snapshot(step),
+    18 => Prune(prune),
     19 => RenameTag { from, to },
     20 => Bulk(step),
     23 => Carry { file, carried },
@@ -251,6 +255,7 @@ impl Payload {
             Self::Bulk(step) => step.kind(),
             Self::Erased { .. } => "erased",
             Self::Snapshot(step) => step.kind(),
+            Self::Prune(_) => "prune",
             Self::Carry { .. } => "carry",
             Self::User(step) => step.kind(),
             Self::Password(_) => "setPassword",
@@ -259,7 +264,7 @@ impl Payload {
         }
     }
 
-    /// The file, blob or secret that it names. Only commands that name one are ever erased.
+    /// The file, blob or secret that it names. Only commands that name one are ever erased or pruned.
     pub fn names(&self) -> Option<BlobId> {
         match self {
             Self::PutBlob { blob: id, .. }
@@ -291,6 +296,8 @@ const ROSTER: u8 = 8;
 const PURGE: u8 = 9;
 /// That of [`Payload::Snapshot`].
 const SNAPSHOT: u8 = 17;
+/// That of [`Payload::Prune`].
+const PRUNE: u8 = 18;
 
 /// What a token may do: each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -406,6 +413,17 @@ impl SealedCommand {
     /// Whether it is a purge, in effect or not, told by its first bytes.
     pub fn is_purge(&self) -> bool {
         payload_tag(&self.bytes) == Some(PURGE)
+    }
+
+    /// What it prunes, if it is in force. Others are told by their first bytes.
+    pub fn prunes(&self) -> Option<Prune> {
+        if payload_tag(&self.bytes) != Some(PRUNE) {
+            return None;
+        }
+        match self.open().ok()?.payload {
+            Payload::Prune(prune) => Some(prune),
+            _ => None,
+        }
     }
 
     /// What it says of a snapshot, if it does. Others are told by their first bytes.

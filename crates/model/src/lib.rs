@@ -25,6 +25,7 @@ pub mod media;
 pub mod membership;
 pub mod merkle;
 pub mod originals;
+pub mod prune;
 pub mod purge;
 pub mod receipt;
 pub mod record;
@@ -54,6 +55,7 @@ pub use id::{
 pub use media::MediaStep;
 pub use membership::{Member, Membership};
 pub use originals::OriginalsStep;
+pub use prune::{Prune, SnapshotRef, Vouchers};
 pub use purge::{Erasure, Erasures, Residue};
 pub use receipt::{Checkpoint, Consistency, Proven, Receipt, ReceiptError};
 pub use record::{Mark, Record, Vote};

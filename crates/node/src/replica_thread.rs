@@ -660,7 +660,7 @@ impl Worker {
                     continue;
                 }
                 // Not a command of ours that was decided as it was: the client hears "unknown".
-                Disposition::Erased | Disposition::Malformed => continue,
+                Disposition::Erased | Disposition::Pruned | Disposition::Malformed => continue,
             };
             let _ = write.reply.send(Ok(Decision {
                 position,

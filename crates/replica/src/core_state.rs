@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use model::codec::{Decode, DecodeError, Encode, Reader};
 use model::{
-    Block, Command, Digest, Entry, Erasure, Payload, Position, Residue, Timestamp, limits,
+    Block, Command, Digest, Entry, Erasure, LeafHash, Payload, Position, Residue, Timestamp, limits,
 };
 
 /// What a command in a decided block is.
@@ -34,6 +34,8 @@ pub enum Disposition {
     Expired,
     /// Its bytes were destroyed by a later purge: skipped.
     Erased,
+    /// Its bytes were pruned: a catalogue must not skip it, but begin with a snapshot that holds what it did.
+    Pruned,
     /// Not a command: refused.
     Malformed,
 }
@@ -117,15 +119,16 @@ impl CoreState {
             Entry::Sealed(sealed) => sealed,
             Entry::Erased(_) => return Disposition::Erased,
             Entry::Remembered { leaf, key } => {
-                let id = key.unwrap_or(Digest(leaf.0));
-                note(id, window(key.is_some()));
-                let request = if key.is_some() {
-                    Remembered::FORGOTTEN
-                } else {
-                    id
-                };
-                self.remember(id, key.is_some(), Remembered { request, position });
+                self.recall(*leaf, *key, position, note);
                 return Disposition::Erased;
+            }
+            Entry::Pruned { leaf, residue } => {
+                match residue {
+                    Residue::Nothing => {}
+                    Residue::Leaf => self.recall(*leaf, None, position, note),
+                    Residue::Key(key) => self.recall(*leaf, Some(*key), position, note),
+                }
+                return Disposition::Pruned;
             }
         };
         let Ok(command) = sealed.open() else {
@@ -156,6 +159,24 @@ impl CoreState {
             self.purge(commands);
         }
         Disposition::Fresh(command)
+    }
+
+    /// Remembers a request whose command is gone.
+    fn recall(
+        &mut self,
+        leaf: LeafHash,
+        key: Option<Digest>,
+        position: Position,
+        note: &mut impl FnMut(Digest, Duration),
+    ) {
+        let id = key.unwrap_or(Digest(leaf.0));
+        note(id, window(key.is_some()));
+        let request = if key.is_some() {
+            Remembered::FORGOTTEN
+        } else {
+            id
+        };
+        self.remember(id, key.is_some(), Remembered { request, position });
     }
 
     fn remember(&mut self, id: Digest, keyed: bool, request: Remembered) {

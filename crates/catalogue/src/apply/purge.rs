@@ -151,9 +151,10 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// A node says that it has erased what a purge names.
+    /// A node says that it has erased what a purge or a prune names.
     pub(super) fn erased(&self, purge: Position, node: NodeId) -> rusqlite::Result<Verdict> {
-        let known = "SELECT 1 FROM purges WHERE height = ?1 AND idx = ?2";
+        let known = "SELECT 1 FROM purges WHERE height = ?1 AND idx = ?2 UNION ALL
+                     SELECT 1 FROM prunes WHERE height = ?1 AND idx = ?2";
         if row::exists(self.db, known, place(purge))? {
             let (height, index) = place(purge);
             self.db

@@ -19,6 +19,7 @@ mod gap;
 mod ledger;
 mod memory_disk;
 mod mend;
+mod prune;
 mod python;
 mod random_crashes;
 mod scrub;

@@ -291,3 +291,33 @@ fn whoever_reads_an_erased_chain_remembers_what_everybody_remembers() {
     }
     assert!(sure > 20, "{sure}");
 }
+
+#[test]
+fn whether_a_request_counts_is_the_same_where_commands_are_pruned() {
+    let mut repeats = 0;
+    for seed in 0..100 {
+        let blocks = chain(seed);
+        let (mut whole, mut lacking) = (CoreState::default(), CoreState::default());
+        for (place, decided) in blocks.iter().enumerate() {
+            let with = whole.apply(&decided.block);
+            let old = place > 0 && place < blocks.len() / 2;
+            let pruned = decided.block.without(|index, sealed| {
+                let first = matches!(with[index as usize], Disposition::Fresh(_));
+                let residue = Residue::of(&sealed.open().unwrap(), first);
+                let leaf = sealed.leaf();
+                old.then_some(model::Entry::Pruned { leaf, residue })
+            });
+            for (with, without) in with.iter().zip(lacking.apply(&pruned)) {
+                match without {
+                    Disposition::Pruned => assert!(old, "{seed}"),
+                    Disposition::Fresh(_) => assert_eq!(*with, without, "{seed}"),
+                    _ => {
+                        assert!(!matches!(with, Disposition::Fresh(_)), "{seed}: {with:?}");
+                        repeats += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(repeats > 100, "{repeats}");
+}

@@ -429,7 +429,7 @@ impl Chain {
                 })
             }
             Disposition::Expired => Ok(()),
-            Disposition::Erased | Disposition::Malformed => {
+            Disposition::Erased | Disposition::Pruned | Disposition::Malformed => {
                 ensure(false, CHECK, || format!("{position:?} is {disposition:?}"))
             }
         }
