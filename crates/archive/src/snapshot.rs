@@ -199,6 +199,17 @@ pub enum FetchSnapshotError {
     },
 }
 
+fn folder_of(chain: ChainId) -> String {
+    format!("{chain}/snapshots")
+}
+
+impl SnapshotName {
+    /// Where it lies in the archive of a chain.
+    pub fn key(self, chain: ChainId) -> String {
+        format!("{}/{self}", folder_of(chain))
+    }
+}
+
 impl Archive {
     /// The indexes that are there, newest first. Nothing of them is verified.
     ///
@@ -218,11 +229,11 @@ impl Archive {
     }
 
     fn snapshots_folder(&self) -> String {
-        format!("{}/snapshots", self.chain())
+        folder_of(self.chain())
     }
 
     fn snapshot_key(&self, name: SnapshotName) -> String {
-        format!("{}/{name}", self.snapshots_folder())
+        name.key(self.chain())
     }
 
     /// Adds a snapshot whose files lie in a folder: what is there already stays, the index comes last.

@@ -1,5 +1,6 @@
 //! Which blobs there are.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -7,6 +8,9 @@ use std::path::Path;
 use model::BlobId;
 
 use crate::Store;
+
+/// Of a blob's name.
+const DIGITS: usize = 64;
 
 impl Store {
     /// The blobs whose names begin with a byte, in no order. What has another name is none of the store's.
@@ -23,6 +27,29 @@ impl Store {
             }
         }
         Ok(ids)
+    }
+}
+
+impl Store {
+    /// Every blob of which anything is here: its bytes, what is made of it, or what was put aside.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn traces(&self) -> io::Result<BTreeSet<BlobId>> {
+        let mut folders = vec![self.shared.quarantine.clone()];
+        for root in [self.shared.blobs.root(), self.shared.derived.root()] {
+            for outer in entries(root)? {
+                let outer = root.join(outer);
+                let inner = entries(&outer)?.into_iter();
+                folders.extend(inner.map(|inner| outer.join(inner)));
+            }
+        }
+        let mut found = BTreeSet::new();
+        for folder in folders {
+            let names = entries(&folder)?.into_iter();
+            found.extend(names.filter_map(|name| name.get(..DIGITS)?.parse::<BlobId>().ok()));
+        }
+        Ok(found)
     }
 }
 
@@ -68,5 +95,11 @@ mod tests {
         listed.sort();
         ids.sort();
         assert_eq!(listed, ids);
+        store
+            .put_derived(BlobId([7; 32]), "px256.jpg", b"small")
+            .unwrap();
+        ids.push(BlobId([7; 32]));
+        let traces = store.traces().unwrap();
+        assert_eq!(traces, ids.into_iter().collect());
     }
 }

@@ -60,7 +60,7 @@ pub use outcome::{Applied, Outcome, Refusal};
 pub use people::{User, UserState};
 pub use pictures::{Hashed, Waiting};
 pub use prune::Pruning;
-pub use purge::{Mention, Purge};
+pub use purge::{ANY_FILE, Mention, Purge, note_remains};
 pub use query::{Query, QueryError};
 pub use reader::{Presence, ReadError, Reader, Stats};
 pub use schema::{OpenError, SetAside, Unusable, empty_journal};

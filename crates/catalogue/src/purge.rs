@@ -4,6 +4,8 @@
 //! much. A purge names places; only these notes lead from them to the file, and it takes them with it. So a catalogue that
 //! is rebuilt from a chain in which the commands are erased, in part or all, comes to the same: it never had them.
 
+use std::path::Path;
+
 use model::codec::Encode as _;
 use model::file::State;
 use model::{
@@ -13,6 +15,7 @@ use model::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::row;
+use crate::schema::{self, OpenError};
 
 /// A command that names a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +223,27 @@ pub(crate) fn purged_by(db: &Connection, at: Position) -> rusqlite::Result<Optio
     db.prepare_cached("SELECT by_height, by_idx FROM purged WHERE height = ?1 AND idx = ?2")?
         .query_row(place(at), |row| position(row, 0))
         .optional()
+}
+
+/// In place of a file: a node that began with a snapshot may have bytes of files that were purged below it, and nothing tells
+/// which.
+pub const ANY_FILE: BlobId = BlobId([0; 32]);
+
+/// Notes for the node whose catalogue is in this file that it may have bytes of any file which that purge or an earlier one
+/// has named. Nobody else may have the file open.
+///
+/// # Errors
+/// [`OpenError`] if it cannot be written.
+pub fn note_remains(path: &Path, purge: Position) -> Result<(), OpenError> {
+    let (height, index) = place(purge);
+    let noted = schema::connect(path).and_then(|db| {
+        db.prepare_cached("INSERT OR REPLACE INTO remains(file, height, idx) VALUES (?1, ?2, ?3)")?
+            .execute(rusqlite::params![ANY_FILE.as_bytes(), height, index])
+    });
+    noted.map(|_| ()).map_err(|source| OpenError::Database {
+        path: path.into(),
+        source,
+    })
 }
 
 /// Files of which this node may still have bytes, and the purges.

@@ -7,6 +7,7 @@ pub(crate) mod import;
 mod offline;
 pub(crate) mod place;
 mod proof;
+mod prune;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(crate) enum Ledger {
     Evidence(evidence::Check),
     /// Write all of a ledger into one file, a folder or an object store
     Export(export::Export),
+    /// Destroy the bytes of old commands about files; a snapshot takes their place
+    Prune(prune::Prune),
     /// Make a ledger's folder of an export or an archive, after verifying all of it
     Import(import::Import),
 }
@@ -116,6 +119,7 @@ impl Ledger {
             Self::Check(check) => check.run(),
             Self::Evidence(check) => check.run(),
             Self::Export(export) => export.run().await,
+            Self::Prune(prune) => prune.run().await,
             Self::Import(import) => import.run().await,
         }
     }

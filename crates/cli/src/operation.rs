@@ -85,10 +85,7 @@ impl Waiting {
         begun: Value,
         format: &Format,
     ) -> Result<(), Failure> {
-        let operation = match self.no_wait {
-            true => begun,
-            false => self.wait(client, begun).await?,
-        };
+        let operation = self.until_done(client, begun).await?;
         if format.json {
             return Ok(output::object(&operation)?);
         }
@@ -104,7 +101,15 @@ impl Waiting {
         Ok(())
     }
 
-    async fn wait(&self, client: &Client, mut operation: Value) -> Result<Value, Failure> {
+    /// Waits until an operation is over, if that is wished.
+    pub(crate) async fn until_done(
+        &self,
+        client: &Client,
+        mut operation: Value,
+    ) -> Result<Value, Failure> {
+        if self.no_wait {
+            return Ok(operation);
+        }
         let call = Call::get(format!("/operations/{}", text_at(&operation, "/id")));
         let waiting = async {
             while text_at(&operation, "/state") != "done" {

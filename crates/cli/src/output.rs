@@ -1,7 +1,8 @@
 //! Results on stdout, everything else on stderr.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
+use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -30,6 +31,18 @@ pub(crate) fn object(value: &impl Serialize) -> io::Result<()> {
 /// Says something on stderr. That nobody listens is no reason to stop.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Asks on stderr whether to go on, and waits for the answer.
+pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
+    let mut stderr = io::stderr().lock();
+    // That nobody reads the question is no reason to stop: the answer will be missing.
+    let _ = write!(stderr, "{question} [y/N] ");
+    let _ = stderr.flush();
+    let mut typed = String::new();
+    let read = io::stdin().lock().read_line(&mut typed);
+    read.context("reading the answer")?;
+    Ok(matches!(typed.trim(), "y" | "yes"))
 }
 
 /// A bar on stderr, in bytes; invisible unless stderr is a terminal.

@@ -11,6 +11,7 @@
 //! more, reads the blocks from the ledger at its own speed, and listens again when it is there (`backlog`).
 
 mod backlog;
+mod input;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -23,17 +24,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use catalogue::{
-    Applied, ApplyError, BlockInput, Catalogue, Index, Mention, OpenError, Outcome, Reader,
-};
-use model::{BlobId, Block, Height, MediaStep, Payload, Position};
-use replica::{AppliedBlock, CoreState, Disposition};
+use catalogue::{Applied, ApplyError, BlockInput, Catalogue, Index, OpenError, Outcome, Reader};
+use model::{BlobId, Height, MediaStep, Payload, Position};
+use replica::{AppliedBlock, CoreState};
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
 use self::backlog::Flow;
-pub(crate) use self::snapshot::{Beginning, Captured};
+pub(crate) use self::input::{InputError, block_input};
+pub(crate) use self::snapshot::{Captured, Home};
 use crate::metrics::{CatalogueMetrics, seconds};
+use crate::snapshots::Begin;
 
 /// A run ends at this many blocks or commands.
 const RUN_BLOCKS: usize = 512;
@@ -74,6 +75,10 @@ pub(crate) struct Feeder {
     behind: bool,
     /// A height of the run that asks for a snapshot.
     marked: Option<Height>,
+    /// Tells which prunes are in force, once it is open.
+    ledger: Option<ledger::Reader>,
+    /// A block that could not be added, which has to be dealt with before anything else is.
+    stuck: Option<InputError>,
     metrics: CatalogueMetrics,
 }
 
@@ -90,6 +95,8 @@ impl Feeder {
             commands: 0,
             behind: false,
             marked: None,
+            ledger: None,
+            stuck: None,
             metrics,
         }
     }
@@ -106,7 +113,10 @@ impl Feeder {
         if self.behind {
             return Ok(());
         }
-        self.push(applied).map(|_| ())
+        self.push(applied)?;
+        // The thread deals with it.
+        self.behind |= self.stuck.is_some();
+        Ok(())
     }
 
     /// Leaves everything behind the first block to the thread.
@@ -127,10 +137,17 @@ impl Feeder {
     pub(crate) fn push(&mut self, applied: &AppliedBlock) -> Result<Vec<Applied>, ApplyError> {
         let height = applied.block.height();
         let collected = self.run.last().map(|block| block.height);
-        if collected.or(self.height()).is_some_and(|at| height <= at) {
+        if collected.or(self.height()).is_some_and(|at| height <= at) || self.stuck.is_some() {
             return Ok(Vec::new());
         }
-        let input = block_input(applied);
+        let ledger = self.ledger.as_ref();
+        let input = match block_input(&applied.block, &applied.dispositions, ledger) {
+            Ok(input) => input,
+            Err(error) => {
+                self.stuck = Some(error);
+                return self.flush();
+            }
+        };
         self.commands += input.commands.len();
         let is_marked = snapshot::is_marked(&input);
         if is_marked {
@@ -142,6 +159,11 @@ impl Feeder {
         } else {
             Ok(Vec::new())
         }
+    }
+
+    /// Why nothing is added any more; asked by who does something about it.
+    fn unstick(&mut self) -> Option<InputError> {
+        self.stuck.take()
     }
 
     /// The height that is written.
@@ -180,43 +202,6 @@ fn arrived_for(payload: &Payload) -> Option<BlobId> {
     }
 }
 
-fn block_input(applied: &AppliedBlock) -> BlockInput {
-    block_input_of(&applied.block, &applied.dispositions)
-}
-
-/// What the catalogue takes of a block.
-pub(crate) fn block_input_of(block: &Block, dispositions: &[Disposition]) -> BlockInput {
-    let commands = (0..)
-        .zip(dispositions)
-        .filter_map(|(index, disposition)| match disposition {
-            Disposition::Fresh(command) if command.payload.concerns_catalogue() => {
-                Some((index, command.clone()))
-            }
-            _ => None,
-        })
-        .collect();
-    BlockInput {
-        height: block.height(),
-        time: block.header().time,
-        hash: block.hash(),
-        commands,
-        mentions: mentions(block, dispositions),
-    }
-}
-
-/// Commands that are not applied and name a file all the same: a purge has to name them too.
-fn mentions(block: &Block, dispositions: &[Disposition]) -> Vec<Mention> {
-    let entries = block.entries().iter().zip(dispositions);
-    let idle = (0..)
-        .zip(entries)
-        .filter(|(_, (_, disposition))| !matches!(disposition, Disposition::Fresh(_)));
-    idle.filter_map(|(index, (entry, _))| {
-        let command = entry.sealed()?.open().ok()?;
-        Mention::of(index, &command, false)
-    })
-    .collect()
-}
-
 /// Reads the catalogue. Cheap to clone.
 #[derive(Clone)]
 pub struct CatalogueHandle {
@@ -250,6 +235,8 @@ struct Shared {
     replacement: Mutex<Option<Replacement>>,
     /// The state at a height of which a snapshot is to be made.
     captured: Mutex<Option<Captured>>,
+    /// A height whose commands are pruned: a snapshot of it or of one above is needed.
+    lacks: watch::Sender<Option<Height>>,
     /// Held by who compares: it builds at one place, and may replace.
     comparing: Mutex<()>,
     /// Odd while this node itself writes to the file beside the thread; grows with each time.
@@ -301,11 +288,12 @@ pub(crate) struct Running {
 /// # Errors
 /// If the system gives no thread.
 pub(crate) fn start(
-    feeder: Feeder,
+    mut feeder: Feeder,
     path: &Path,
     applied: Height,
     ledger: ledger::Reader,
-    begin: Option<Beginning>,
+    home: Home,
+    begin: Option<Begin>,
 ) -> std::io::Result<Running> {
     let shared = Arc::new(Shared {
         path: path.to_owned(),
@@ -316,15 +304,18 @@ pub(crate) fn start(
         index: watch::Sender::new(None),
         replacement: Mutex::default(),
         captured: Mutex::default(),
+        lacks: watch::Sender::new(None),
         comparing: Mutex::default(),
         beside: AtomicU64::new(0),
         meddled: watch::Sender::new(0),
     });
+    feeder.ledger = Some(ledger.clone());
     let (blocks, receiver) = channel();
     let flow = Arc::new(Flow::new(applied == ledger.tip().0));
     let worker = Worker {
         feeder,
         ledger,
+        home,
         begin,
         flow: Arc::clone(&flow),
         shared: Arc::clone(&shared),
@@ -370,7 +361,8 @@ struct Worker {
     feeder: Feeder,
     ledger: ledger::Reader,
     /// A snapshot to begin with.
-    begin: Option<Beginning>,
+    begin: Option<Begin>,
+    home: Home,
     flow: Arc<Flow>,
     shared: Arc<Shared>,
     /// Why the last run could not be written, if it could not.
@@ -543,7 +535,11 @@ impl Worker {
         if self.feeder.has_rows() {
             self.flush()?;
         }
-        self.reach(height);
+        match &self.feeder.stuck {
+            None => self.reach(height),
+            // What is to be done about it is done where the ledger is read.
+            Some(_) => self.flow.close(),
+        }
         Ok(())
     }
 
@@ -592,7 +588,8 @@ fn catch_up(replacement: &Replacement, height: Option<Height>) -> Result<(), Str
         if height.is_none_or(|height| block.height() > height) {
             break;
         }
-        let input = block_input_of(&block, &core.apply(&block));
+        let input = block_input(&block, &core.apply(&block), Some(&replacement.reader));
+        let input = input.map_err(|error| text(&error))?;
         catalogue.apply(&[input]).map_err(|error| text(&error))?;
     }
     Ok(())
@@ -627,6 +624,12 @@ impl CatalogueHandle {
         let alone = self.shared.comparing.lock();
         // Nothing is kept under it that a panic could spoil.
         alone.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The height of which, or of one above, a snapshot is needed: its commands are pruned, so this catalogue cannot go on
+    /// without.
+    pub(crate) fn lacks(&self) -> watch::Receiver<Option<Height>> {
+        self.shared.lacks.subscribe()
     }
 
     /// Has the thread put another catalogue in the place of the one in use, at a moment that suits it.

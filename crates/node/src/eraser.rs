@@ -9,11 +9,16 @@
 //! 3. The catalogue's journal is emptied: the rows were overwritten when the purge was applied.
 //! 4. Log and segments are written anew without them ([`ledger::erase()`]). Where nothing else is written, a command without
 //!    effect gives the log the blocks it needs.
+//!    Snapshots below the purge go as well; where commands are pruned, once there is a newer one.
 //! 5. The archive's objects are written anew, by whichever node comes first.
 //! 6. The node says in the ledger that it is done.
 //!
+//! What is pruned goes the same way ([`pruner`]).
+//!
 //! The same thread purges what has been in the trash for its time. Every node does so, and nobody in particular: of two
 //! purges of the same commands the second has no effect.
+
+mod pruner;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -32,9 +37,11 @@ use crate::config::NodeConfig;
 use crate::identity::{Identity, NodeKey};
 use crate::originals::{Originals, ShelfError};
 use crate::serve::ServeError;
-use crate::snapshots::Shelf;
+use crate::snapshots::{self, Shelf};
 use crate::{CatalogueHandle, ReplicaHandle, Request};
 
+/// So long after its start a node knows of everything that has arrived for commands that are not decided.
+const SETTLED: Duration = Duration::from_secs(120);
 /// Between two attempts at what did not work, or has to wait.
 const AGAIN: Duration = Duration::from_millis(250);
 const AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -71,17 +78,23 @@ pub(crate) fn before_serving(
 /// Deletes the bytes of purged files that nobody needs.
 fn erase_bytes(rows: &Rows, store: &blobs::Store) -> Result<(), EraserError> {
     for (blob, _) in rows.remains()? {
-        let mut asked = Ok(());
-        store.erase(blob, || match rows.is_named(&blob) {
-            Ok(named) => named,
-            Err(error) => {
-                asked = Err(error);
-                true
-            }
-        })?;
-        asked?;
+        if blob != catalogue::ANY_FILE {
+            erase_unnamed(rows, store, blob)?;
+        }
     }
     Ok(())
+}
+
+fn erase_unnamed(rows: &Rows, store: &blobs::Store, blob: BlobId) -> Result<(), EraserError> {
+    let mut asked = Ok(());
+    store.erase(blob, || match rows.is_named(&blob) {
+        Ok(named) => named,
+        Err(error) => {
+            asked = Err(error);
+            true
+        }
+    })?;
+    Ok(asked?)
 }
 
 /// Why something is not erased yet.
@@ -103,12 +116,18 @@ enum EraserError {
     OnItsWay,
     #[error("deleting in the store of files' bytes")]
     Store(#[from] ShelfError),
+    #[error("the node has just begun with a snapshot: what nobody names is looked for in a moment")]
+    Early,
     #[error("the node stops")]
     Stopping,
     #[error(transparent)]
     Archive(#[from] archive::EraseError),
     #[error(transparent)]
     Snapshots(#[from] archive::StoreError),
+    #[error("pruning the ledger")]
+    Prune(#[from] ledger::PruneError),
+    #[error("there is no snapshot here that holds what is to be pruned")]
+    NoBase,
 }
 
 /// What an eraser works on.
@@ -140,6 +159,10 @@ pub(crate) struct Eraser {
     idle_at: Option<Height>,
     next: Instant,
     next_trash: Instant,
+    /// Up to here the ledger is pruned, and the archive, whether or not this node could say so.
+    pruned: Option<Height>,
+    archive_pruned: Option<Height>,
+    started: Instant,
     /// Rows were overwritten since the journal was emptied.
     journal: bool,
     told: Option<String>,
@@ -171,6 +194,9 @@ impl Eraser {
             idle_at: None,
             next: now,
             next_trash: now + look_every(config.trash_keep),
+            pruned: None,
+            archive_pruned: None,
+            started: now,
             journal: false,
             told: None,
         })
@@ -211,6 +237,7 @@ impl Eraser {
         if self.purge_replaced_passwords()? {
             return Ok(());
         }
+        let pruned = self.prune();
         let suspect = ledger::is_suspect(&self.folder);
         let me = self.me;
         let purges = self.ask(move |rows| rows.purges(Some(me).filter(|_| !suspect)))?;
@@ -225,7 +252,9 @@ impl Eraser {
             self.empty_journal()?;
             self.journal = false;
         }
-        self.idle_at = Some(height);
+        if pruned? {
+            self.idle_at = Some(height);
+        }
         Ok(())
     }
 
@@ -241,9 +270,13 @@ impl Eraser {
         self.runtime
             .block_on(self.catalogue.read(move |rows| erase_bytes(rows, &store)))?;
         self.erase_objects()?;
+        self.erase_whatever_nobody_names()?;
         let last = purges.iter().map(|purge| purge.position.height).max();
         let last = last.unwrap_or(Height::GENESIS);
         self.catalogue.drop_captured_below(last);
+        if !self.may_drop_snapshots(last)? {
+            return Ok(());
+        }
         self.shelf.destroy_below(last)?;
         self.empty_journal()?;
         if let Erased::Waiting { above } = ledger::erase(&reader, last)? {
@@ -298,6 +331,46 @@ impl Eraser {
             .runtime
             .block_on(self.closing.run_until_cancelled(erasing));
         erased.ok_or(EraserError::Stopping)?
+    }
+
+    /// Whether nobody needs the snapshots below a purge: where commands are pruned, only once there is one above.
+    fn may_drop_snapshots(&self, purge: Height) -> Result<bool, EraserError> {
+        if self.ask(|rows| rows.prunes())?.is_empty() {
+            return Ok(true);
+        }
+        let reader = self.replica.reader();
+        if snapshots::newest(&self.shelf, reader, |at| at >= purge).is_none() {
+            return Ok(false);
+        }
+        let Some(archive) = &self.archive else {
+            return Ok(true);
+        };
+        let listing = self.closing.run_until_cancelled(archive.snapshots());
+        let names = self
+            .runtime
+            .block_on(listing)
+            .ok_or(EraserError::Stopping)??;
+        Ok(names.iter().any(|name| name.height >= purge))
+    }
+
+    /// A node that had to begin with a snapshot may have bytes of what was purged below it. Which these are nobody knows, but
+    /// nobody names them either, once everything is applied that was decided until now; and whatever arrives for a command
+    /// to come is known to be under way, if it came to this process.
+    fn erase_whatever_nobody_names(&self) -> Result<(), EraserError> {
+        let remains = self.ask(|rows| rows.remains())?;
+        if !remains.iter().any(|(file, _)| *file == catalogue::ANY_FILE) {
+            return Ok(());
+        }
+        let applied = self.catalogue.height() >= self.replica.tip();
+        if !applied || self.started.elapsed() < SETTLED {
+            return Err(EraserError::Early);
+        }
+        let store = self.store.clone();
+        let erased = self.catalogue.read(move |rows| {
+            let mut traces = store.traces()?.into_iter();
+            traces.try_for_each(|blob| erase_unnamed(rows, &store, blob))
+        });
+        self.runtime.block_on(erased)
     }
 
     fn empty_journal(&self) -> Result<(), EraserError> {

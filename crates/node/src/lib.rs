@@ -12,6 +12,7 @@ pub mod accusations;
 mod acquaintances;
 mod admission;
 pub mod archiver;
+pub mod bases;
 mod bulk;
 pub mod catalogue_thread;
 pub mod config;

@@ -61,6 +61,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::identity::Identity;
 use crate::pictures::Pictures;
+use crate::snapshots::Shelf;
 use crate::stock::Stock;
 
 pub use self::blobs::{
@@ -100,6 +101,8 @@ pub struct Config {
     pub stock: Stock,
     /// The pictures to give to them.
     pub(crate) pictures: Pictures,
+    /// The snapshots to give to them.
+    pub(crate) shelf: Shelf,
     /// The blocks to give to them; none if no ledger is open.
     pub ledger: Option<ledger::Reader>,
 }
@@ -199,6 +202,7 @@ impl Peers {
             store: config.blobs.clone(),
             stock: config.stock,
             pictures: config.pictures,
+            shelf: config.shelf,
             ledger: config.ledger,
             inbound,
             refusals: refusals.clone(),

@@ -173,6 +173,12 @@ fn admission(token: &NewToken, time: Timestamp) -> Result<SealedCommand, getrand
 
 /// Puts what was kept into a new node's ledger. The files never change, so they are linked where that is possible.
 pub(crate) fn lay_down(kept: &Path, ledger: &Path) -> Result<(), InitError> {
+    if let (Some(beside), Some(node)) = (kept.parent(), ledger.parent()) {
+        let snapshots = beside.join(crate::snapshots::FOLDER);
+        if snapshots.is_dir() {
+            link_all(&snapshots, &node.join(crate::snapshots::FOLDER))?;
+        }
+    }
     link_all(kept, &ledger.join(predecessor::FOLDER))
 }
 

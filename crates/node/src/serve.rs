@@ -223,6 +223,7 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     let archive = base.start_archiver(running.handle.reader())?;
     base.follow_members(&running.handle, &peers, join_calls, archive.as_ref());
     base.follow_operations(&running, &catalogue);
+    base.look_after_bases(&running, &catalogue, &peers)?;
     let (copies, replicator) =
         base.look_after_bytes(stock, &running, &catalogue, &peers, &originals);
     let scrub = ScrubHandle::open(&config.folder, &config.scrub);

@@ -13,15 +13,17 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use archive::{PART_BYTES, Part, SnapshotIndex, SnapshotName};
-use catalogue::{Reader as Rows, SnapshotError};
+use catalogue::{Marked, Reader as Rows, SnapshotError};
 use ledger::{ReadError, Reader};
 use model::codec::{Decode as _, Encode as _};
-use model::{Block, Digest, Height, NodeId, Timestamp, limits};
+use model::{
+    Block, Digest, Entry, Height, SealedCommand, SnapshotRef, SnapshotStep, Timestamp, limits,
+};
 use replica::{Claim, CoreState, Known};
 use tracing::{info, warn};
 
 /// Their folder in a node's.
-const FOLDER: &str = "snapshots";
+pub(crate) const FOLDER: &str = "snapshots";
 /// Where a catalogue is built of one, in the node's folder for what is not finished.
 const BUILT: &str = "snapshot.sqlite";
 
@@ -108,6 +110,40 @@ impl Shelf {
             }
         }
         Ok(())
+    }
+
+    /// Whether a snapshot is here whole; from then on it survives a power cut.
+    pub(crate) fn keeps(&self, name: SnapshotName) -> io::Result<bool> {
+        let Some(index) = self.index(name) else {
+            return Ok(false);
+        };
+        for part in index.parts() {
+            match self.piece(&index, part) {
+                Ok(_) => fs::File::open(self.path(index.part_name(part)))?.sync_all()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        fs::File::open(self.path(name))?.sync_all()?;
+        fs::File::open(&self.folder)?.sync_all()?;
+        Ok(true)
+    }
+
+    /// Puts an index or a part here.
+    pub(crate) fn put(&self, name: SnapshotName, bytes: &[u8]) -> io::Result<()> {
+        fs::write(self.path(name), bytes)
+    }
+
+    /// The index or part of a snapshot that has this hash, if it is here and right.
+    pub(crate) fn find(&self, sha256: Digest) -> io::Result<Option<Vec<u8>>> {
+        for (path, name) in self.entries()? {
+            if name.is_some_and(|name| name.digest == sha256) {
+                let bytes = fs::read(path)?;
+                return Ok((Digest::of(&[&bytes]) == sha256).then_some(bytes));
+            }
+        }
+        Ok(None)
     }
 
     fn piece(&self, index: &SnapshotIndex, part: &Part) -> io::Result<Vec<u8>> {
@@ -219,15 +255,43 @@ pub(crate) struct Begin {
 }
 
 impl Begin {
+    /// By which it is known.
+    pub(crate) fn name(&self) -> SnapshotName {
+        self.index.name()
+    }
+
     /// Its height.
     pub(crate) fn height(&self) -> Height {
         self.index.height
     }
 
-    /// Builds a catalogue of it and says where. Not for a node that may have bytes of what was purged below: which they
-    /// are is in no snapshot.
-    pub(crate) fn build(&self, me: NodeId, blobs: &blobs::Store) -> Result<PathBuf, BuildError> {
+    /// Builds a catalogue of it and says where. Not for a node that may have bytes of what was purged below, since which they
+    /// are is in no snapshot; one that `must` begin with it looks through all it has, later.
+    pub(crate) fn build(
+        &self,
+        me: NodeId,
+        blobs: &blobs::Store,
+        must: bool,
+    ) -> Result<PathBuf, BuildError> {
         let path = self.shelf.built().to_owned();
+        let built = self.build_at(&path)?;
+        let last = built.purges(Some(me))?.pop();
+        drop(built);
+        if let Some(last) = last
+            && !blobs.traces().map_err(SnapshotError::Io)?.is_empty()
+        {
+            if !must {
+                return Err(BuildError::Remains);
+            }
+            catalogue::note_remains(&path, last.position)?;
+        }
+        Ok(path)
+    }
+}
+
+impl Begin {
+    /// Builds a catalogue of it in this file.
+    pub(crate) fn build_at(&self, path: &Path) -> Result<Rows, BuildError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(SnapshotError::Io)?;
         }
@@ -236,25 +300,13 @@ impl Begin {
             next: 0,
             bytes: io::Cursor::default(),
         };
-        catalogue::build(&path, &mut rows)?;
-        let built = Rows::open(&path)?;
+        catalogue::build(path, &mut rows)?;
+        let built = Rows::open(path)?;
         if built.height()? != Some(self.height()) {
             return Err(SnapshotError::Malformed.into());
         }
-        if !built.purges(Some(me))?.is_empty() && holds_anything(blobs)? {
-            return Err(BuildError::Remains);
-        }
-        Ok(path)
+        Ok(built)
     }
-}
-
-fn holds_anything(blobs: &blobs::Store) -> Result<bool, blobs::DiscardError> {
-    for first in 0..=u8::MAX {
-        if !blobs.shelf(first)?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Why no catalogue was built of a snapshot.
@@ -264,8 +316,8 @@ pub(crate) enum BuildError {
     Rows(#[from] SnapshotError),
     #[error("reading what was built")]
     Read(#[from] catalogue::ReadError),
-    #[error("looking for blobs")]
-    Blobs(#[from] blobs::DiscardError),
+    #[error("noting what is to be erased")]
+    Note(#[from] catalogue::OpenError),
     #[error("this node has not said that it has erased all that was purged")]
     Remains,
 }
@@ -284,29 +336,99 @@ pub(crate) fn newest(
     reader: &Reader,
     is_of_use: impl Fn(Height) -> bool,
 ) -> Option<Begin> {
-    let names = shelf.indexes().unwrap_or_default().into_iter();
-    let names = names.filter(|name| is_of_use(name.height));
     let load = |claim: Claim| {
-        let index = shelf.index(named(claim))?;
-        match shelf.core(&index) {
-            Ok(core) => Some((index.hash, (index, core))),
-            Err(error) => {
-                warn!(%error, height = %claim.height, "a snapshot is damaged and not used");
-                None
-            }
-        }
+        let begin = load(shelf, place_of(claim))?;
+        Some((begin.index.hash, begin))
     };
-    let found = replica::begin_with(reader, names.map(claim), load);
+    let found = replica::begin_with(reader, of_use(shelf, is_of_use).map(claim), load);
     let found = found.unwrap_or_else(|error| {
         warn!(%error, "whether a snapshot is right cannot be told");
         None
     });
-    let (Claim { height, .. }, (index, core)) = found?;
-    Some(Begin {
-        shelf: shelf.clone(),
-        index,
-        known: Known { height, core },
+    found.map(|(_, begin)| begin)
+}
+
+/// The newest snapshot on the shelf for which enough voters have vouched at any time. Where commands are pruned a catalogue has
+/// to begin with one, also if something was purged since: the purge comes in a block above.
+pub(crate) fn base(
+    shelf: &Shelf,
+    reader: &Reader,
+    is_of_use: impl Fn(Height) -> bool,
+) -> Option<Begin> {
+    of_use(shelf, is_of_use).find_map(|name| {
+        let index = shelf.index(name)?;
+        match reader.was_vouched_for(&named(&index)) {
+            Ok(true) if catalogue::reads(index.version) => {}
+            Ok(_) => return None,
+            Err(error) => {
+                warn!(%error, "whether a snapshot is right cannot be told");
+                return None;
+            }
+        }
+        let is_ours = reader.hash(name.height) == Some(index.hash);
+        is_ours.then(|| load(shelf, name)).flatten()
     })
+}
+
+fn of_use(shelf: &Shelf, is_of_use: impl Fn(Height) -> bool) -> impl Iterator<Item = SnapshotName> {
+    let names = shelf.indexes().unwrap_or_default().into_iter();
+    names.filter(move |name| is_of_use(name.height))
+}
+
+/// A snapshot of the shelf, if it is whole.
+fn load(shelf: &Shelf, name: SnapshotName) -> Option<Begin> {
+    let (index, height) = (shelf.index(name)?, name.height);
+    match shelf.core(&index) {
+        Ok(core) => Some(Begin {
+            shelf: shelf.clone(),
+            index,
+            known: Known { height, core },
+        }),
+        Err(error) => {
+            warn!(%error, %height, "a snapshot is damaged and not used");
+            None
+        }
+    }
+}
+
+/// The snapshots of this height or above of which the chain speaks, lowest first.
+pub(crate) fn spoken_of(reader: &Reader, from: Height) -> Result<BTreeSet<SnapshotRef>, ReadError> {
+    let mut found = BTreeSet::new();
+    for decided in reader.blocks(from.next()) {
+        let block = decided?.block;
+        let sealed = block.entries().iter().filter_map(Entry::sealed);
+        for step in sealed.filter_map(SealedCommand::snapshot_step) {
+            if let SnapshotStep::Vouch {
+                height,
+                version,
+                digest,
+                ..
+            } = step
+                && height >= from
+            {
+                found.insert(SnapshotRef {
+                    height,
+                    version,
+                    digest,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What nodes vouch for.
+pub(crate) fn named(index: &SnapshotIndex) -> SnapshotRef {
+    SnapshotRef {
+        height: index.height,
+        version: index.version,
+        digest: index.digest(),
+    }
+}
+
+/// Where a snapshot lies that nodes vouch for.
+pub(crate) fn name_of(snapshot: &SnapshotRef) -> SnapshotName {
+    index_name(snapshot.height, snapshot.digest)
 }
 
 /// What voters have to say in the chain for a snapshot of this name to be believed here.
@@ -318,11 +440,15 @@ fn claim(name: SnapshotName) -> Claim {
     }
 }
 
-/// Which snapshot is meant.
-fn named(claim: Claim) -> SnapshotName {
+/// Where a snapshot lies that is believed.
+fn place_of(claim: Claim) -> SnapshotName {
+    index_name(claim.height, claim.digest)
+}
+
+fn index_name(height: Height, digest: Digest) -> SnapshotName {
     SnapshotName {
-        height: claim.height,
-        digest: claim.digest,
+        height,
+        digest,
         is_index: true,
     }
 }
@@ -383,13 +509,17 @@ pub(crate) async fn fetch(
 
 /// Why no snapshot was taken.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
+pub enum FetchError {
+    /// The store did not say what it has.
     #[error(transparent)]
     Store(#[from] archive::StoreError),
+    /// It did not give it.
     #[error(transparent)]
     Fetch(#[from] archive::FetchSnapshotError),
+    /// Whether it is right cannot be told.
     #[error("reading the ledger")]
     Ledger(#[from] ReadError),
+    /// It cannot be kept.
     #[error("writing the snapshot")]
     Folder(#[from] io::Error),
 }

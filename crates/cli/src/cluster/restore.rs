@@ -4,7 +4,6 @@
 //! where it was. Nothing is made before the operator has seen what is proven, and has agreed.
 
 use std::fs;
-use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -21,6 +20,9 @@ use crate::failure::Failure;
 use crate::ledger::import::{Origin, bring};
 use crate::ledger::place::{Source, failure};
 use crate::output::{self, Format};
+
+const QUESTION: &str =
+    "If any node of the old cluster may come back, do not go on. Make a new cluster of this?";
 
 /// Makes a new cluster that goes on with everything an archive or an export holds.
 ///
@@ -65,8 +67,8 @@ impl Restore {
         let found = kept.findings().map_err(restore_failure)?;
         faults.iter().for_each(|fault| output::note(fault));
         show(&found);
-        if !self.yes {
-            confirm()?;
+        if !self.yes && !output::confirm(QUESTION)? {
+            return Err(anyhow!("no cluster was made").into());
         }
         let note = format!(
             "Restored from {}: what was decided above height {} is not in it and is lost.",
@@ -139,23 +141,6 @@ fn show(found: &Findings) {
         names.join(", ")
     ));
     output::note("What was decided above that height and is in no archive is lost.");
-}
-
-fn confirm() -> Result<(), Failure> {
-    let mut stderr = std::io::stderr().lock();
-    // That nobody reads the question is no reason to stop: the answer will be missing.
-    let _ = write!(
-        stderr,
-        "If any node of the old cluster may come back, do not go on. Make a new cluster of this? [y/N] "
-    );
-    let _ = stderr.flush();
-    let mut typed = String::new();
-    let read = std::io::stdin().lock().read_line(&mut typed);
-    read.context("reading the answer")?;
-    if matches!(typed.trim(), "y" | "yes") {
-        return Ok(());
-    }
-    Err(anyhow!("no cluster was made").into())
 }
 
 fn report(

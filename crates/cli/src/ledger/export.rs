@@ -8,7 +8,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use archive::{Archive, Coverage, SegmentName, Store, genesis_key, tar};
+use archive::{Archive, Coverage, SegmentName, SnapshotIndex, Store, genesis_key, tar};
 use clap::builder::FalseyValueParser;
 use indicatif::ProgressBar;
 use ledger::Reader;
@@ -59,6 +59,10 @@ impl Export {
             advance(&bar, bytes, name.to(), tip);
         }
         bar.finish_and_clear();
+        let beside = node::bases::kept_beside(&segments.reader, &self.folder);
+        if let Some((folder, index)) = beside.context("reading the snapshot beside the ledger")? {
+            sink.snapshot(&folder, &index).await?;
+        }
         let place = sink.finish()?;
         let top = segments.below;
         if self.format.json {
@@ -227,6 +231,24 @@ impl Sink {
             Self::File { packer, chain, .. } => packer
                 .append(&archive::Copy::first(name).key(*chain), &bytes)
                 .context("writing the export")?,
+        }
+        Ok(())
+    }
+
+    /// Adds a snapshot, with which who reads a pruned ledger begins.
+    async fn snapshot(&mut self, folder: &Path, index: &SnapshotIndex) -> Result<(), Failure> {
+        let (packer, chain) = match self {
+            Self::Store(archive) => {
+                return archive.add_snapshot(folder, index).await.map_err(failure);
+            }
+            Self::File { packer, chain, .. } => (packer, *chain),
+        };
+        let parts = index.parts().map(|part| index.part_name(part));
+        for name in parts.chain([index.name()]) {
+            let path = folder.join(name.to_string());
+            let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+            let written = packer.append(&name.key(chain), &bytes);
+            written.context("writing the export")?;
         }
         Ok(())
     }

@@ -176,6 +176,9 @@ pub(crate) async fn bring(
         Ok(found) if *found == *genesis => {}
         _ => ledger::create_in(into, genesis).context("making the ledger")?,
     }
+    let reader = offline::open(into)?;
+    let brought = node::bases::bring_beside(archive, &reader, into).await;
+    brought.context("bringing a snapshot, without which a pruned ledger is of no use")?;
     Ok(taken)
 }
 

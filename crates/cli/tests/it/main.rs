@@ -12,6 +12,7 @@
 mod api;
 mod harness;
 mod proxy;
+mod prune;
 mod purge;
 
 mod agreement;

@@ -11,7 +11,7 @@ use crate::from_archive::Archived;
 use crate::harness::{Cluster, free_ports, json as parsed, run, starling, stderr, succeed};
 
 /// `cluster restore` of nodes with these names.
-fn restore(from: &str, out: &Path, names: &[&str], more: &[&str]) -> Output {
+pub(crate) fn restore(from: &str, out: &Path, names: &[&str], more: &[&str]) -> Output {
     let ports = free_ports(2 * names.len());
     let mut command = starling(["cluster", "restore", "--json", "--http", "plain"]);
     command.args(["--from", from, "--out"]).arg(out);
@@ -23,12 +23,12 @@ fn restore(from: &str, out: &Path, names: &[&str], more: &[&str]) -> Output {
     run(command)
 }
 
-fn restored(output: &Output) -> Value {
+pub(crate) fn restored(output: &Output) -> Value {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
     parsed(&String::from_utf8_lossy(&output.stdout))
 }
 
-async fn start(cluster: &mut Cluster, restored: &Value) -> Vec<usize> {
+pub(crate) async fn start(cluster: &mut Cluster, restored: &Value) -> Vec<usize> {
     let nodes = restored["nodes"].as_array().expect("nodes").iter();
     let places: Vec<usize> = nodes.map(|node| cluster.adopt(node)).collect();
     for place in &places {

@@ -15,7 +15,7 @@ use model::Height;
 use replica::{AppliedBlock, Known};
 use tracing::{error, info};
 
-use super::Worker;
+use super::{InputError, Worker};
 use crate::peer::chain_of_causes;
 
 /// As much may wait in the queue: blocks, and commands in them.
@@ -64,6 +64,11 @@ impl Flow {
         self.queued.fetch_sub(size(block), Ordering::SeqCst);
     }
 
+    /// Nothing comes through the queue until the ledger has been read.
+    pub(super) fn close(&self) {
+        self.open.store(false, Ordering::SeqCst);
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Ordering::SeqCst)
     }
@@ -87,7 +92,9 @@ impl Worker {
         if !self.persist(Worker::flush) {
             return false;
         }
-        let mut known = self.begin_with_snapshot();
+        let mut known = self.begin_with_snapshot(false);
+        // If it is in the way still, it is met again.
+        self.feeder.unstick();
         let begun = Instant::now();
         let from = self.wanted();
         info!(%from, tip = %self.ledger.tip().0, "the catalogue reads the ledger");
@@ -95,6 +102,11 @@ impl Worker {
             let read = self.read_on(known.take());
             if self.flow.is_stopping() || !self.persist(Worker::flush) {
                 return false;
+            }
+            if let Some(error) = self.feeder.unstick() {
+                self.flow.close();
+                known = self.deal_with(&error);
+                continue;
             }
             match read {
                 // It was opened before the last block was read, and only this thread opens it: nothing is between.
@@ -115,6 +127,23 @@ impl Worker {
         true
     }
 
+    /// Does what can be done about a block that the catalogue cannot take.
+    fn deal_with(&mut self, error: &InputError) -> Option<Known> {
+        let height = self.feeder.height();
+        let known = match error {
+            InputError::Pruned(height) => self.leap_over(*height),
+            _ => {
+                let error = chain_of_causes(error);
+                error!(error, "the catalogue cannot go on; it is tried again");
+                None
+            }
+        };
+        if self.feeder.height() == height {
+            std::thread::sleep(RETRY);
+        }
+        known
+    }
+
     /// The height that is applied next.
     fn wanted(&self) -> Height {
         self.feeder.height().map_or(Height::GENESIS, Height::next)
@@ -127,6 +156,9 @@ impl Worker {
         let read = replica::replay_knowing(&ledger, known, wanted, |block| {
             if self.flow.is_stopping() || !self.persist(|worker| worker.push(block)) {
                 self.flow.stop();
+                return ControlFlow::Break(());
+            }
+            if self.feeder.stuck.is_some() {
                 return ControlFlow::Break(());
             }
             let height = block.block.height();

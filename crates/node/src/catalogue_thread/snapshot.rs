@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::{CatalogueHandle, Worker};
 use crate::peer::chain_of_causes;
-use crate::snapshots::Begin;
+use crate::snapshots::{self, Shelf};
 
 /// The catalogue as it was behind a marked block.
 pub(crate) struct Captured {
@@ -19,10 +19,10 @@ pub(crate) struct Captured {
     pub(crate) rows: Reader,
 }
 
-/// A snapshot to begin with, and what decides whether it can be.
-pub(crate) struct Beginning {
-    pub(crate) begin: Begin,
+/// Whose catalogue it is, and where snapshots lie.
+pub(crate) struct Home {
     pub(crate) me: NodeId,
+    pub(crate) shelf: Shelf,
 }
 
 pub(super) fn is_marked(block: &BlockInput) -> bool {
@@ -53,13 +53,13 @@ impl Worker {
 
     /// Builds the catalogue of a snapshot and puts it in the place of this one. What is known there is of use to who reads
     /// on.
-    pub(super) fn begin_with_snapshot(&mut self) -> Option<Known> {
-        let Beginning { begin, me } = self.begin.take()?;
+    pub(super) fn begin_with_snapshot(&mut self, must: bool) -> Option<Known> {
+        let begin = self.begin.take()?;
         if self.feeder.height() >= Some(begin.height()) {
             return None;
         }
         let begun = std::time::Instant::now();
-        let built = match begin.build(me, &self.feeder.blobs) {
+        let built = match begin.build(self.home.me, &self.feeder.blobs, must) {
             Ok(built) => built,
             Err(error) => {
                 let error = chain_of_causes(&error);
@@ -84,6 +84,24 @@ impl Worker {
         self.reach(height);
         info!(%height, took = ?begun.elapsed(), "the catalogue began with a snapshot");
         (height == begin.height()).then_some(begin.known)
+    }
+}
+
+impl Worker {
+    /// Begins with a snapshot that reaches over a height whose commands are pruned, once there is one here. Until then it is
+    /// said that one is lacking.
+    pub(super) fn leap_over(&mut self, height: Height) -> Option<Known> {
+        self.begin = snapshots::base(&self.home.shelf, &self.ledger, |at| at >= height);
+        let lacks = self.begin.is_none().then_some(height);
+        let new = self.shared.lacks.send_if_modified(|known| {
+            let new = *known != lacks;
+            *known = lacks;
+            new
+        });
+        if new && lacks.is_some() {
+            warn!(%height, "commands are pruned there: the catalogue waits for a snapshot from others");
+        }
+        self.begin_with_snapshot(true)
     }
 }
 

@@ -13,7 +13,7 @@ use model::{
 use replica::{AppliedBlock, Disposition};
 
 use super::backlog::QUEUE_MAX;
-use super::{Feeder, start};
+use super::{Feeder, Home, start};
 use crate::Faults;
 use crate::disk::FileDisk;
 use crate::metrics::Metrics;
@@ -137,7 +137,11 @@ async fn a_catalogue_reads_what_it_was_not_told_and_listens_again() {
     let blobs = blobs::Store::open(folder.path()).unwrap();
     let feeder = Feeder::new(catalogue, blobs, Metrics::new().catalogue().clone());
     let reader = chain.reader();
-    let running = start(feeder, &path, Height::GENESIS, reader, None).unwrap();
+    let home = Home {
+        me: NodeId([1; 32]),
+        shelf: crate::snapshots::Shelf::of(folder.path()),
+    };
+    let running = start(feeder, &path, Height::GENESIS, reader, home, None).unwrap();
     let mut feed = running.feed();
     running.handle.reached(Height(1000)).await;
     for _ in 0..100 {

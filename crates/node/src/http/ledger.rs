@@ -112,13 +112,15 @@ pub(crate) struct Attempt {
 pub(crate) struct Command {
     /// Its place, from 0.
     index: u32,
-    /// What kind of change; null if it was erased or is not one.
+    /// What kind of change; null if it was erased or pruned or is not one.
     #[schema(example = "addFile")]
     kind: Option<&'static str>,
     /// Its leaf of the Merkle tree: SHA-256 of 0x00, salt and bytes.
     leaf: String,
     /// Whether its bytes were destroyed by a later purge.
     erased: bool,
+    /// Whether its bytes were pruned.
+    pruned: bool,
 }
 
 /// A quorum's signatures under a block.
@@ -607,7 +609,8 @@ fn command((index, entry): (u32, &Entry)) -> Command {
             .and_then(|sealed| sealed.open().ok())
             .map(|command| command.payload.kind()),
         leaf: entry.leaf().to_string(),
-        erased: sealed.is_none(),
+        erased: matches!(entry, Entry::Erased(_) | Entry::Remembered { .. }),
+        pruned: matches!(entry, Entry::Pruned { .. }),
     }
 }
 

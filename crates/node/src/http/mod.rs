@@ -54,6 +54,7 @@ mod previews;
 mod problem;
 mod proof;
 mod protection;
+mod prune;
 mod purge;
 mod range;
 mod rates;
@@ -207,6 +208,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(members::routes())
         .merge(originals::routes())
         .merge(ledger::routes())
+        .merge(prune::routes())
         .merge(events::routes())
         .merge(records::routes())
         .merge(proof::routes())

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use catalogue::Purge;
 use catalogue::time::format_timestamp;
-use model::{Deed, Height, Member, Position};
+use catalogue::{Pruning, Purge};
+use model::{Deed, Height, Member, NodeId, Position, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::bulk::{self, TakenDocument};
-use super::call::MayRead;
+use super::call::{Call, MayRead};
 use super::problem::{ItemProblems, Problem};
 use super::reply;
 
@@ -23,8 +23,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(read))
 }
 
-/// What the id of a purge begins with.
+/// What the id of a purge begins with, and that of a prune.
 const PURGE: &str = "purge-";
+const PRUNE: &str = "prune-";
 /// What the name of an operation over many files begins with.
 pub(super) const BULK: &str = "bulk-";
 
@@ -35,9 +36,9 @@ pub(crate) struct Operation {
     /// Its name, the same on every node.
     #[schema(example = "purge-4711-0")]
     pub(crate) id: String,
-    /// What it does: `purge`, `bulk` or `undo`.
+    /// What it does: `purge`, `prune`, `bulk` or `undo`.
     kind: &'static str,
-    /// `running`, or `done`: of a purge, when every member of the cluster has done its part.
+    /// `running`, or `done`: of a purge or a prune, when every member of the cluster has done its part.
     state: &'static str,
     /// How far it is, for people.
     #[schema(example = "erased on 2 of 3, waiting for n3")]
@@ -45,9 +46,9 @@ pub(crate) struct Operation {
     /// When it was decided, RFC 3339 in UTC.
     #[schema(format = "date-time")]
     started_at: String,
-    /// Commands of the ledger that a purge destroys, or that have done something else so far.
+    /// Commands of the ledger that a purge destroys or a prune covers, or that have done something else so far.
     commands: usize,
-    /// Of a purge, the members of the cluster now.
+    /// Of a purge or a prune, the members of the cluster now.
     nodes: Vec<Part>,
     /// Of an operation over many files, what became of them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +88,7 @@ struct Part {
 
 /// How far an operation is
 ///
-/// For a purge: which nodes have said in the ledger that they have erased it. One that is away does so before it serves. For
+/// For a purge or a prune: which nodes have said in the ledger that they have erased it. One that is away does so before it serves. For
 /// an operation over many files: how many of them were changed.
 #[utoipa::path(
     get, path = "/api/v1/operations/{id}", operation_id = "getOperation", tag = "files",
@@ -106,38 +107,76 @@ async fn read(
         return Ok(reply::json(StatusCode::OK, &answer));
     }
     let missing = || Problem::not_found("operation");
-    let position = parse(&id).ok_or_else(missing)?;
+    if let Some(position) = parse(PRUNE, &id) {
+        let known = call.read(|reader| reader.prunes()).await?;
+        let known = known.into_iter().find(|known| known.position == position);
+        let answer = Operation::of_prune(&call, &known.ok_or_else(missing)?).await?;
+        return Ok(reply::json(StatusCode::OK, &answer));
+    }
+    let position = parse(PURGE, &id).ok_or_else(missing)?;
     let purge = call.read(move |reader| reader.purge(position)).await?;
     let purge = purge.ok_or_else(missing)?;
     Ok(reply::json(StatusCode::OK, &Operation::of(&api, &purge)))
 }
 
-fn parse(id: &str) -> Option<Position> {
-    let (height, index) = id.strip_prefix(PURGE)?.split_once('-')?;
+fn parse(kind: &str, id: &str) -> Option<Position> {
+    let (height, index) = id.strip_prefix(kind)?.split_once('-')?;
     let position = Position {
         height: Height(height.parse().ok()?),
         index: index.parse().ok()?,
     };
-    (name(position) == id).then_some(position)
+    (name(kind, position) == id).then_some(position)
 }
 
-fn name(position: Position) -> String {
-    format!("{PURGE}{}-{}", position.height, position.index)
+fn name(kind: &str, position: Position) -> String {
+    format!("{kind}{}-{}", position.height, position.index)
 }
 
 impl Operation {
     pub(crate) fn of(api: &Api, purge: &Purge) -> Self {
+        let commands = purge.erasures.commands.len();
+        let id = name(PURGE, purge.position);
+        Self::of_nodes(api, (id, "purge"), purge.time, commands, &purge.erased)
+    }
+
+    /// Of a prune.
+    pub(super) async fn of_prune(call: &Call, known: &Pruning) -> Result<Self, Problem> {
+        let through = known.prune.through;
+        let commands = call
+            .read(move |reader| reader.naming_up_to(through))
+            .await?;
+        let id = name(PRUNE, known.position);
+        let commands = usize::try_from(commands).unwrap_or(usize::MAX);
+        let (api, time) = (&call.api, known.time);
+        Ok(Self::of_nodes(
+            api,
+            (id, "prune"),
+            time,
+            commands,
+            &known.done,
+        ))
+    }
+
+    /// What every node does on its own.
+    fn of_nodes(
+        api: &Api,
+        (id, kind): (String, &'static str),
+        time: Timestamp,
+        commands: usize,
+        done: &[NodeId],
+    ) -> Self {
         let roster = api.app.replica.roster();
         let part = |member: &Member| Part {
             id: member.id.to_string(),
             name: member.name.clone(),
-            erased: purge.erased.contains(&member.id),
+            erased: done.contains(&member.id),
         };
         let nodes: Vec<Part> = roster.everybody().map(part).collect();
         let waiting = nodes.iter().filter(|node| !node.erased);
         let waiting: Vec<&str> = waiting.map(|node| node.name.as_str()).collect();
         let mut summary = format!(
-            "erased on {} of {}",
+            "{} on {} of {}",
+            if kind == "prune" { "pruned" } else { "erased" },
             nodes.len() - waiting.len(),
             nodes.len()
         );
@@ -148,12 +187,12 @@ impl Operation {
             "running"
         };
         Self {
-            id: name(purge.position),
-            kind: "purge",
+            id,
+            kind,
             state,
             summary,
-            started_at: format_timestamp(purge.time),
-            commands: purge.erasures.commands.len(),
+            started_at: format_timestamp(time),
+            commands,
             nodes,
             files: None,
             missing: Vec::new(),
@@ -203,16 +242,18 @@ mod tests {
 
     #[test]
     fn an_operation_has_one_name() {
-        let position = parse("purge-17-2");
-        assert_eq!(position.map(name).as_deref(), Some("purge-17-2"));
+        let position = parse(PURGE, "purge-17-2");
+        let again = position.map(|position| name(PURGE, position));
+        assert_eq!(again.as_deref(), Some("purge-17-2"));
         for other in [
             "purge-17",
             "purge-017-2",
             "17-2",
             "purge-17--2",
             "purge-x-1",
+            "prune-17-2",
         ] {
-            assert_eq!(parse(other), None);
+            assert_eq!(parse(PURGE, other), None);
         }
     }
 }

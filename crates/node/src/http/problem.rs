@@ -73,6 +73,8 @@ codes! {
     MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed";
     /// The client sent nothing for too long.
     RequestTimeout = REQUEST_TIMEOUT "request_timeout";
+    /// The command's bytes were pruned: no new receipt of it can be made. Those that were issued before stay valid.
+    Pruned = GONE "pruned";
     /// The node is the cluster's last voter and cannot be removed.
     LastVoter = CONFLICT "last_voter";
     /// Without the node too few of the voters that would be left are heard to decide anything.
@@ -115,6 +117,8 @@ codes! {
     NoQuorum = SERVICE_UNAVAILABLE "no_quorum";
     /// The height asked for is not applied on this node yet.
     Behind = SERVICE_UNAVAILABLE "behind";
+    /// No snapshot is there that could take the place of what is to be pruned; one is being made.
+    NoSnapshot = SERVICE_UNAVAILABLE "no_snapshot";
     /// Too few nodes could store the bytes. Certainly nothing was decided.
     TooFewCopies = SERVICE_UNAVAILABLE "too_few_copies";
     /// Files' bytes live in an object store, and it does not take these now. Certainly nothing was decided.
@@ -357,6 +361,10 @@ pub(crate) struct JsonProblems;
 pub(crate) struct SignInProblems;
 /// For the OpenAPI document: the item may be missing.
 pub(crate) struct ItemProblems;
+/// For the OpenAPI document: there may be no snapshot.
+pub(crate) struct PruneProblems;
+/// For the OpenAPI document: the item may be missing, or pruned.
+pub(crate) struct ProofProblems;
 /// For the OpenAPI document: what may go wrong when bytes are stored.
 pub(crate) struct BytesInProblems;
 /// For the OpenAPI document: what may go wrong with an upload that may be interrupted.
@@ -427,6 +435,8 @@ documented! {
     JsonProblems: WRITE, &[Code::InvalidJson, Code::InvalidBody];
     ItemProblems: READ, &[Code::NotFound];
     SignInProblems: WRITE, &[Code::InvalidJson, Code::InvalidBody, Code::RateLimited];
+    PruneProblems: WRITE, &[Code::InvalidJson, Code::InvalidBody, Code::NoSnapshot];
+    ProofProblems: READ, &[Code::NotFound, Code::Pruned];
     BytesInProblems: WRITE, &[
         Code::InvalidJson, Code::InvalidBody, Code::InvalidMultipart, Code::HashMismatch,
         Code::UnknownBlob, Code::AlreadyExists, Code::TooFewCopies, Code::StoreUnavailable,

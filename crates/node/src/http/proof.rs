@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use self::document::{CheckpointDocument, ConsistencyDocument, ReceiptDocument};
 use super::call::{Call, MayRead};
-use super::problem::{ItemProblems, Problem};
+use super::problem::{Code, ItemProblems, Problem, ProofProblems};
 use super::schema::Octets;
 use super::{Api, files, ledger, reply};
 
@@ -67,7 +67,7 @@ impl Source for Chain {
             (Octets = "application/octet-stream"),
             (ReceiptDocument = "application/json"),
         )),
-        ItemProblems,
+        ProofProblems,
     ),
 )]
 async fn of_file(
@@ -159,6 +159,13 @@ async fn receipt(
     // Heights below the chain's first block are of the chain before, and a receipt is of one chain.
     let first = chain_of(call.api.app.replica.reader(), position.height);
     let from = from.max(first);
+    let decided = ledger::block(&call.api, position.height).await?;
+    let block = decided.as_ref().map(|decided| &decided.block);
+    let entry = block.and_then(|block| block.entries().get(position.index as usize));
+    if matches!(entry, Some(Entry::Pruned { .. })) {
+        let detail = "the command was pruned: only receipts that were issued before prove it";
+        return Err(Problem::new(Code::Pruned, detail));
+    }
     let receipt = build(&call.api, move |chain| Receipt::of(chain, position, from)).await?;
     call.reflects(position.height);
     Ok(answer(headers, &receipt, ReceiptDocument::of))

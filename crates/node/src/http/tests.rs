@@ -12,6 +12,7 @@ mod originals;
 mod own;
 mod people;
 mod proof;
+mod prune;
 mod records;
 mod search;
 mod stopping;

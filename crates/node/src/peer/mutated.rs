@@ -129,9 +129,10 @@ impl Shelf {
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let pictures = Pictures::new(store.clone(), Vec::new(), folder.path().join("decoding"));
+        let shelf = crate::snapshots::Shelf::of(folder.path());
         Self {
             _folder: folder,
-            storage: Storage::new(store.clone(), Stock::default(), pictures, CHAIN),
+            storage: Storage::new(store.clone(), Stock::default(), pictures, shelf, CHAIN),
             store,
         }
     }

@@ -40,6 +40,7 @@ use super::wire;
 use crate::identity::tls;
 use crate::originals;
 use crate::pictures::Pictures;
+use crate::snapshots::Shelf;
 use crate::stock::Stock;
 
 /// How long a caller may take to prove who it is.
@@ -71,6 +72,7 @@ pub(super) struct Server {
     pub(super) store: blobs::Store,
     pub(super) stock: Stock,
     pub(super) pictures: Pictures,
+    pub(super) shelf: Shelf,
     pub(super) ledger: Option<ledger::Reader>,
     pub(super) inbound: Arc<Inbound>,
     pub(super) directory: Arc<Directory>,
@@ -109,7 +111,13 @@ impl Server {
         let (directory, refusals) = (self.directory.clone(), self.refusals.clone());
         let service = Service {
             chain: self.chain,
-            storage: Storage::new(self.store, self.stock, self.pictures, self.chain),
+            storage: Storage::new(
+                self.store,
+                self.stock,
+                self.pictures,
+                self.shelf,
+                self.chain,
+            ),
             history: History {
                 chain: self.chain,
                 reader: self.ledger,

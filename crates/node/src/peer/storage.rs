@@ -7,13 +7,14 @@ use std::time::Duration;
 use blobs::{BlobWriter, CommitError, ReadError, Staged, Store, Verdict, WriteError};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
-use model::{BlobId, ChainId};
+use model::{BlobId, ChainId, Digest};
 use tonic::{Status, Streaming};
 
 use super::generated::{BlobChunk, BlobPresence, BlobQuery, BlobReceipt, BlobRequest};
 use super::generated::{InventoryReport, InventoryRequest, Thumbnail, ThumbnailRequest};
 use super::wire::{self, Head, Refusal};
 use crate::pictures::Pictures;
+use crate::snapshots::Shelf;
 use crate::stock::Stock;
 
 /// A peer that sends nothing for this long in the middle of a blob has given it up.
@@ -75,12 +76,20 @@ pub(super) struct Storage {
     store: Store,
     stock: Stock,
     pictures: Pictures,
+    shelf: Shelf,
     chain: ChainId,
 }
 
 impl Storage {
-    pub(super) fn new(store: Store, stock: Stock, pictures: Pictures, chain: ChainId) -> Self {
+    pub(super) fn new(
+        store: Store,
+        stock: Stock,
+        pictures: Pictures,
+        shelf: Shelf,
+        chain: ChainId,
+    ) -> Self {
         Self {
+            shelf,
             store,
             stock,
             pictures,
@@ -118,7 +127,12 @@ impl Storage {
     pub(super) async fn get(&self, request: BlobRequest) -> Result<Chunks, Denied> {
         let id = wire::requested(self.chain, &request)?;
         let store = self.store.clone();
-        let opened = blocking(move || open(&store, id, &request)).await??;
+        let shelf = self.shelf.clone();
+        let opened = blocking(move || match open(&store, id, &request)? {
+            None => Ok(open_snapshot(&shelf, id)),
+            opened => Ok::<_, ReadError>(opened),
+        });
+        let opened = opened.await??;
         let (size, reader) = opened.ok_or_else(|| Status::not_found("no such blob here"))?;
         let head = wire::head_chunk(self.chain, Head { id, size });
         let outgoing = Outgoing {
@@ -220,6 +234,12 @@ fn open(
         .map_err(|source| ReadError::Read { id, source })?;
     let length = request.length_bytes.unwrap_or(u64::MAX);
     Ok(Some((size, Box::new(file.take(length)))))
+}
+
+/// The index or a part of a snapshot, which is asked for like a blob: by its hash, and checked against it.
+fn open_snapshot(shelf: &Shelf, id: BlobId) -> Option<(u64, BoxRead)> {
+    let bytes = shelf.find(Digest(id.0)).ok().flatten()?;
+    Some((bytes.len() as u64, Box::new(io::Cursor::new(bytes))))
 }
 
 /// A blob being read for a peer.

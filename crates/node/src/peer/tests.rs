@@ -50,6 +50,7 @@ impl Node {
                 predecessor: folder.path().join("predecessor"),
                 stock: stock.clone(),
                 pictures: Pictures::new(store.clone(), Vec::new(), folder.path().join("decoding")),
+                shelf: crate::snapshots::Shelf::of(folder.path()),
                 ledger: None,
             },
             Arc::new(move |from, message| {

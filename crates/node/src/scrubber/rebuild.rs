@@ -18,9 +18,10 @@ use catalogue::{ApplyError, BlockInput, Catalogue, OpenError};
 use ledger::{Pace, Reader};
 use model::codec::Encode as _;
 use model::{Digest, Height};
-use replica::CoreState;
+use replica::{CoreState, Known};
 
-use crate::catalogue_thread::{CatalogueHandle, Replacement, block_input_of};
+use crate::catalogue_thread::{CatalogueHandle, InputError, Replacement, block_input};
+use crate::snapshots::{self, BuildError, Shelf};
 
 /// Blocks applied in one transaction.
 const RUN_BLOCKS: usize = 256;
@@ -42,6 +43,10 @@ pub(super) enum Refusal {
     Apply(#[from] ApplyError),
     #[error("reading the catalogue that was built")]
     Read(#[from] catalogue::ReadError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Snapshot(#[from] BuildError),
     #[error("removing an earlier catalogue")]
     Clean(#[from] io::Error),
 }
@@ -88,7 +93,7 @@ pub(super) fn compare<'a>(
     if let Some(ahead) = ahead(height, reader) {
         return Err(ahead);
     }
-    let built = Built::up_to(height, reader, &folder.join("tmp"), pace)?;
+    let built = Built::up_to(height, reader, folder, pace)?;
     let what = match said {
         Ok(digest) if digest == built.digest => {
             remove(&built.path)?;
@@ -147,20 +152,46 @@ struct Built {
 }
 
 impl Built {
+    /// From the first block on; where commands are pruned, from a snapshot on.
     fn up_to(
         height: Height,
         reader: &Reader,
         folder: &Path,
         pace: Pace<'_>,
     ) -> Result<Self, Refusal> {
-        let path = folder.join("rebuilt.sqlite");
+        let path = folder.join("tmp").join("rebuilt.sqlite");
         remove(&path)?;
-        let mut catalogue = Catalogue::open(&path)?;
-        let mut core = CoreState::default();
+        let pruned = match Self::build(&path, (height, None), reader, pace) {
+            Err(Refusal::Input(InputError::Pruned(pruned))) => pruned,
+            built => return built,
+        };
+        let reaches = |at| pruned <= at && at <= height;
+        let begin = snapshots::base(&Shelf::of(folder), reader, reaches);
+        let begin = begin.ok_or(InputError::Pruned(pruned))?;
+        remove(&path)?;
+        drop(begin.build_at(&path)?);
+        Self::build(&path, (height, Some(begin.known)), reader, pace)
+    }
+
+    /// Goes on with the catalogue in a file, behind what is known.
+    fn build(
+        path: &Path,
+        (height, known): (Height, Option<Known>),
+        reader: &Reader,
+        pace: Pace<'_>,
+    ) -> Result<Self, Refusal> {
+        let mut catalogue = Catalogue::open(path)?;
+        let from = known
+            .as_ref()
+            .map_or(Height::GENESIS, |known| known.height.next());
+        let mut core = known.map(|known| known.core).unwrap_or_default();
         let mut run: Vec<BlockInput> = Vec::new();
-        for decided in reader.blocks(Height::GENESIS) {
+        for decided in reader.blocks(from) {
             let block = decided?.block;
-            run.push(block_input_of(&block, &core.apply(&block)));
+            if block.height() > height {
+                break;
+            }
+            run.push(block_input(&block, &core.apply(&block), Some(reader))?);
             let last = block.height() >= height;
             if last || run.len() >= RUN_BLOCKS {
                 catalogue.apply(&run)?;
@@ -169,15 +200,12 @@ impl Built {
             if !pace(block.to_bytes().len() as u64) {
                 return Err(Refusal::Stopped);
             }
-            if last {
-                break;
-            }
         }
         drop(catalogue);
-        let digest = catalogue::Reader::open(&path)?.digest()?;
+        let digest = catalogue::Reader::open(path)?.digest()?;
         let (height, digest) = digest.unwrap_or((Height::GENESIS, Digest([0; 32])));
         Ok(Self {
-            path,
+            path: path.to_owned(),
             height,
             core,
             digest,
@@ -201,7 +229,7 @@ fn remove(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::catalogue_thread::tests::Chain;
-    use crate::catalogue_thread::{self, Feeder};
+    use crate::catalogue_thread::{self, Feeder, Home};
     use crate::metrics::Metrics;
     use model::command::Scope;
     use model::{Payload, TokenId};
@@ -229,7 +257,7 @@ mod tests {
         }
         for decided in before.reader().blocks(Height::GENESIS) {
             let block = decided.unwrap().block;
-            let input = block_input_of(&block, &core.apply(&block));
+            let input = block_input(&block, &core.apply(&block), None).unwrap();
             catalogue.apply(&[input]).unwrap();
         }
         for number in 1..=290 {
@@ -240,7 +268,12 @@ mod tests {
         let feeder = Feeder::new(catalogue, blobs, Metrics::new().catalogue().clone());
         let reader = after.reader();
         let tip = reader.tip().0;
-        let running = catalogue_thread::start(feeder, &path, tip, reader.clone(), None).unwrap();
+        let home = Home {
+            me: reader.roster().voters().voters()[0].id,
+            shelf: Shelf::of(folder),
+        };
+        let running = catalogue_thread::start(feeder, &path, tip, reader.clone(), home, None);
+        let running = running.unwrap();
 
         let handle = &running.handle;
         assert!(is_ahead(handle, &reader));

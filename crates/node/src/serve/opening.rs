@@ -12,7 +12,7 @@ use replica::{AppliedBlock, Replica, Start};
 use tracing::{info, warn};
 
 use super::{Base, ServeError};
-use crate::catalogue_thread::{Beginning, Feeder};
+use crate::catalogue_thread::Feeder;
 use crate::disk::FileDisk;
 use crate::progress::Stage;
 use crate::replica_thread::{Inlet, Opening};
@@ -31,7 +31,7 @@ pub(super) struct Opened {
     /// The catalogue, which may be behind.
     pub(super) feeder: Feeder,
     /// A snapshot for the catalogue to begin with.
-    pub(super) begin: Option<Beginning>,
+    pub(super) begin: Option<Begin>,
     /// Whether the catalogue is the one that was left.
     pub(super) left: Left,
 }
@@ -189,7 +189,7 @@ fn open_once(
     left: Left,
     inlet: &Inlet,
     opening: &Opening,
-) -> Result<(Replica<FileDisk>, Feeder, Option<Beginning>), ServeError> {
+) -> Result<(Replica<FileDisk>, Feeder, Option<Begin>), ServeError> {
     let Base {
         config: settings,
         identity,
@@ -251,8 +251,7 @@ fn open_once(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let me = identity.node();
-    let begin = found.into_inner().map(|begin| Beginning { begin, me });
+    let begin = found.into_inner();
     if begin.is_some() {
         follow_first(&mut feeder, &replica, height)?;
     }

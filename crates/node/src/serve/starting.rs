@@ -14,6 +14,7 @@ use super::opening::Opened;
 use super::{Entrance, ServeError};
 use crate::accusations::Accusations;
 use crate::archiver::{self, ArchiverHandle};
+use crate::bases::Bases;
 use crate::catalogue_thread;
 use crate::config::NodeConfig;
 use crate::copies::Copies;
@@ -120,6 +121,7 @@ impl Base {
             blobs: self.blobs.clone(),
             stock: stock.clone(),
             pictures: self.pictures.clone(),
+            shelf: Shelf::of(&self.config.folder),
             ledger: Some(replica.reader()),
         };
         let peers = Peers::start(settings, move |from, message| inlet.peer(from, message)).await?;
@@ -143,7 +145,11 @@ impl Base {
         let applied = feeder.reached(replica.tip());
         let path = self.config.catalogue_path();
         let reader = replica.reader();
-        let catalogue = catalogue_thread::start(feeder, &path, applied, reader, begin)
+        let home = catalogue_thread::Home {
+            me: self.identity.node(),
+            shelf: Shelf::of(&self.config.folder),
+        };
+        let catalogue = catalogue_thread::start(feeder, &path, applied, reader, home, begin)
             .map_err(ServeError::System)?;
         let feed = catalogue.feed();
         let (peers, accusations) = (peers.clone(), self.accusations.clone());
@@ -228,6 +234,27 @@ impl Base {
             closing: self.closing.clone(),
             after: self.faults.snapshot_after,
         }))
+    }
+
+    /// Brings snapshots that this node cannot do without.
+    pub(super) fn look_after_bases(
+        &self,
+        running: &replica_thread::Running,
+        catalogue: &catalogue_thread::Running,
+        peers: &Peers,
+    ) -> Result<(), archive::OpenError> {
+        let store = self.config.archive_url.as_deref().map(Store::open);
+        let chain = self.identity.chain();
+        let bases = Bases {
+            me: self.identity.node(),
+            shelf: Shelf::of(&self.config.folder),
+            replica: running.handle.clone(),
+            catalogue: catalogue.handle.clone(),
+            archive: store.transpose()?.map(|store| Archive::new(store, chain)),
+            peers: peers.clone(),
+        };
+        self.spawn(bases.run());
+        Ok(())
     }
 
     pub(super) fn start_mender(&self, replica: &ReplicaHandle) -> Result<Mender, ServeError> {

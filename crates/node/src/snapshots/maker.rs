@@ -25,6 +25,8 @@ use crate::{CatalogueHandle, Findings, Place, ReplicaHandle, Request};
 pub(crate) const AFTER: u64 = 20_000;
 /// And not more often than this.
 const EVERY: Duration = Duration::from_secs(3600);
+/// Nor than this where commands are pruned and something waits to be erased.
+const URGENT: Duration = Duration::from_secs(60);
 /// Segments that are read for the core state of one. Where requests come faster than that, starts read as much anyway.
 const SEGMENTS_MAX: usize = 128;
 /// Between two looks: soon, and where nothing has changed; and behind a failure.
@@ -214,7 +216,19 @@ impl Maker {
         // One that was fetched lies above what a catalogue that is being built has heard of.
         let height = self.parts.catalogue.height();
         let shelf = &self.parts.shelf;
-        Ok(shelf.keep_only(|at| at > height || kept.contains(&at))?)
+        // Where commands are pruned, a catalogue can begin with nothing else: the last one goes when there is a newer one.
+        let pruned = !self.ask(|rows| rows.prunes())?.is_empty();
+        let base = pruned.then(|| self.base(marked)).transpose()?;
+        let needed = |at| kept.contains(&at) || base.is_some_and(|base| at >= base);
+        Ok(shelf.keep_only(|at| at > height || needed(at))?)
+    }
+
+    /// From this height on snapshots are kept that may be the only ones to begin with: all, while none is believed.
+    fn base(&self, marked: &[Marked]) -> Result<Height, MakerError> {
+        let names = self.parts.shelf.indexes()?;
+        let mut believed = marked.iter().filter_map(|mark| self.believed(mark));
+        let newest = believed.find(|name| names.contains(name));
+        Ok(newest.map_or(Height::GENESIS, |name| name.height))
     }
 
     fn vouch(&self, mark: &Marked, digest: Digest) {
@@ -316,9 +330,11 @@ impl Maker {
 
     /// Asks for a new snapshot if enough was decided since the last.
     fn mark(&mut self, marked: &[Marked]) -> Result<(), MakerError> {
-        let every = self.parts.hurried(EVERY);
+        let known = marked.iter().any(|mark| self.believed(mark).is_some());
+        let urgent = !known && self.is_awaited()?;
+        let every = self.parts.hurried(if urgent { URGENT } else { EVERY });
         let lately = self.marked.is_some_and(|(_, seen)| seen.elapsed() < every);
-        if lately || !self.votes() || !self.is_due(marked)? {
+        if lately || !self.votes() || !(urgent || self.is_due(marked)?) {
             return Ok(());
         }
         let above = marked.first().map_or(Height::GENESIS, |mark| mark.height);
@@ -327,6 +343,13 @@ impl Maker {
             self.waiting = None;
         }
         Ok(())
+    }
+
+    /// Whether this node cannot erase what was purged before there is a new snapshot: the old ones hold it, and where
+    /// commands are pruned one is needed.
+    fn is_awaited(&self) -> Result<bool, MakerError> {
+        let me = self.parts.me;
+        self.ask(move |rows| Ok(!rows.prunes()?.is_empty() && !rows.purges(Some(me))?.is_empty()))
     }
 
     fn is_due(&self, marked: &[Marked]) -> Result<bool, MakerError> {
