@@ -62,5 +62,6 @@ pub use trace::Sink;
 pub use turns::{Gone, Survivors, Turns};
 pub use workload::OpId;
 pub use world::World;
+pub use world::resync::Asking;
 pub use world::script::{DiskImage, Kept, Pace};
 pub use world::steward::Errand;

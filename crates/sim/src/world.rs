@@ -11,6 +11,7 @@ mod faults;
 mod mending;
 mod ordeal;
 mod process;
+pub(crate) mod resync;
 pub(crate) mod script;
 mod sealing;
 mod snapshots;

@@ -152,7 +152,7 @@ impl<'a> World<'a> {
     }
 
     /// Whom a node can ask: who runs, can be reached, and knows it.
-    fn others(&self, seat: Seat, chance: Rng) -> Others<'_, 'a> {
+    pub(super) fn others(&self, seat: Seat, chance: Rng) -> Others<'_, 'a> {
         let id = self.cast.id(seat);
         let knows = |other: &Seat| {
             let machine = self.machine(*other);
@@ -272,11 +272,19 @@ fn spoil_a_vote(certificate: &mut Certificate) {
 }
 
 /// Other nodes, of which now and then one does not tell the truth.
-struct Others<'a, 'w> {
+pub(super) struct Others<'a, 'w> {
     readers: Vec<Reader>,
     chance: Rng,
     refused: u64,
     world: &'a World<'w>,
+}
+
+impl Others<'_, '_> {
+    /// The highest height that any of them has.
+    pub(super) fn top(&self) -> Height {
+        let tips = self.readers.iter().map(|reader| reader.tip().0);
+        tips.max().unwrap_or_default()
+    }
 }
 
 impl Supply for Others<'_, '_> {
