@@ -123,31 +123,30 @@ impl Copies {
     }
 
     /// Once a command is decided for which a blob was made safe: makes it so again if a purge of the same bytes may have
-    /// taken it out of the store meanwhile.
+    /// taken it out of the store meanwhile, or the store was left.
     ///
     /// # Errors
     /// If it is not safe.
     pub(crate) async fn still_safe(&self, id: BlobId) -> Result<(), NotSafe> {
         let originals = &self.0.originals;
-        let Some(seat) = originals.home() else {
-            return Ok(());
-        };
-        if !originals.may_be_erased(id).await {
+        if !originals.may_be_gone(id).await {
             return Ok(());
         }
         let store = self.0.store.clone();
         let size = tokio::task::spawn_blocking(move || store.size(id)).await;
         let Ok(Ok(Some(size))) = size else {
-            // It has left this disk, so it was in the store, after the purge.
-            return match originals.fetch(&seat, id).await {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(NotSafe::Store("they were purged meanwhile".to_owned())),
-                Err(error) => Err(NotSafe::Store(chain_of_causes(&error))),
-            };
+            // A copy leaves only when the store has the blob; else it was purged after the command.
+            return Ok(());
         };
         self.spread(id, size).await?;
-        let put = originals.put_now(&seat, id, size).await;
-        put.map_err(|error| NotSafe::Store(chain_of_causes(&error)))
+        if let Some(seat) = originals.home()
+            && let Err(error) = originals.put_now(&seat, id, size).await
+        {
+            // It is on enough disks, and is brought up from there.
+            let error = chain_of_causes(&error);
+            tracing::debug!(blob = %id, error, "storing a blob again");
+        }
+        Ok(())
     }
 
     /// Copies a blob that is here to as many other voters as may crash, and one more if this node is none. A peer that

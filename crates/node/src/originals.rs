@@ -16,7 +16,7 @@
 //! **Why a named blob is never lost.** A copy leaves a disk only while the gate is held that also a change of home takes,
 //! and only after this very node has read the object whole, and its tag is still the same. A purge deletes objects at once,
 //! as it must: so while one is under way that was decided after a blob was stored, or is not finished everywhere, the blob
-//! is kept on f + 1 disks too before its upload is answered ([`Originals::may_be_erased`]), and such copies do not leave.
+//! is kept on f + 1 disks too before its upload is answered ([`Originals::may_be_gone`]), and such copies do not leave.
 //! Everything else is deleted in two steps, see `collecting`.
 
 mod cache;
@@ -50,8 +50,8 @@ use crate::{Findings, archiver};
 
 /// The pause after a failure, before bytes are sent to the store again; it doubles with every other, up to the second.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
-/// Blobs whose heights are remembered between being stored and being named.
-const PLACED_MAX: usize = 1 << 16;
+/// How long it is remembered what was known when a blob was stored: longer than any request waits for its decision.
+const PLACED_KEEP: Duration = Duration::from_secs(15 * 60);
 
 /// The blob that a command brings, for which it was made safe before.
 pub(crate) fn brought_by(payload: &Payload) -> Option<BlobId> {
@@ -115,8 +115,30 @@ struct State {
     /// On their way to the store.
     putting: BTreeSet<(BlobId, u64)>,
     puts: u64,
-    /// What this node knew when it stored a blob.
-    placed: BTreeMap<BlobId, Height>,
+    /// What this node knew when it stored blobs that no command names yet.
+    placed: BTreeMap<BlobId, Placed>,
+}
+
+/// What a node knew when it stored a blob.
+#[derive(Debug, Clone, Copy)]
+struct Placed {
+    at: Instant,
+    /// What its catalogue had applied.
+    height: Height,
+    /// The move that the store was home by.
+    since: Height,
+}
+
+/// A blob on its way to the store, until it is dropped.
+struct Putting<'a> {
+    originals: &'a Originals,
+    entry: (BlobId, u64),
+}
+
+impl Drop for Putting<'_> {
+    fn drop(&mut self) {
+        self.originals.lock().putting.remove(&self.entry);
+    }
 }
 
 /// Where files' bytes live. Cheap to clone.
@@ -277,10 +299,10 @@ impl Originals {
     /// Why it is not there.
     pub(crate) async fn put(&self, seat: &Seat, id: BlobId, size: u64) -> Result<(), ShelfError> {
         let shelves = self.shelves(seat)?;
-        let number = self.begin(id);
+        let putting = self.begin(seat, id);
         let file = self.0.parts.store.path(id);
         let put = shelves.put(id, size, &file).await;
-        self.lock().putting.remove(&(id, number));
+        drop(putting);
         let result = if put.is_ok() { "stored" } else { "failed" };
         self.0
             .parts
@@ -294,17 +316,25 @@ impl Originals {
         Ok(())
     }
 
-    fn begin(&self, id: BlobId) -> u64 {
-        let height = self.0.parts.catalogue.height();
+    fn begin(&self, seat: &Seat, id: BlobId) -> Putting<'_> {
+        let placed = Placed {
+            at: Instant::now(),
+            height: self.0.parts.catalogue.height(),
+            since: seat.since,
+        };
         let mut state = self.lock();
         state.puts += 1;
-        let number = state.puts;
-        state.putting.insert((id, number));
-        if state.placed.len() >= PLACED_MAX {
-            state.placed.clear();
+        let entry = (id, state.puts);
+        state.putting.insert(entry);
+        state
+            .placed
+            .retain(|_, placed| placed.at.elapsed() < PLACED_KEEP);
+        state.placed.insert(id, placed);
+        drop(state);
+        Putting {
+            originals: self,
+            entry,
         }
-        state.placed.insert(id, height);
-        number
     }
 
     /// The same for an upload: while the store does not answer, it is told so at once most of the time.
@@ -377,13 +407,21 @@ impl Originals {
         Ok(true)
     }
 
-    /// Whether a purge may have deleted an object that was stored for a command which is decided by now, or may do so yet.
-    pub(crate) async fn may_be_erased(&self, id: BlobId) -> bool {
-        let placed = self.lock().placed.remove(&id).unwrap_or(Height::GENESIS);
+    /// Whether an object that was stored for a command, which is decided by now, may be gone or be in a store that was left:
+    /// because of a purge of the same bytes since, or one that is not finished everywhere, or a move.
+    pub(crate) async fn may_be_gone(&self, id: BlobId) -> bool {
+        let Some(placed) = self.lock().placed.remove(&id) else {
+            return false;
+        };
         let nodes = self.members();
         let asked = self.0.parts.catalogue.read(move |reader| {
-            let later = reader.last_purge()?.is_some_and(|purge| purge > placed);
-            Ok::<_, catalogue::ReadError>(later || reader.unfinished_purge(&nodes)?.is_some())
+            let home = reader.originals()?.filter(|store| store.is_home);
+            let stays = home.is_some_and(|store| store.since == placed.since);
+            let purged = reader
+                .last_purge()?
+                .is_some_and(|purge| purge > placed.height);
+            let gone = !stays || purged || reader.unfinished_purge(&nodes)?.is_some();
+            Ok::<_, catalogue::ReadError>(gone)
         });
         // What cannot be told is taken for the worse.
         asked.await.unwrap_or(true)
