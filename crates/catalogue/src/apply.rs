@@ -416,14 +416,8 @@ impl Applier<'_> {
         {
             return self.found(library, *admin, admin_secret);
         }
-        let library = &command.library;
-        if !row::exists(
-            self.db,
-            "SELECT 1 FROM libraries WHERE library = ?1",
-            [library.as_str()],
-        )? {
-            let detail = format!("there is no library {library}");
-            return Ok(Verdict::refused(Refusal::LibraryNotFound, detail));
+        if let Some(refused) = self.refused_library()? {
+            return Ok(refused);
         }
         match &command.payload {
             Payload::Genesis { .. }
@@ -476,6 +470,17 @@ impl Applier<'_> {
             Payload::Erased { purge, node } => self.erased(*purge, *node),
             Payload::Carry { file, carried } => self.carry(file, carried),
         }
+    }
+
+    /// The refusal of a command to a library that there is not.
+    fn refused_library(&self) -> rusqlite::Result<Option<Verdict>> {
+        let library = &self.command.library;
+        let sql = "SELECT 1 FROM libraries WHERE library = ?1";
+        if row::exists(self.db, sql, [library.as_str()])? {
+            return Ok(None);
+        }
+        let detail = format!("there is no library {library}");
+        Ok(Some(Verdict::refused(Refusal::LibraryNotFound, detail)))
     }
 
     /// Keeps the outcome for as long as the client may retry.

@@ -8,6 +8,7 @@ use model::file::{Change, Source};
 use model::{BlobId, BulkStep, Deed, Height, LibraryId, OperationId, Position, Timestamp, TokenId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::reader::{ReadError, Reader};
 use crate::row;
 
 /// What became of a file in an operation.
@@ -45,6 +46,21 @@ pub struct WouldChange {
     pub any: u64,
     /// By each group of them, after those before it.
     pub groups: Vec<u64>,
+}
+
+impl Reader {
+    /// How many of these files a person's changes would change, each group of them in its turn.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn would_change(
+        &self,
+        library: &LibraryId,
+        files: &[BlobId],
+        groups: &[Vec<Change>],
+    ) -> Result<WouldChange, ReadError> {
+        self.at_one_height(|reader| Ok(would_change(reader.connection(), library, files, groups)?))
+    }
 }
 
 /// Does to copies what an operation by a person would do, and counts.

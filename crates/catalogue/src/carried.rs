@@ -19,6 +19,7 @@ use crate::albums::{self, APPENDED, InAlbum, RANK_STEP};
 use crate::edits::is_unset;
 use crate::fields::{self, OwnField};
 use crate::file::Word;
+use crate::reader::{ReadError, Reader};
 use crate::row::{self, FileRow};
 use crate::said::OwnValue;
 use crate::stored::{Stored, filled, fold};
@@ -175,6 +176,49 @@ pub(crate) fn digest(db: &Connection, library: &LibraryId) -> rusqlite::Result<M
         fields,
         albums: definitions.len() as u64 - fields,
     })
+}
+
+impl Reader {
+    /// All that is said in a library, as one hash. Takes as long as reading every file's record.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn metadata_digest(&self, library: &LibraryId) -> Result<MetadataDigest, ReadError> {
+        self.at_one_height(|reader| Ok(digest(reader.connection(), library)?))
+    }
+
+    /// What a library's fields and albums are, as lines of an export.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn carried_definitions(&self, library: &LibraryId) -> Result<Vec<Value>, ReadError> {
+        self.at_one_height(|reader| Ok(definitions(reader.connection(), library)?))
+    }
+
+    /// What is said of the files behind `after`, in the order of their ids, as lines of an export.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn carried_page(
+        &self,
+        library: &LibraryId,
+        after: Option<BlobId>,
+        limit: u32,
+    ) -> Result<Vec<(BlobId, Value)>, ReadError> {
+        self.at_one_height(|reader| Ok(page(reader.connection(), library, after, limit)?))
+    }
+
+    /// What is said of these files, as lines of an export in the order of their ids; of what is not there, nothing.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn carried_files(
+        &self,
+        library: &LibraryId,
+        ids: &[BlobId],
+    ) -> Result<Vec<(BlobId, Value)>, ReadError> {
+        self.at_one_height(|reader| Ok(chosen(reader.connection(), library, ids)?))
+    }
 }
 
 fn lines(

@@ -4,19 +4,17 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::file::{Change, State};
+use model::file::State;
 use model::{
     AlbumId, BlobId, Deed, Digest, Erasure, Height, LibraryId, NodeId, OperationId, Position,
     Timestamp, TokenId, UploadId,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::access::{self, BlobRecord, Token};
 use crate::albums::{self, KnownAlbum};
-use crate::bulk::{self, Operation, TakenFile, WouldChange};
-use crate::carried::{self, MetadataDigest};
+use crate::bulk::{self, Operation, TakenFile};
 use crate::fields::{self, OwnField};
 use crate::file::File;
 use crate::history::{self, HistoryEntry};
@@ -367,47 +365,6 @@ impl Reader {
         self.at_one_height(|reader| Ok(tags::live_counts(&reader.db, library, true)?))
     }
 
-    /// All that is said in a library, as one hash. Takes as long as reading every file's record.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn metadata_digest(&self, library: &LibraryId) -> Result<MetadataDigest, ReadError> {
-        self.at_one_height(|reader| Ok(carried::digest(&reader.db, library)?))
-    }
-
-    /// What a library's fields and albums are, as lines of an export.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn carried_definitions(&self, library: &LibraryId) -> Result<Vec<Value>, ReadError> {
-        self.at_one_height(|reader| Ok(carried::definitions(&reader.db, library)?))
-    }
-
-    /// What is said of the files behind `after`, in the order of their ids, as lines of an export.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn carried_page(
-        &self,
-        library: &LibraryId,
-        after: Option<BlobId>,
-        limit: u32,
-    ) -> Result<Vec<(BlobId, Value)>, ReadError> {
-        self.at_one_height(|reader| Ok(carried::page(&reader.db, library, after, limit)?))
-    }
-
-    /// What is said of these files, as lines of an export in the order of their ids; of what is not there, nothing.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn carried_files(
-        &self,
-        library: &LibraryId,
-        ids: &[BlobId],
-    ) -> Result<Vec<(BlobId, Value)>, ReadError> {
-        self.at_one_height(|reader| Ok(carried::chosen(&reader.db, library, ids)?))
-    }
-
     /// The fields of a library, retired ones too, by name.
     ///
     /// # Errors
@@ -472,19 +429,6 @@ impl Reader {
         query: &Query,
     ) -> Result<(Height, Vec<BlobId>), SearchError> {
         self.indexed(library, |scene| search::select(scene, query, None))
-    }
-
-    /// How many of these files a person's changes would change, each group of them in its turn.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn would_change(
-        &self,
-        library: &LibraryId,
-        files: &[BlobId],
-        groups: &[Vec<Change>],
-    ) -> Result<WouldChange, ReadError> {
-        self.at_one_height(|reader| Ok(bulk::would_change(&reader.db, library, files, groups)?))
     }
 
     /// An operation over many files.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::Api;
-use crate::harness::{Cluster, json_lines, run, stderr, succeed};
+use crate::harness::{Cluster, fill, json_lines, run, stderr, succeed};
 
 /// Files that cameras and programs of others wrote.
 const SAMPLES: [&str; 8] = [
@@ -379,6 +379,27 @@ async fn nothing_is_overwritten_that_an_export_did_not_write() {
     std::fs::write(foreign.join("manifest.ndjson"), "{}\n").expect("written");
     let refused = said(&cluster, &["export"], &foreign);
     assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_an_export_until_there_is_room() {
+    let cluster = Cluster::start(1).await;
+    Library::filled(&cluster).await;
+    let mut disk = Cluster::create(1);
+    if !disk.put_on_small_disk(0, 8) {
+        eprintln!("skipped: mounting a small file system needs root");
+        return;
+    }
+    let folder = disk.node(0).folder().join("out");
+    std::fs::create_dir(&folder).expect("a folder");
+    let ballast = fill(&disk.node(0).folder());
+    let stopped = said(&cluster, &["export"], &folder);
+    assert_eq!(stopped.status.code(), Some(5), "{}", stderr(&stopped));
+    assert!(stderr(&stopped).contains("is full"), "{}", stderr(&stopped));
+    std::fs::remove_file(ballast).expect("room is made");
+    let (code, _, summary) = go(&cluster, &["export"], &folder);
+    assert_eq!((code, &summary["failed"]), (Some(0), &0.into()));
+    check_sums(&folder, 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,8 @@ use super::limits::JSON_BYTES_MAX;
 use super::problem::{ItemProblems, JsonProblems, Problem};
 use super::{Api, albums, body, fields, files, json, metadata, reply};
 
+/// A line in JSON is longer than the command that it becomes.
+const LINE_BYTES_MAX: usize = 4 * JSON_BYTES_MAX;
 const PROPERTIES: [&str; 19] = [
     "kind",
     "id",
@@ -100,7 +102,7 @@ async fn file(
 ) -> Result<Response, Problem> {
     call.no_more_params()?;
     let id = files::file_id(&id)?;
-    let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
+    let bytes = body::json(request, &["application/json"], LINE_BYTES_MAX).await?;
     let own = fields::all(&call).await?;
     let carried = parse(id, &json::parse(&bytes)?, &own)?;
     let payload = Payload::Carry { file: id, carried };

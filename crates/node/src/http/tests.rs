@@ -5,6 +5,7 @@ mod copies;
 mod document;
 mod events;
 mod evidence;
+mod export;
 mod files;
 mod media;
 mod metrics;
