@@ -30,7 +30,7 @@ pub struct Token {
     pub library: LibraryId,
     /// What people call it.
     pub name: String,
-    /// What it may do.
+    /// What it may do: never more than its owner's role.
     #[serde(with = "words")]
     pub scope: Scope,
     /// SHA-256 of its secret half.
@@ -71,9 +71,11 @@ pub struct BlobRecord {
     pub libraries: Vec<LibraryId>,
 }
 
+/// Roles and scopes are numbered alike.
 const TOKEN: &str =
-    "SELECT token, library, name, scope, secret, created, creator, revoked, owner, expires,
-            session, used FROM tokens";
+    "SELECT token, library, t.name, min(scope, coalesce(role, 2)), secret, t.created, t.creator,
+            revoked, owner, expires, session, used
+     FROM tokens t LEFT JOIN users ON user = owner";
 
 /// The token of this name, revoked or not.
 pub(crate) fn token(db: &Connection, token: TokenId) -> rusqlite::Result<Option<Token>> {
@@ -84,7 +86,7 @@ pub(crate) fn token(db: &Connection, token: TokenId) -> rusqlite::Result<Option<
 
 /// All tokens, oldest first.
 pub(crate) fn tokens(db: &Connection) -> rusqlite::Result<Vec<Token>> {
-    db.prepare_cached(&format!("{TOKEN} ORDER BY created, token"))?
+    db.prepare_cached(&format!("{TOKEN} ORDER BY t.created, token"))?
         .query_map([], read_token)?
         .collect()
 }

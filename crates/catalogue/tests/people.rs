@@ -75,6 +75,11 @@ fn a_token_is_its_owners_and_a_users_name_is_given_once() {
     let known = fixture.reader().user(&ann()).unwrap().unwrap();
     assert_eq!((known.name.as_str(), known.role), ("ANN", Role::Editor));
     assert_eq!(known.scope(), Some(Scope::Write));
+    let scope = |number| {
+        let token = fixture.reader().token(TokenId([number; 8]));
+        token.unwrap().unwrap().scope
+    };
+    assert_eq!((scope(3), scope(4)), (Scope::Write, Scope::Admin));
     assert_eq!(known.created_by, ADMIN);
 
     fixture.apply(vec![
