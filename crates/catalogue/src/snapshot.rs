@@ -360,7 +360,12 @@ mod tests {
             .get_mut("uploads")
             .unwrap()
             .insert("stand_in".to_owned());
+        // Tables of one row: the column that keeps them so holds 1.
         written.get_mut("applied").unwrap().insert("one".to_owned());
+        written
+            .get_mut("originals")
+            .unwrap()
+            .insert("id".to_owned());
         let mut tables = db
             .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB '*_*'")
             .unwrap();
