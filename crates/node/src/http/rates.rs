@@ -51,11 +51,12 @@ impl Default for SignInRates {
 #[derive(Debug)]
 pub(crate) struct Attempt {
     user: Digest,
-    address: Digest,
+    address: Option<Digest>,
 }
 
 impl SignInRates {
-    /// Lets an attempt through, or says how long to wait.
+    /// Lets an attempt through, or says how long to wait. Without an address, of somebody who is signed in, the name alone
+    /// counts.
     pub(crate) fn attempt(
         &self,
         now: Instant,
@@ -64,16 +65,20 @@ impl SignInRates {
     ) -> Result<Attempt, Duration> {
         let attempt = Attempt {
             user: Digest::of(&[user.as_bytes()]),
-            address: Digest::of(&[&network(address)]),
+            address: address.map(|address| Digest::of(&[&network(address)])),
         };
-        lock(&self.addresses).take(now, attempt.address)?;
+        if let Some(address) = attempt.address {
+            lock(&self.addresses).take(now, address)?;
+        }
         lock(&self.users).take(now, attempt.user)?;
         Ok(attempt)
     }
 
     /// It was the right password: it does not count.
     pub(crate) fn succeeded(&self, attempt: &Attempt) {
-        lock(&self.addresses).give_back(attempt.address);
+        if let Some(address) = attempt.address {
+            lock(&self.addresses).give_back(address);
+        }
         lock(&self.users).give_back(attempt.user);
     }
 }
@@ -83,11 +88,10 @@ fn lock(counts: &Mutex<Counts>) -> std::sync::MutexGuard<'_, Counts> {
 }
 
 /// Whom an address stands for: of IPv6 the network, of which one household has a whole one.
-fn network(address: Option<IpAddr>) -> [u8; 16] {
-    match address.map(|address| address.to_canonical()) {
-        None => [0; 16],
-        Some(IpAddr::V4(address)) => address.to_ipv6_mapped().octets(),
-        Some(IpAddr::V6(address)) => {
+fn network(address: IpAddr) -> [u8; 16] {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => {
             let bits = u128::from(address) & !u128::from(u64::MAX);
             bits.to_be_bytes()
         }
@@ -241,7 +245,8 @@ mod tests {
     fn a_household_is_one_address_and_success_does_not_count() {
         let rates = SignInRates::default();
         let now = Instant::now();
-        let address = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        let parsed = |text: &str| text.parse::<IpAddr>().unwrap();
+        let address = |text: &str| Some(parsed(text));
         let try_from = |name: &str, from| rates.attempt(now, name, from);
         for n in 0..PER_ADDRESS.burst {
             let from = address(&format!("2001:db8::{n}"));
@@ -250,9 +255,12 @@ mod tests {
         assert!(try_from("next", address("2001:db8::ffff:1")).is_err());
         assert!(try_from("next", address("2001:db8:0:1::1")).is_ok());
         assert_eq!(
-            network(address("::ffff:10.0.0.1")),
-            network(address("10.0.0.1"))
+            network(parsed("::ffff:10.0.0.1")),
+            network(parsed("10.0.0.1"))
         );
+        for n in 0..2 * PER_ADDRESS.burst {
+            assert!(try_from(&format!("signed in {n}"), None).is_ok());
+        }
         for n in 0..100 {
             let attempt = try_from("ann", address(&format!("10.0.0.{n}"))).unwrap();
             rates.succeeded(&attempt);
