@@ -16,6 +16,7 @@ mod bulk;
 mod cluster;
 mod etcd;
 mod failover;
+mod findable;
 mod host;
 mod hosts;
 mod http;
@@ -76,6 +77,8 @@ enum What {
     Join(join::What),
     /// A large library is searched, beside a plain SQLite table.
     Search(search::What),
+    /// How soon a write on one node is found on another.
+    Findable(findable::What),
     /// Very many files are tagged in one operation, and that is taken back.
     Bulk(bulk::What),
 }
@@ -200,6 +203,7 @@ async fn measure(what: What, setup: &mut Setup, options: &Options) -> Result<Rep
         What::Slow => slow::run(setup, options).await,
         What::Join(what) => join::run(setup, options, what).await,
         What::Search(what) => search::run(setup, what).await,
+        What::Findable(what) => findable::run(setup, what).await,
         What::Bulk(what) => bulk::run(setup, options, what).await,
     }
 }

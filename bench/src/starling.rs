@@ -297,6 +297,11 @@ impl Starling {
         Ok(cluster)
     }
 
+    /// Where a member's clients connect, and what they say who they are.
+    pub(crate) fn client_of(&self, member: usize) -> (SocketAddr, &str) {
+        (self.node(member).seat.client, &self.authorization)
+    }
+
     /// Where everything of it lies.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

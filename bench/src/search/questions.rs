@@ -28,6 +28,17 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// What we promise for a million files: the median and the 99th percentile in milliseconds.
+    pub(super) fn aim(self) -> &'static str {
+        match self {
+            Self::Search => "2, 25",
+            Self::Facets | Self::Timeline | Self::Map => "-, 50",
+            Self::Bucket | Self::Suggest => "-",
+        }
+    }
+}
+
 /// The same question to both.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -89,6 +100,15 @@ impl Questions {
             q: "rating>=4".to_owned(),
             sql: "rating >= 4".to_owned(),
         };
+        // As many files as names: what a camera calls them.
+        let named = Condition {
+            q: "img".to_owned(),
+            sql: "name LIKE '%img%'".to_owned(),
+        };
+        let large = Condition {
+            q: "size>5MB".to_owned(),
+            sql: "size > 5000000".to_owned(),
+        };
         let videos = Condition {
             q: "type:video duration>30s".to_owned(),
             sql: "kind = 'video' AND duration > 30000".to_owned(),
@@ -114,6 +134,8 @@ impl Questions {
             word,
             taken,
             rated,
+            named,
+            large,
             videos,
             here,
             everything,
