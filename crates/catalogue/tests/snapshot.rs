@@ -12,8 +12,8 @@ use catalogue::{Catalogue, Reader, SnapshotError, build};
 use common::*;
 use model::file::{Change, Source, State};
 use model::{
-    Deed, Digest, FieldKind, FieldValue, Height, NodeId, OriginalsStep, Payload, Prune, SnapshotRef, SnapshotStep,
-    Timestamp, UploadId, UploadStep,
+    Deed, Digest, FieldKind, FieldValue, Height, NodeId, OriginalsStep, Payload, Prune,
+    SnapshotRef, SnapshotStep, Timestamp, UploadId, UploadStep,
 };
 
 fn written(reader: &Reader) -> Vec<u8> {
