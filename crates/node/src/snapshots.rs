@@ -8,6 +8,7 @@
 pub(crate) mod maker;
 pub(crate) mod view;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use catalogue::{Marked, Reader as Rows, SnapshotError};
 use ledger::{ReadError, Reader};
 use model::codec::{Decode as _, Encode as _};
 use model::{
-    Block, Digest, Entry, Height, SealedCommand, SnapshotRef, SnapshotStep, Timestamp, limits,
+    Block, Digest, Entry, Height, Membership, NodeId, SealedCommand, SnapshotRef, SnapshotStep,
+    Timestamp, limits,
 };
 use replica::{Claim, CoreState, Known};
 use tracing::{info, warn};
@@ -415,6 +417,16 @@ pub(crate) fn spoken_of(reader: &Reader, from: Height) -> Result<BTreeSet<Snapsh
         }
     }
     Ok(found)
+}
+
+/// What enough voters say of a marked height.
+pub(crate) fn believed(mark: &Marked, voters: &Membership) -> Option<SnapshotRef> {
+    let digest = view::Seen::of(mark, voters).believed?;
+    Some(SnapshotRef {
+        height: mark.height,
+        version: catalogue::version(),
+        digest,
+    })
 }
 
 /// What nodes vouch for.

@@ -420,7 +420,7 @@ impl Maker {
 
 /// Under which name the snapshot lies that is believed, if one is.
 fn named(seen: &Seen) -> Option<SnapshotName> {
-    Some(super::named(Claim {
+    Some(super::place_of(Claim {
         height: seen.height,
         version: catalogue::version(),
         digest: seen.believed?,
