@@ -63,7 +63,12 @@ pub(crate) struct DiskHealth {
 impl DiskHealth {
     /// Whether anything may be wrong with what it holds.
     pub(crate) fn is_doubtful(&self) -> bool {
-        self.spoiled || self.rotten || self.damaged || self.astray || self.forgetful
+        self.rotten || self.damaged || self.may_forget()
+    }
+
+    /// Whether a vote may be missing in it, or whatever a failed flush took.
+    pub(crate) fn may_forget(&self) -> bool {
+        self.spoiled || self.astray || self.forgetful
     }
 }
 

@@ -147,14 +147,20 @@ impl World<'_> {
         self.welcome(via, seat, &[seat], true)
     }
 
-    /// Whether the disks that are not to be trusted are a minority among the voters without this one. Of those who have
-    /// left nobody may ask for what the last one's disk has lost.
+    /// Whether the disks whose votes are not to be trusted are a minority among the voters without this one, and somebody
+    /// among them has all blocks: of those who have left nobody may ask for what the last one's disk has lost. Blocks
+    /// that rot on more than a minority are mended from those that are left.
     fn may_be_spared(&self, node: NodeId) -> bool {
         let doubtful = self.doubtful();
         let mut rest = self.voters();
         rest.retain(|seat| self.cast.id(*seat) != node);
-        let spoiled = rest.iter().filter(|seat| doubtful.contains(seat)).count();
-        spoiled <= rest.len().saturating_sub(1) / 2
+        let forgets = |seat: &&Seat| {
+            let machine = self.machine(**seat);
+            machine.broken || machine.disk.may_forget()
+        };
+        let minority = rest.len().saturating_sub(1) / 2;
+        let sound = rest.iter().any(|seat| !doubtful.contains(seat));
+        sound && rest.iter().filter(forgets).count() <= minority
     }
 
     /// Invites and admits a machine that does not belong yet, and starts it with a genesis block and the addresses of
