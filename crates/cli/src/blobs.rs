@@ -56,13 +56,15 @@ impl Move {
         if self.format.json {
             return Ok(output::object(&moved)?);
         }
-        let home = text_at(&moved, "/home");
-        Ok(output::line(&match self.wait {
-            true => format!("files' bytes live in {home}"),
-            false => {
-                format!("files' bytes live in {home}; `starling status` says how far the move is")
-            }
-        })?)
+        let place = match text_at(&moved, "/home").as_str() {
+            "disks" => "on the nodes' disks".to_owned(),
+            url => format!("in {}", output::shown(url)),
+        };
+        let more = match self.wait {
+            true => "",
+            false => "; `starling status` says how far the move is",
+        };
+        Ok(output::line(&format!("files' bytes live {place}{more}"))?)
     }
 }
 

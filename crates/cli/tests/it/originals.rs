@@ -5,6 +5,7 @@ use std::path::Path;
 
 use emulators::Emulator;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::harness::{Cluster, Setup, run, stderr, succeed, until};
 
@@ -175,4 +176,61 @@ async fn one_node_moves_its_library_into_s3_and_back() {
     succeed(cluster.client(["blobs", "move", "--to", "disks", "--wait"]));
     until_left(&cluster).await;
     everything_is_there(&cluster, &ids).await;
+}
+
+/// The objects below a folder whose names begin so.
+fn objects(folder: &Path, id: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path() {
+            path if path.is_dir() => found.extend(objects(&path, id)),
+            path => found.extend(path.to_str().map(str::to_owned)),
+        }
+    }
+    found.retain(|path| {
+        path.rsplit('/')
+            .next()
+            .is_some_and(|name| name.starts_with(id))
+    });
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_nobody_names_are_put_aside_and_deleted_and_no_others() {
+    let mut cluster = Cluster::create(1);
+    let folder = cluster.scratch().join("store");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    cluster.set(0, "STARLING_BLOBS_SURVEY_EVERY", "1s");
+    let mut cluster = cluster.started(Setup::default()).await;
+    let url = format!("file://{}", folder.display());
+    succeed(cluster.client(["blobs", "move", "--to", &url, "--wait"]));
+    let file = upload(&cluster, 0, 1).await;
+    let put = async |cluster: &Cluster, n: usize| {
+        let digest: [u8; 32] = Sha256::digest(bytes_of(n)).into();
+        let id = model::BlobId(digest).to_string();
+        let api = cluster.api(0);
+        let request = api.request(reqwest::Method::PUT, &format!("/blobs/sha256:{id}"));
+        api.send(request.body(bytes_of(n))).await.expect(201, "");
+        id
+    };
+    let (lost, wanted) = (put(&cluster, 2).await, put(&cluster, 3).await);
+    assert_eq!(objects(&folder, &lost).len(), 1);
+
+    // A day and more later. What was put aside is as old at once, since the store's clock is not the node's.
+    cluster.stop(0).await;
+    let offset = 26 * 3_600_000;
+    cluster.set(0, "STARLING_TEST_CLOCK_OFFSET_MS", &offset.to_string());
+    cluster.restart(0).await;
+    cluster.until_writable().await;
+    until("an unnamed object is deleted", async || {
+        objects(&folder, &lost).is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(upload(&cluster, 0, 3).await, wanted);
+    until("a named one is in its place", async || {
+        let of = objects(&folder, &wanted);
+        (of.len() == 1 && of[0].contains("/blobs/")).then_some(())
+    })
+    .await;
+    assert_eq!(objects(&folder, &file).len(), 1, "a named object stays");
 }
