@@ -27,8 +27,8 @@ use crate::connection::Connection;
 use crate::content::{FetchError, There, bring, look, with_suffix, writing};
 use crate::failure::{Failure, in_one_line};
 use crate::output::{self, Format, shown};
-pub(crate) use listing::found;
 use listing::{Listed, Listing};
+pub(crate) use listing::{digest, found};
 use manifest::{Header, Line, MANIFEST};
 
 /// How long one file is asked for while no node gives it.

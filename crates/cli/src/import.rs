@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use crate::client::{Call, CallError, Client, Source};
 use crate::connection::Connection;
 use crate::content::{There, look};
-use crate::export::PATIENCE;
 use crate::export::manifest::{Header, Line, MANIFEST, Manifest, ManifestError};
+use crate::export::{self, PATIENCE};
 use crate::failure::{Failure, in_one_line};
 use crate::output::{self, Format, at, shown, text_at};
 use crate::upload::{self, Standing};
@@ -259,10 +259,7 @@ impl Import {
             Ok(output::line(&format!("differs: {difference}"))?)
         });
         let imported = compared.await?;
-        let library: Value = target
-            .client
-            .json(&target.seeing(Call::get("/digest")))
-            .await?;
+        let library: Value = target.client.json(&target.seeing(export::digest())).await?;
         summary.equal = Some(imported == header.metadata_digest);
         summary.imported_digest = Some(imported);
         summary.library_digest = Some(text_at(&library, "/digest"));

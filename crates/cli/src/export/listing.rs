@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::BlobId;
 use serde_json::{Value, json};
@@ -21,6 +22,8 @@ use crate::output::{at, list_at, text_at};
 
 /// Records asked for at once.
 const PAGE: usize = 500;
+/// A node says nothing while it computes a digest, for which it reads the record of every file.
+const DIGEST_SILENCE: Duration = Duration::from_secs(600);
 /// How often a library is listed in the hope that nobody changes it meanwhile.
 const ATTEMPTS: usize = 3;
 
@@ -75,7 +78,7 @@ impl<'a> Listing<'a> {
         }
         for _ in 0..ATTEMPTS {
             self.all().await?.note(&mut header);
-            let digest: Value = self.client.json(&Call::get("/digest")).await?;
+            let digest: Value = self.client.json(&digest()).await?;
             if *at(&digest, "/digest") == *header.metadata_digest {
                 header.height = at(&digest, "/asOf").as_u64().unwrap_or(header.height);
                 let at_one_height = true;
@@ -152,6 +155,11 @@ impl<'a> Listing<'a> {
         std::fs::remove_file(&chosen).map_err(writing(&chosen))?;
         out.finish()
     }
+}
+
+/// Asks for a library's digest, for which a node reads everything that is said in it.
+pub(crate) fn digest() -> Call {
+    Call::get("/digest").lasting(DIGEST_SILENCE)
 }
 
 /// What `keep` makes of all files that a query finds.
