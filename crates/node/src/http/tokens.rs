@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalogue::Outcome;
 use catalogue::file::Word as _;
+use catalogue::{Outcome, Refusal};
 use model::access::TokenStep;
 use model::command::Scope;
 use model::{Digest, Payload, TokenId, UserId};
@@ -24,7 +24,9 @@ use super::auth;
 use super::call::{IDEMPOTENCY_KEY, MayAdmin};
 use super::json::{Faults, Node};
 use super::limits::JSON_BYTES_MAX;
-use super::problem::{ItemProblems, JsonProblems, Problem, ReadProblems, WriteProblems};
+use super::problem::{
+    Code, Fault, ItemProblems, JsonProblems, Problem, ReadProblems, WriteProblems,
+};
 use super::reply::{self, Page};
 use super::schema::{Scope as ScopeDocument, TokenDocument};
 use super::{Api, body, files, json, metadata, users};
@@ -130,6 +132,13 @@ async fn create(
     });
     match call.apply(payload, content).await? {
         Outcome::TokenCreated { token } if token == drawn.id => {}
+        Outcome::Refused {
+            code: Refusal::UserNotFound,
+            detail,
+        } => {
+            let fault = Fault::new("/owner", detail);
+            return Err(Problem::at(Code::InvalidBody, vec![fault]));
+        }
         other => return Err(files::declined(other)),
     }
     // As it was made: a retry gives no other end.
