@@ -105,7 +105,9 @@ impl Values {
         if head.is_empty() {
             return self.find_word(last, prefix, found);
         }
-        let mut ids: Option<RoaringBitmap> = None;
+        // A last word that few values have leaves few to look at; else it is asked last.
+        let common = self.beginnings.files(last, prefix).is_some();
+        let mut ids = (!common).then(|| self.beginning(last, prefix));
         for word in head {
             ids = match (self.words.get(word.as_str()), ids) {
                 (None, _) => return,
@@ -114,7 +116,7 @@ impl Values {
             };
         }
         let mut ids = ids.unwrap_or_default();
-        if ids.len() > LOOKED_THROUGH {
+        if common && ids.len() > LOOKED_THROUGH {
             ids &= self.beginning(last, prefix);
         }
         for id in ids {
