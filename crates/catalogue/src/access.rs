@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{BlobId, Digest, LibraryId, Scope, Timestamp, TokenId, UserId};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
 use crate::file::{Word, text, words};
@@ -127,21 +127,6 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
 fn maybe_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     let time: Option<i64> = row.get(column)?;
     Ok(time.map(|time| Timestamp(time.cast_unsigned())))
-}
-
-/// Whether a token has put a blob or may read a file that consists of it.
-pub(crate) fn may_read_blob(
-    db: &Connection,
-    token: TokenId,
-    blob: &BlobId,
-) -> rusqlite::Result<bool> {
-    row::exists(
-        db,
-        "SELECT 1 FROM puts WHERE blob = ?1 AND token = ?2
-         UNION ALL
-         SELECT 1 FROM files JOIN tokens USING (library) WHERE file = ?1 AND token = ?2",
-        params![blob.as_bytes(), token.as_bytes()],
-    )
 }
 
 /// What is known of a blob; nothing if nobody has put it lately and no file names it.

@@ -11,12 +11,14 @@ mod bulk;
 mod carried;
 mod fields;
 mod files;
+mod libraries;
 mod originals;
 mod people;
 mod pictures;
 mod prune;
 mod purge;
 mod resume;
+mod shares;
 mod snapshot;
 mod tags;
 mod uploads;
@@ -27,13 +29,14 @@ use std::sync::Arc;
 use model::codec::Encode;
 use model::file::Source;
 use model::{
-    BlockHash, Command, Height, NodeId, OperationId, Payload, Position, Timestamp, limits,
+    BlockHash, Command, Height, LibraryStep, NodeId, OperationId, Payload, Position, Timestamp,
+    limits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use self::resume::Resumed;
 use crate::index::{Index, IndexChanges};
-use crate::outcome::{Applied, Refusal, Verdict};
+use crate::outcome::{Applied, Verdict};
 use crate::purge::Mention;
 use crate::row;
 use crate::schema::{self, OpenError, SetAside, Trust, Unusable};
@@ -416,7 +419,11 @@ impl Applier<'_> {
         {
             return self.found(library, *admin, admin_secret);
         }
-        if let Some(refused) = self.refused_library()? {
+        let founds = matches!(command.payload, Payload::Library(LibraryStep::Create(_)));
+        if !founds && let Some(refused) = self.refused_library()? {
+            return Ok(refused);
+        }
+        if let Some(refused) = self.refused_actor()? {
             return Ok(refused);
         }
         match &command.payload {
@@ -452,6 +459,8 @@ impl Applier<'_> {
             }
             Payload::Field(step) => self.field_step(step),
             Payload::Album(step) => self.album_step(step),
+            Payload::Library(step) => self.library_step(step),
+            Payload::Share(step) => self.share_step(step),
             Payload::RenameTag { from, to } => self.rename_tag(from, to),
             Payload::Bulk(step) => self.bulk_step(step),
             Payload::CreateToken { .. }
@@ -479,8 +488,7 @@ impl Applier<'_> {
         if row::exists(self.db, sql, [library.as_str()])? {
             return Ok(None);
         }
-        let detail = format!("there is no library {library}");
-        Ok(Some(Verdict::refused(Refusal::LibraryNotFound, detail)))
+        Ok(Some(libraries::no_library(library)))
     }
 
     /// Keeps the outcome for as long as the client may retry.

@@ -9,9 +9,9 @@ use model::codec::{Encode, encode_bytes};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-pub(crate) const TABLES: [&str; 24] = [
+pub(crate) const TABLES: [&str; 27] = [
     "SELECT height, hash, time FROM applied",
-    "SELECT library, created FROM libraries ORDER BY library",
+    "SELECT library, created, title, shared, retired FROM libraries ORDER BY library",
     "SELECT library, file, arrival, record FROM files ORDER BY id",
     "SELECT library, file, height, idx, time, actor, kind, version, changes,
             operation FROM history
@@ -41,6 +41,11 @@ pub(crate) const TABLES: [&str; 24] = [
     "SELECT secret, library FROM replaced ORDER BY secret",
     "SELECT url, home, era, since FROM originals",
     "SELECT height, idx, time, through, snapshot, version, digest FROM prunes ORDER BY height, idx",
+    "SELECT library, member, role FROM members ORDER BY library, member",
+    "SELECT library, height, idx, time, actor, step FROM library_history
+     ORDER BY library, height, idx",
+    "SELECT library, share, secret, file, definition, sharer, actor, created, revoked FROM shares
+     ORDER BY library, share",
 ];
 
 /// The digest of the state that `db` shows.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{AlbumId, BlobId, OperationId, Position, TokenId, UploadId, UserId, codec_enum};
+use model::{
+    AlbumId, BlobId, OperationId, Position, ShareId, TokenId, UploadId, UserId, codec_enum,
+};
 use rusqlite::Connection;
 use serde::Serialize;
 
@@ -146,6 +148,16 @@ pub enum Outcome {
     Taken,
     /// An operation is over.
     OperationEnded,
+    /// A library or its members are as asked.
+    LibraryChanged,
+    /// A share is there.
+    ShareMade {
+        /// Which.
+        #[serde(with = "text")]
+        share: ShareId,
+    },
+    /// A share opens nothing any more.
+    ShareRevoked,
 }
 
 /// Why a command did nothing.
@@ -190,6 +202,14 @@ pub enum Refusal {
     UserNotFound,
     /// A store that files' bytes cannot be moved to.
     InvalidStore,
+    /// The actor may not do this, or may not any more.
+    NotAllowed,
+    /// A library of that name exists.
+    LibraryExists,
+    /// Without this member nobody would own the library.
+    LastOwner,
+    /// No such member of the library.
+    MemberNotFound,
 }
 
 impl Refusal {
@@ -215,6 +235,10 @@ impl Refusal {
             Self::UserExists => "user_exists",
             Self::UserNotFound => "user_not_found",
             Self::InvalidStore => "invalid_store",
+            Self::NotAllowed => "not_allowed",
+            Self::LibraryExists => "library_exists",
+            Self::LastOwner => "last_owner",
+            Self::MemberNotFound => "member_not_found",
         }
     }
 }
@@ -239,6 +263,10 @@ codec_enum!(Refusal, "refusal" {
     40 => UserExists,
     41 => UserNotFound,
     35 => InvalidStore,
+    50 => NotAllowed,
+    51 => LibraryExists,
+    52 => LastOwner,
+    53 => MemberNotFound,
 });
 
 /// An outcome as it is stored.
@@ -268,6 +296,9 @@ pub(crate) enum Verdict {
     OperationBegun(OperationId),
     Taken,
     OperationEnded,
+    LibraryChanged,
+    ShareMade(ShareId),
+    ShareRevoked,
 }
 
 codec_enum!(Verdict, "verdict" {
@@ -295,6 +326,9 @@ codec_enum!(Verdict, "verdict" {
     36 => AlbumPut { album, new },
     37 => AlbumDeleted,
     40 => UserChanged(user),
+    50 => LibraryChanged,
+    51 => ShareMade(share),
+    52 => ShareRevoked,
 });
 
 impl Verdict {
@@ -363,6 +397,9 @@ impl Verdict {
             },
             Self::Taken => Outcome::Taken,
             Self::OperationEnded => Outcome::OperationEnded,
+            Self::LibraryChanged => Outcome::LibraryChanged,
+            Self::ShareMade(share) => Outcome::ShareMade { share: *share },
+            Self::ShareRevoked => Outcome::ShareRevoked,
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::outcome::{Outcome, Verdict};
 use crate::pictures::{self, Hashed, Waiting};
 use crate::purge::{self, Purge};
 use crate::query::Query;
+use crate::rights;
 use crate::search::facets::{self, FacetBy, Facets};
 use crate::search::map::{self, Map, View};
 use crate::search::suggest::{self, Suggestions};
@@ -419,6 +420,16 @@ impl Reader {
         self.at_one_height(|reader| Ok(albums::files(&reader.db, library, album, after, limit)?))
     }
 
+    /// Whether a file is among those that meet a query.
+    pub(crate) fn finds(
+        &self,
+        library: &LibraryId,
+        query: &Query,
+        file: &BlobId,
+    ) -> Result<bool, SearchError> {
+        self.indexed(library, |scene| search::finds(scene, query, file))
+    }
+
     /// All files that meet a query, and the height at which they do.
     ///
     /// # Errors
@@ -638,7 +649,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Database`].
     pub fn may_read_blob(&self, token: TokenId, blob: &BlobId) -> Result<bool, ReadError> {
-        Ok(access::may_read_blob(&self.db, token, blob)?)
+        Ok(rights::may_read_blob(&self.db, token, blob)?)
     }
 
     /// An upload of a token's that is not over, or was over lately.

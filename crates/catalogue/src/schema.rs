@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Changes with every change of the tables or of what is written into them. Folding text follows the compiler's
 /// Unicode tables, so their version is part of it.
-pub(crate) const VERSION: i64 = 8_000 + char::UNICODE_VERSION.0 as i64;
+pub(crate) const VERSION: i64 = 9_000 + char::UNICODE_VERSION.0 as i64;
 /// Marks the file as ours: `STLc`.
 const APPLICATION: i64 = 0x5354_4c63;
 /// How long a reader or the writer waits for the other's brief locks.
@@ -21,13 +21,25 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 128;
 
 /// Everything but `record`, `changes` and `verdict` repeats what those say, in the form that searches compare.
-/// `library` stands in every table, although so far only `home` exists. `remains` is this node's own: what it has not
+/// `remains` is this node's own: what it has not
 /// erased yet.
 const TABLES: &str = "
 CREATE TABLE applied(
     one INTEGER PRIMARY KEY CHECK (one = 1),
     height INTEGER NOT NULL, hash BLOB NOT NULL, time INTEGER NOT NULL);
-CREATE TABLE libraries(library TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE libraries(
+    library TEXT PRIMARY KEY, created INTEGER NOT NULL, title TEXT NOT NULL, shared INTEGER NOT NULL,
+    retired INTEGER) WITHOUT ROWID;
+CREATE TABLE members(
+    library TEXT NOT NULL, member TEXT NOT NULL, role INTEGER NOT NULL,
+    PRIMARY KEY (library, member)) WITHOUT ROWID;
+CREATE TABLE library_history(
+    library TEXT NOT NULL, height INTEGER NOT NULL, idx INTEGER NOT NULL, time INTEGER NOT NULL,
+    actor BLOB NOT NULL, step BLOB NOT NULL, PRIMARY KEY (library, height, idx)) WITHOUT ROWID;
+CREATE TABLE shares(
+    library TEXT NOT NULL, share BLOB NOT NULL, secret BLOB NOT NULL UNIQUE, file BLOB,
+    definition BLOB NOT NULL, sharer TEXT NOT NULL, actor BLOB NOT NULL, created INTEGER NOT NULL,
+    revoked INTEGER, PRIMARY KEY (library, share)) WITHOUT ROWID;
 
 CREATE TABLE files(
     id INTEGER PRIMARY KEY,

@@ -291,6 +291,14 @@ pub(crate) fn select(
     Ok((scene.memory.height.unwrap_or_default(), files))
 }
 
+/// Whether a file is among those that meet a query.
+pub(crate) fn finds(scene: Scene<'_>, query: &Query, file: &BlobId) -> Result<bool, SearchError> {
+    let found = scene.find(query)?;
+    let row = row::file(scene.db, found.id, file)?;
+    let slot = row.and_then(|row| found.library.slot(row.key));
+    Ok(slot.is_some_and(|slot| found.files.contains(slot)))
+}
+
 /// The rows of a page.
 fn stored(db: &Connection, hits: &[Hit]) -> rusqlite::Result<Vec<Stored>> {
     let mut record = db.prepare_cached("SELECT record FROM files WHERE id = ?1")?;

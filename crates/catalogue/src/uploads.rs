@@ -1,6 +1,6 @@
 //! Uploads that are not over, and what has arrived of them.
 
-use model::{BlobId, Timestamp, TokenId, UploadId};
+use model::{BlobId, LibraryId, Timestamp, TokenId, UploadId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::row;
@@ -8,6 +8,8 @@ use crate::row;
 /// An upload that may be interrupted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
+    /// The library that its file will be in.
+    pub library: LibraryId,
     /// How many bytes there will be.
     pub size: u64,
     /// How many have arrived.
@@ -38,12 +40,13 @@ pub(crate) fn upload(
     token: TokenId,
 ) -> rusqlite::Result<Option<Upload>> {
     db.prepare_cached(
-        "SELECT size, arrived, described, file, expires FROM uploads
+        "SELECT size, arrived, described, file, expires, library FROM uploads
          WHERE upload = ?1 AND token = ?2",
     )?
     .query_row(params![upload.as_bytes(), token.as_bytes()], |row| {
         let file: Option<[u8; 32]> = row.get(3)?;
         Ok(Upload {
+            library: row::parsed(row, 5)?,
             size: row::number(row, 0)?,
             arrived: row::number(row, 1)?,
             described: row.get(2)?,

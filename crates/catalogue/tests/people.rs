@@ -149,7 +149,11 @@ fn a_token_that_administers_for_good_is_always_left() {
         revoke(ADMIN),
     ]);
     assert!(fixture.reader().token(ADMIN).unwrap().unwrap().revoked);
-    let disable = fixture.apply_one(change(ann(), None, None, Some(true)));
+    let disable = Command {
+        actor: TokenId([3; 8]),
+        ..command(change(ann(), None, None, Some(true)))
+    };
+    let disable = fixture.apply_commands(vec![disable]).pop().unwrap();
     assert_eq!(
         refusal(&disable),
         Refusal::LastAdmin,

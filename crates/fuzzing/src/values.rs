@@ -12,9 +12,10 @@ use model::media::{Described, Look, Told};
 use model::{
     Addresses, Album, AlbumId, AlbumStep, Ballot, BlobId, Block, Boot, BulkStep, ChainId, Command,
     Decided, Deed, Digest, Domain, Encode, Entry, FieldDefinition, FieldKind, FieldStep,
-    FieldValue, Height, MediaStep, Member, NodeId, Nonce, OperationId, OriginalsStep, PasswordStep,
-    Predecessor, Reason, Role, RosterChange, Scope, SeatChange, SecretId, Signature, SnapshotStep,
-    Timestamp, TokenId, TokenStep, TokenUse, UploadId, UploadStep, UserId, UserStep,
+    FieldValue, Height, LibraryDefinition, LibraryRole, LibraryStep, MediaStep, Member, NodeId,
+    Nonce, OperationId, OriginalsStep, PasswordStep, Predecessor, Principal, Reason, Role,
+    RosterChange, Scope, SeatChange, SecretId, Share, ShareId, ShareStep, Shared, Signature,
+    SnapshotStep, Timestamp, TokenId, TokenStep, TokenUse, UploadId, UploadStep, UserId, UserStep,
 };
 
 use crate::chain::{ballot, certify, child, command, genesis, membership, record, signed, turn};
@@ -391,6 +392,7 @@ pub(crate) fn commands() -> Vec<Command> {
         .chain(media_steps(file))
         .chain(own_payloads(file))
         .chain(people(token))
+        .chain(libraries(AlbumId([4; 8])))
         .chain(roster_changes().into_iter().map(Payload::Roster))
         .chain(snapshot_steps().map(Payload::Snapshot));
     let key = RequestKey {
@@ -533,6 +535,53 @@ fn people(token: TokenId) -> Vec<Payload> {
         Payload::Token(session),
         Payload::Token(TokenStep::Used(vec![TokenUse { token, at }])),
     ]
+}
+
+/// Who may see what, and what links open.
+fn libraries(album: AlbumId) -> Vec<Payload> {
+    let definition = LibraryDefinition {
+        title: "Ours".to_owned(),
+        shared: true,
+    };
+    let member = Principal::Token(TokenId([1; 8]));
+    let role = LibraryRole::Owner;
+    let set = LibraryStep::SetMember {
+        member: member.clone(),
+        role,
+    };
+    let steps = [
+        LibraryStep::Create(definition.clone()),
+        LibraryStep::Describe(definition),
+        set,
+        LibraryStep::RemoveMember { member },
+        LibraryStep::Retire,
+        LibraryStep::Restore,
+    ];
+    let share = |of, password| Share {
+        of,
+        title: "For granny".to_owned(),
+        secret: Digest([4; 32]),
+        password,
+        expires: Some(Timestamp(9)),
+        download: true,
+        places: true,
+    };
+    let hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g".to_owned();
+    let shares = [
+        share(Shared::File(BlobId([3; 32])), None),
+        share(Shared::Album(album), Some(hash)),
+        share(Shared::Query("tag:beach".to_owned()), None),
+    ];
+    let create = |definition| ShareStep::Create {
+        share: ShareId([5; 8]),
+        definition,
+    };
+    let revoke = ShareStep::Revoke {
+        share: ShareId([5; 8]),
+    };
+    let shares = shares.into_iter().map(create).chain([revoke]);
+    let steps = steps.into_iter().map(Payload::Library);
+    steps.chain(shares.map(Payload::Share)).collect()
 }
 
 fn field_definition() -> FieldDefinition {

@@ -67,6 +67,11 @@ impl BulkStep {
         }
     }
 
+    /// Whether somebody wishes it, rather than a node that does what was wished.
+    pub fn begins(&self) -> bool {
+        matches!(self, Self::Begin { .. })
+    }
+
     /// The file that it names.
     pub fn names(&self) -> Option<BlobId> {
         match self {

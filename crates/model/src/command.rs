@@ -11,6 +11,7 @@ use crate::codec::{Decode, DecodeError, Encode, Reader, encode_bytes};
 use crate::field::FieldStep;
 use crate::file::{Change, Facts, Metadata, Source, State};
 use crate::id::{BlobId, Digest, LeafHash, LibraryId, NodeId, OperationId, Position, TokenId};
+use crate::library::LibraryStep;
 use crate::limits;
 use crate::media::MediaStep;
 use crate::membership::Member;
@@ -18,6 +19,7 @@ use crate::originals::OriginalsStep;
 use crate::prune::Prune;
 use crate::purge::Erasure;
 use crate::roster::RosterChange;
+use crate::share::ShareStep;
 use crate::snapshot::SnapshotStep;
 use crate::succession::Predecessor;
 use crate::time::Timestamp;
@@ -200,6 +202,10 @@ pub enum Payload {
     Token(TokenStep),
     /// Where files' bytes live changes.
     Originals(OriginalsStep),
+    /// The command's library is made, described, or another's to see.
+    Library(LibraryStep),
+    /// Something of the library is opened to whoever holds a link, or closed again.
+    Share(ShareStep),
 }
 
 codec_enum!(Payload, "payload" {
@@ -229,6 +235,8 @@ codec_enum!(Payload, "payload" {
     25 => Password(step),
     26 => Token(step),
     22 => Originals(step),
+    27 => Library(step),
+    28 => Share(step),
 });
 
 impl Payload {
@@ -261,6 +269,8 @@ impl Payload {
             Self::Password(_) => "setPassword",
             Self::Token(step) => step.kind(),
             Self::Originals(step) => step.kind(),
+            Self::Library(step) => step.kind(),
+            Self::Share(step) => step.kind(),
         }
     }
 
@@ -277,6 +287,7 @@ impl Payload {
             Self::Media(step) => Some(step.file()),
             Self::Bulk(step) => step.names(),
             Self::Password(step) => Some(step.names()),
+            Self::Share(step) => step.names(),
             _ => None,
         }
     }

@@ -130,6 +130,10 @@ bytes_id!(
     UploadId, 16, "32 lower-case hexadecimal digits"
 );
 bytes_id!(
+    /// A link that opens something to whoever holds its secret.
+    ShareId, 8, "16 lower-case hexadecimal digits"
+);
+bytes_id!(
     /// A bearer token's public half. The secret half is never stored, only its SHA-256.
     TokenId, 8, "16 lower-case hexadecimal digits"
 );
@@ -310,6 +314,11 @@ name!(
     "1 to 63 of a-z, 0-9, ., _ and -, a letter first",
     |byte| matches!(byte, b'.' | b'_' | b'-')
 );
+
+impl TokenId {
+    /// Who acts when a node does by itself what nobody asked for. No token has this name.
+    pub const NODE: Self = Self([0; 8]);
+}
 
 impl LibraryId {
     /// The library every chain starts with.

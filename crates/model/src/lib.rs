@@ -20,6 +20,7 @@ pub mod evidence;
 pub mod field;
 pub mod file;
 pub mod id;
+pub mod library;
 pub mod limits;
 pub mod media;
 pub mod membership;
@@ -30,6 +31,7 @@ pub mod purge;
 pub mod receipt;
 pub mod record;
 pub mod roster;
+pub mod share;
 pub mod signature;
 pub mod snapshot;
 pub mod succession;
@@ -49,9 +51,10 @@ pub use evidence::{Evidence, EvidenceError};
 pub use field::{FieldDefinition, FieldKind, FieldStep, FieldValue};
 pub use id::{
     AlbumId, BlobId, BlockHash, Boot, ChainId, Digest, Height, LeafHash, LibraryId, LogSeq,
-    MembershipHash, MerkleRoot, NodeId, Nonce, OperationId, Position, SecretId, TokenId, UploadId,
-    UserId,
+    MembershipHash, MerkleRoot, NodeId, Nonce, OperationId, Position, SecretId, ShareId, TokenId,
+    UploadId, UserId,
 };
+pub use library::{LibraryDefinition, LibraryRole, LibraryStep, Principal};
 pub use media::MediaStep;
 pub use membership::{Member, Membership};
 pub use originals::OriginalsStep;
@@ -60,6 +63,7 @@ pub use purge::{Erasure, Erasures, Residue};
 pub use receipt::{Checkpoint, Consistency, Proven, Receipt, ReceiptError};
 pub use record::{Mark, Record, Vote};
 pub use roster::{Addresses, Reason, Roster, RosterChange, SeatChange};
+pub use share::{Share, ShareStep, Shared};
 pub use signature::{Domain, Ed25519, Signature, Signatures, Statement};
 pub use snapshot::SnapshotStep;
 pub use succession::Predecessor;

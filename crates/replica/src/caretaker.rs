@@ -27,7 +27,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 const LAG_MAX: u64 = 2;
 
 /// The actor of commands that a node gives by itself.
-pub const NODE_ITSELF: TokenId = TokenId([0; 8]);
+pub const NODE_ITSELF: TokenId = TokenId::NODE;
 
 /// What a node knows of itself that belongs into the roster.
 #[derive(Debug, Clone, Default)]

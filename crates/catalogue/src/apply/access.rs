@@ -1,16 +1,19 @@
 //! Who may do what: the founding, tokens, and blobs that no file names yet.
 
 use model::{
-    BlobId, Digest, Height, LibraryId, Payload, Scope, Timestamp, TokenId, UserId, limits,
+    BlobId, Digest, Height, LibraryDefinition, LibraryId, Payload, Scope, Timestamp, TokenId,
+    UserId, limits,
 };
 use rusqlite::params;
 
 use super::Applier;
 use crate::outcome::{Refusal, Verdict};
-use crate::{access, rules};
+use crate::{access, rights, rules};
 
 /// What the founder's token is called.
 const ADMIN_NAME: &str = "admin";
+/// What the first library is called.
+const HOME_TITLE: &str = "Home";
 
 /// A token about to be accepted.
 pub(super) struct NewToken<'a> {
@@ -50,9 +53,11 @@ impl Applier<'_> {
             let detail = "a chain begins once";
             return Ok(Verdict::refused(Refusal::MisplacedGenesis, detail));
         }
-        self.db
-            .prepare_cached("INSERT INTO libraries(library, created) VALUES (?1, ?2)")?
-            .execute(params![library.as_str(), self.time.0.cast_signed()])?;
+        let definition = LibraryDefinition {
+            title: HOME_TITLE.to_owned(),
+            shared: true,
+        };
+        self.insert_library(library, &definition)?;
         let founder = NewToken::lasting(admin, secret, ADMIN_NAME, Scope::Admin);
         self.insert_token(library, &founder)?;
         Ok(Verdict::Founded)
@@ -64,7 +69,7 @@ impl Applier<'_> {
             return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
         }
         let actor = self.command.actor;
-        let known = access::may_read_blob(self.db, actor, &blob)?;
+        let known = rights::may_read_blob(self.db, actor, &blob)?;
         self.db
             .prepare_cached(
                 "INSERT OR REPLACE INTO puts(library, blob, token, size, expires)
@@ -106,6 +111,10 @@ impl Applier<'_> {
         if let Err(error) = rules::check_name(new.name) {
             return Ok(Verdict::refused(Refusal::InvalidMetadata, error));
         }
+        if new.token == TokenId::NODE || !self.may_hand_out(new)? {
+            let detail = "nobody lets others into a library with more than they have there";
+            return Ok(Verdict::refused(Refusal::NotAllowed, detail));
+        }
         if access::token(self.db, new.token)?.is_some() {
             let detail = format!("token {} exists", new.token);
             return Ok(Verdict::refused(Refusal::TokenExists, detail));
@@ -120,6 +129,10 @@ impl Applier<'_> {
             let detail = format!("there is no token {token}");
             return Ok(Verdict::refused(Refusal::TokenNotFound, detail));
         };
+        if !self.may_revoke(&known)? {
+            let detail = format!("there is no token {token}");
+            return Ok(Verdict::refused(Refusal::TokenNotFound, detail));
+        }
         if known.revoked {
             return Ok(Verdict::TokenRevoked(token));
         }

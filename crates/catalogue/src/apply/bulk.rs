@@ -108,7 +108,12 @@ impl Applier<'_> {
         if bulk::is_taken(self.db, operation, file)? {
             return Ok(Verdict::Taken);
         }
-        let (taken, detail) = self.do_to(&known, before)?;
+        let (taken, detail) = if self.may_edit(known.actor)? {
+            self.do_to(&known, before)?
+        } else {
+            let detail = "whoever wished it may not change this library any more";
+            (Taken::Refused, detail.to_owned())
+        };
         self.note_taken(operation, file, taken, &detail)?;
         Ok(Verdict::Taken)
     }

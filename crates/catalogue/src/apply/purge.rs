@@ -9,7 +9,7 @@ use rusqlite::params;
 use super::Applier;
 use crate::outcome::{Refusal, Verdict};
 use crate::purge::{self, Mention, place};
-use crate::{index, row};
+use crate::{index, row, shares};
 
 impl Applier<'_> {
     /// Forgets the file that these commands name. That they are all there are is the one thing that is asked, and what
@@ -104,6 +104,7 @@ impl Applier<'_> {
                 .prepare_cached(sql)?
                 .execute(params![file.as_bytes(), height, index])?;
         }
+        shares::forget_file(self.db, library, file)?;
         self.forget_uploads_of(file)
     }
 

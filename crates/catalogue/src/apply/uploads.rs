@@ -24,7 +24,8 @@ impl Applier<'_> {
             return self.begin_upload(*upload, *size, described);
         }
         let id = step.upload();
-        let Some(known) = uploads::upload(self.db, id, self.command.actor)? else {
+        let known = uploads::upload(self.db, id, self.command.actor)?;
+        let Some(known) = known.filter(|known| known.library == self.command.library) else {
             let detail = format!("this token has no upload {id}");
             return Ok(Verdict::refused(Refusal::UploadNotFound, detail));
         };

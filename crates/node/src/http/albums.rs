@@ -156,7 +156,7 @@ async fn create(
     let album = AlbumId(Drawn::new(&headers, &call.presented.caller, content)?.id.0);
     put(&call, album, definition, content).await?;
     let known = find(&call, album).await?;
-    let place = format!("/api/v1/albums/{album}");
+    let place = call.place(&format!("/api/v1/albums/{album}"));
     let response = reply::json(StatusCode::CREATED, &AlbumDocument::from(known));
     Ok(reply::with(response, LOCATION, &place))
 }
@@ -371,7 +371,7 @@ pub(super) async fn put(
     }
 }
 
-async fn find(call: &Call, id: AlbumId) -> Result<KnownAlbum, Problem> {
+pub(super) async fn find(call: &Call, id: AlbumId) -> Result<KnownAlbum, Problem> {
     let library = call.library.clone();
     let found = call.read(move |reader| reader.album(&library, id)).await?;
     found.ok_or_else(|| Problem::not_found("album"))

@@ -5,11 +5,11 @@
 //! token, so that a busy client costs no query; a token that is not known is looked up every time.
 
 use std::collections::HashMap;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use model::command::Scope;
+use catalogue::Rights;
 use model::{Digest, Height, Timestamp, TokenId, UserId};
 
 use super::problem::{Code, Problem};
@@ -61,8 +61,8 @@ pub(crate) fn unauthenticated() -> Problem {
 pub(crate) struct Known {
     /// SHA-256 of the secret half.
     pub(crate) secret: Digest,
-    /// What it may do: never more than its owner.
-    pub(crate) scope: Scope,
+    /// What it may do, and where: never more than its owner.
+    pub(crate) rights: Arc<Rights>,
     /// Whose it is.
     pub(crate) owner: Option<UserId>,
     /// Whether it was made by a sign-in.
@@ -74,10 +74,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The scope, if the secret shown is the right one and it is not too late.
-    pub(crate) fn admit(&self, shown: &Shown, now: Timestamp) -> Option<Scope> {
+    /// The rights, if the secret shown is the right one and it is not too late.
+    pub(crate) fn admit(&self, shown: &Shown, now: Timestamp) -> Option<Arc<Rights>> {
         let right = same(&self.secret, &shown.secret);
-        (right && !self.is_over(now)).then_some(self.scope)
+        (right && !self.is_over(now)).then(|| Arc::clone(&self.rights))
     }
 
     /// Whether it is too late.
@@ -151,6 +151,8 @@ impl TokenCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use catalogue::rights::Holder;
+    use model::{LibraryId, Scope};
 
     const TOKEN: &str = "stl_00112233445566ff_ab_c-d";
 
@@ -160,9 +162,15 @@ mod tests {
     }
 
     fn known(secret: Digest, expires: Option<Timestamp>) -> Known {
+        let holder = Holder {
+            token: TokenId([7; 8]),
+            scope: Scope::Write,
+            library: LibraryId::home(),
+            user: None,
+        };
         Known {
             secret,
-            scope: Scope::Write,
+            rights: Arc::new(Rights::nowhere(holder)),
             owner: None,
             session: false,
             expires,
@@ -199,11 +207,11 @@ mod tests {
         let right = Shown::parse(TOKEN).unwrap();
         let lasting = known(right.secret, None);
         let (now, late) = (Timestamp(7), Timestamp(u64::MAX));
-        assert_eq!(lasting.admit(&right, late), Some(Scope::Write));
+        assert!(lasting.admit(&right, late).is_some());
         let wrong = Shown::parse("stl_00112233445566ff_ab_c-e").unwrap();
         assert_eq!(lasting.admit(&wrong, now), None);
         let expiring = known(right.secret, Some(Timestamp(8)));
-        assert_eq!(expiring.admit(&right, now), Some(Scope::Write));
+        assert!(expiring.admit(&right, now).is_some());
         assert_eq!(expiring.admit(&right, Timestamp(8)), None);
         assert_eq!(expiring.admit(&wrong, now), None);
     }
@@ -226,7 +234,7 @@ mod tests {
             None,
             "what was read before the change is not kept"
         );
-        cache.put(after, id, known);
+        cache.put(after, id, known.clone());
         let far = cache.follow(Height(1000), changed_at(5));
         assert_eq!(cache.get(far, id), None, "a long gap is not looked through");
     }

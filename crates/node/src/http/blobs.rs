@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::{MayRead, MayWrite};
+use super::call::{MaySee, MayWrite};
 use super::content::{self, Original};
 use super::disposition::Use;
 use super::files;
@@ -47,6 +47,7 @@ pub(crate) struct Blob {
     put, path = "/api/v1/blobs/{name}", operation_id = "putBlob", tag = "blobs",
     params(
         ("name" = String, Path, description = "`sha256:` and 64 lower-case hexadecimal digits"),
+        ("library" = Option<String>, Query, description = "The library whose file is to name them, default the token's own"),
         ("If-None-Match" = Option<String>, Header, description = "`*` to be refused if this token can read the bytes already"),
         ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
     ),
@@ -126,7 +127,7 @@ async fn put(
     ),
 )]
 async fn get(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     Path(name): Path<String>,
     State(api): State<Arc<Api>>,
     method: Method,

@@ -334,7 +334,7 @@ async fn start(
     let known = find(call, operation).await?;
     let mut answer = document(call, &known).await?;
     answer.missing = chosen.missing;
-    let place = format!("/api/v1/operations/{}", answer.id);
+    let place = call.place(&format!("/api/v1/operations/{}", answer.id));
     let response = reply::json(StatusCode::ACCEPTED, &answer);
     Ok(reply::with(response, LOCATION, &place))
 }

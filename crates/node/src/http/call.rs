@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
-use catalogue::{Outcome, Reader, SearchError};
+use catalogue::{Need, Outcome, Query, Reader, Rights, SearchError};
 use consensus::{Phase, StopReason};
 use model::codec::Encode as _;
 use model::command::Scope;
@@ -79,6 +79,8 @@ pub(crate) struct Call {
     pub(crate) library: LibraryId,
     /// What its token may do.
     pub(crate) scope: Scope,
+    /// What it may do, and where.
+    pub(crate) rights: Arc<Rights>,
     /// Query parameters not yet read.
     pub(crate) params: Params,
     /// How long the client waits for a decision, once its request is here whole: a film may take minutes to arrive.
@@ -94,7 +96,7 @@ struct Key {
 }
 
 macro_rules! admitted {
-    ($($(#[$doc:meta])* $name:ident: $scope:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $scope:ident, $need:ident;)*) => {$(
         $(#[$doc])*
         pub(crate) struct $name(pub(crate) Call);
 
@@ -105,23 +107,36 @@ macro_rules! admitted {
                 parts: &mut Parts,
                 api: &Arc<Api>,
             ) -> Result<Self, Problem> {
-                Call::admit(parts, api, Scope::$scope).await.map(Self)
+                let needed = (Scope::$scope, Need::$need);
+                Call::admit(parts, api, needed).await.map(Self)
             }
         }
     )*};
 }
 
 admitted! {
-    /// A call that looks at things.
-    MayRead: Read;
-    /// A call that changes things.
-    MayWrite: Write;
-    /// A call that changes who may do what.
-    MayAdmin: Admin;
+    /// A call that is about no library in particular: what it shows is looked through for what the caller may see.
+    MaySee: Read, Nothing;
+    /// A call that looks at things of a library.
+    MayRead: Read, View;
+    /// A call that changes things of a library.
+    MayWrite: Write, Edit;
+    /// A call that changes what can be said of a library's files.
+    MayOwn: Write, Own;
+    /// A call that changes what its handler looks at: who may is asked there.
+    MayChange: Write, Nothing;
+    /// A call that makes a library.
+    MayFound: Write, Found;
+    /// A call that changes the cluster, or who may do what in it.
+    MayAdmin: Admin, Administer;
 }
 
 impl Call {
-    async fn admit(parts: &Parts, api: &Arc<Api>, needed: Scope) -> Result<Self, Problem> {
+    async fn admit(
+        parts: &Parts,
+        api: &Arc<Api>,
+        (needed, need): (Scope, Need),
+    ) -> Result<Self, Problem> {
         let presented = Presented::of(&parts.headers, api.is_secure())?;
         let shown = presented.shown;
         let patience = wait(&parts.headers);
@@ -137,13 +152,11 @@ impl Call {
         };
         let known = known.ok_or_else(auth::unauthenticated)?;
         let now = api.now();
-        let scope = known.admit(&shown, now);
-        let scope = scope.ok_or_else(auth::unauthenticated)?;
+        let rights = known.admit(&shown, now);
+        let rights = rights.ok_or_else(auth::unauthenticated)?;
         api.uses.note(shown.id, now, known.last_used);
         presented.check(parts, &api.app.config.http.public_url)?;
-        if scope < needed {
-            return Err(forbidden(scope, needed));
-        }
+        check_scope(&rights, needed)?;
         if parts.uri.path() != CLUSTER {
             api.refuse_if_out()?;
         }
@@ -153,25 +166,29 @@ impl Call {
             .cloned()
             .unwrap_or_default();
         let mut params = Params::of(&parts.uri)?;
-        let library = library(&mut params)?;
+        let named = params.take("library");
         api.wait_for(min_height?, deadline).await?;
         match params.take("consistency").as_deref() {
             None | Some("local") => {}
             Some("linearizable") => api.linearizable(deadline).await?,
             Some(_) => return Err(Problem::parameter("consistency", "local or linearizable")),
         }
-        // What it was waited for may be the end of this very token.
-        if !api.accepts(shown.id).await? {
-            return Err(auth::unauthenticated());
-        }
+        // What it was waited for may be the end of this very token, or a right that was given or taken.
+        let known = api.known_token(shown.id).await?;
+        let known = known.ok_or_else(auth::unauthenticated)?;
+        let rights = known.admit(&shown, api.now());
+        let rights = rights.ok_or_else(auth::unauthenticated)?;
+        check_scope(&rights, needed)?;
+        let library = library(named, &rights, need)?;
         reflected.raise(api.app.catalogue.height());
         let key = key(parts)?;
         Ok(Self {
             api: Arc::clone(api),
             token: shown.id,
+            scope: rights.holder().scope,
             known,
             presented,
-            scope,
+            rights,
             library,
             params,
             patience,
@@ -188,12 +205,33 @@ impl Call {
         Ok(())
     }
 
-    /// Refuses a call whose token may not do this.
-    pub(crate) fn require(&self, needed: Scope) -> Result<(), Problem> {
-        if self.scope < needed {
-            return Err(forbidden(self.scope, needed));
+    /// Refuses a call that may not do this in its library.
+    pub(crate) fn require(&self, need: Need) -> Result<(), Problem> {
+        check(&self.rights, &self.library, need)
+    }
+
+    /// The call is about another library from here on, which a part of its path names.
+    pub(crate) fn is_about(&mut self, name: &str, need: Need) -> Result<(), Problem> {
+        let named = name.parse().ok().filter(|named| self.rights.knows(named));
+        self.library = named.ok_or_else(|| Problem::not_found("library"))?;
+        self.require(need)
+    }
+
+    /// Refuses a query about a library that the caller may not see, as if there were none.
+    pub(crate) fn must_see(&self, query: &Query) -> Result<(), Problem> {
+        match &query.library {
+            Some(named) if !self.rights.may_read(named) => Err(Problem::not_found("library")),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Where something of the call's library is found: the library is named unless it is the token's own.
+    pub(crate) fn place(&self, path: &str) -> String {
+        if self.library == self.rights.holder().library {
+            path.to_owned()
+        } else {
+            format!("{path}?library={}", self.library)
+        }
     }
 
     /// Whether the client gave the request a name.
@@ -390,8 +428,18 @@ impl Api {
         if let Some(known) = self.tokens.get(generation, id) {
             return Ok(Some(known));
         }
-        let found = self.read(move |reader| reader.at_one_height(|reader| accepted(reader, id)));
-        let known = found.await?;
+        let found = self.read(move |reader| {
+            reader.at_one_height(|reader| Ok((reader.token(id)?, reader.rights(id)?)))
+        });
+        let (token, rights) = found.await?;
+        let known = token.zip(rights).map(|(token, rights)| Known {
+            secret: token.secret,
+            rights: Arc::new(rights),
+            owner: token.owner,
+            session: token.session,
+            expires: token.expires,
+            last_used: token.last_used,
+        });
         if let Some(known) = &known {
             self.tokens.put(generation, id, known.clone());
         }
@@ -467,25 +515,6 @@ impl Api {
     }
 }
 
-/// What is known of a token, if it is accepted but for its time: its owner is let in, and it may no more than they.
-fn accepted(reader: &Reader, id: TokenId) -> Result<Option<Known>, catalogue::ReadError> {
-    let Some(token) = reader.token(id)?.filter(|token| !token.revoked) else {
-        return Ok(None);
-    };
-    let most = match &token.owner {
-        None => Some(Scope::Admin),
-        Some(owner) => reader.user(owner)?.and_then(|user| user.scope()),
-    };
-    Ok(most.map(|most| Known {
-        secret: token.secret,
-        scope: token.scope.min(most),
-        owner: token.owner,
-        session: token.session,
-        expires: token.expires,
-        last_used: token.last_used,
-    }))
-}
-
 /// Whether a block may change which tokens are accepted.
 fn changes_tokens(reader: &ledger::Reader, height: Height) -> bool {
     let Ok(Some(decided)) = reader.block(height) else {
@@ -496,16 +525,7 @@ fn changes_tokens(reader: &ledger::Reader, height: Height) -> bool {
         .entries()
         .iter()
         .filter_map(|entry| entry.sealed()?.open().ok());
-    commands.any(|command| {
-        matches!(
-            command.payload,
-            Payload::Genesis { .. }
-                | Payload::CreateToken { .. }
-                | Payload::RevokeToken { .. }
-                | Payload::User(_)
-                | Payload::Token(_)
-        )
-    })
+    commands.any(|command| catalogue::rights::are_changed_by(&command.payload))
 }
 
 /// Where the command stands whose answer a decision gets: an earlier one if it was a repeat.
@@ -540,13 +560,33 @@ fn check_size(payload: &Payload) -> Result<(), Problem> {
     Err(Problem::at(Code::InvalidBody, vec![Fault::new("", detail)]))
 }
 
-fn forbidden(scope: Scope, needed: Scope) -> Problem {
+/// Refuses a token whose scope is too small, whatever the call is about.
+fn check_scope(rights: &Rights, needed: Scope) -> Result<(), Problem> {
+    let scope = rights.holder().scope;
+    if scope >= needed {
+        return Ok(());
+    }
     let detail = format!(
         "the token's scope is {}, this call needs {}",
         word(scope),
         word(needed)
     );
-    Problem::new(Code::Forbidden, detail)
+    Err(Problem::new(Code::Forbidden, detail))
+}
+
+/// Refuses whoever lacks what a call takes in a library that they may see.
+fn check(rights: &Rights, library: &LibraryId, need: Need) -> Result<(), Problem> {
+    if rights.meet(library, need) {
+        return Ok(());
+    }
+    let detail = match need {
+        Need::Edit => "the token may look at this library and change nothing in it",
+        Need::Own | Need::Manage => {
+            "this takes an owner of the library, with a token of full scope"
+        }
+        _ => "this takes an administrator of the cluster",
+    };
+    Err(Problem::new(Code::Forbidden, detail))
 }
 
 /// A scope's name in JSON.
@@ -558,13 +598,19 @@ pub(crate) fn word(scope: Scope) -> &'static str {
     }
 }
 
-/// The library a call is about. A library one may not read and one that does not exist are the same.
-fn library(params: &mut Params) -> Result<LibraryId, Problem> {
-    let home = LibraryId::home();
-    match params.take("library") {
-        Some(name) if name != home.as_str() => Err(Problem::not_found("library")),
-        _ => Ok(home),
+/// The library a call is about: the one it names, else the token's own. A library one may not read and one that does not
+/// exist are the same.
+fn library(named: Option<String>, rights: &Rights, need: Need) -> Result<LibraryId, Problem> {
+    let own = &rights.holder().library;
+    let about = matches!(need, Need::View | Need::Edit | Need::Own);
+    let must_be_seen = about || named.is_some();
+    let library = named.map_or_else(|| Ok(own.clone()), |name| name.parse());
+    let library = library.map_err(|_| Problem::not_found("library"))?;
+    if must_be_seen && !rights.may_read(&library) {
+        return Err(Problem::not_found("library"));
     }
+    check(rights, &library, need)?;
+    Ok(library)
 }
 
 /// `Prefer: wait=<s>` (RFC 7240). What cannot be understood is ignored, as the RFC demands.
@@ -671,16 +717,5 @@ mod tests {
         ] {
             assert_ne!(first, other);
         }
-    }
-
-    #[test]
-    fn only_the_library_that_exists_is_known() {
-        let library = |query: &str| library(&mut Params::of(&query.parse().unwrap()).unwrap());
-        assert_eq!(library("/x").unwrap(), LibraryId::home());
-        assert_eq!(library("/x?library=home").unwrap(), LibraryId::home());
-        assert_eq!(
-            library("/x?library=other").unwrap_err().code(),
-            Code::NotFound
-        );
     }
 }

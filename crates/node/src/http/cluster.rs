@@ -6,6 +6,7 @@ use ::ledger::Reader;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use catalogue::Rights;
 use catalogue::time::format_timestamp;
 use consensus::{PeerStatus, Phase, StopReason};
 use model::{Evidence, Height, NodeId, Roster, Timestamp};
@@ -15,7 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::MayRead;
+use super::call::MaySee;
 use super::events::Damage;
 use super::originals::DISKS;
 use super::problem::{Problem, ReadProblems};
@@ -46,7 +47,7 @@ struct Cluster {
     has_quorum: bool,
     /// How many more losses are survived right now.
     survives: Survives,
-    /// How the copies of files' bytes are; null until this node has looked at its own.
+    /// How the copies of files' bytes are, for administrators; null until this node has looked at its own.
     blobs: Option<Blobs>,
     /// Where files' bytes live.
     originals: Originals,
@@ -303,18 +304,18 @@ enum Condition {
     get, path = "/api/v1/cluster", operation_id = "getCluster", tag = "node",
     responses((status = 200, description = "As this node sees it", body = Cluster), ReadProblems),
 )]
-async fn read(
-    MayRead(mut call): MayRead,
-    State(api): State<Arc<Api>>,
-) -> Result<Response, Problem> {
+async fn read(MaySee(mut call): MaySee, State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     call.no_more_params()?;
     let view = Arc::clone(&api);
-    let cluster = api.blocking(move || View::of(&view).cluster()).await?;
+    let rights = Arc::clone(&call.rights);
+    let cluster = api.blocking(move || View::of(&view, &rights).cluster());
+    let cluster = cluster.await?;
     Ok(reply::json(StatusCode::OK, &cluster))
 }
 
 struct View<'a> {
     api: &'a Api,
+    rights: &'a Rights,
     status: Status,
     roster: Arc<Roster>,
     reader: &'a Reader,
@@ -322,10 +323,11 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn of(api: &'a Api) -> Self {
+    fn of(api: &'a Api, rights: &'a Rights) -> Self {
         let replica = &api.app.replica;
         Self {
             api,
+            rights,
             status: replica.status().replica.clone(),
             roster: replica.roster(),
             reader: replica.reader(),
@@ -354,12 +356,14 @@ impl<'a> View<'a> {
                     None => picture.map_or(0, |picture| picture.copies.saturating_sub(1)),
                 },
             },
-            blobs: picture.map(|picture| Blobs {
-                total: picture.total,
-                under_replicated: picture.under_replicated,
-                copying: picture.copying,
-                bytes_left: picture.bytes_left,
-            }),
+            blobs: picture
+                .filter(|_| self.rights.holder().administers())
+                .map(|picture| Blobs {
+                    total: picture.total,
+                    under_replicated: picture.under_replicated,
+                    copying: picture.copying,
+                    bytes_left: picture.bytes_left,
+                }),
             originals: self.originals(),
             agreement: self.agreement(),
             archive: self.api.app.archive.as_ref().map(|one| self.archive(one)),
@@ -397,7 +401,8 @@ impl<'a> View<'a> {
             None => (DISKS.to_owned(), None),
         };
         let progress = originals.progress();
-        let count = |of: fn(&Progress) -> u64| progress.as_ref().map(of);
+        let shown = self.rights.holder().administers();
+        let count = |of: fn(&Progress) -> u64| progress.as_ref().filter(|_| shown).map(of);
         Originals {
             home,
             leaving,
@@ -412,7 +417,10 @@ impl<'a> View<'a> {
 
     fn damage(&self) -> Vec<Damage> {
         let recent = self.api.app.findings.recent();
-        recent.iter().take(DAMAGE_SHOWN).map(Damage::from).collect()
+        let shown = recent.iter().take(DAMAGE_SHOWN);
+        shown
+            .map(|finding| Damage::seen(finding, self.rights))
+            .collect()
     }
 
     fn evidence(&self) -> Vec<Contradiction> {

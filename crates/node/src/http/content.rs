@@ -21,6 +21,7 @@ use utoipa_axum::routes;
 
 use super::call::MayRead;
 use super::disposition::{Use, disposition};
+use super::params::Params;
 use super::problem::{BytesOutProblems, Code, Problem};
 use super::range::{Selection, Span};
 use super::schema::Octets;
@@ -75,6 +76,16 @@ async fn original(
     };
     call.no_more_params()?;
     let file = files::find(&call, &id).await?;
+    whole(&api, (&method, &headers), &file, purpose).await
+}
+
+/// Sends a file's bytes under its name.
+pub(super) async fn whole(
+    api: &Api,
+    (method, headers): (&Method, &HeaderMap),
+    file: &catalogue::File,
+    purpose: Use,
+) -> Result<Response, Problem> {
     let media_type = HeaderValue::try_from(&file.media_type)
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let original = Original {
@@ -83,7 +94,7 @@ async fn original(
         name: &file.name,
         purpose,
     };
-    send(&api, &method, &headers, original).await
+    send(api, method, headers, original).await
 }
 
 /// Read a file's thumbnail
@@ -111,16 +122,32 @@ async fn thumbnail(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let size = call.params.number("size")?.unwrap_or(256);
+    let px = size(&mut call.params);
     call.no_more_params()?;
-    let px = SIZES.into_iter().find(|known| u64::from(*known) == size);
-    let px = px.ok_or_else(|| Problem::parameter("size", "256, 512 or 1440"))?;
+    let px = px?;
     let file = files::find(&call, &id).await?;
+    picture(&api, &file, px, &headers).await
+}
+
+/// The size that is asked for, in pixels.
+pub(super) fn size(params: &mut Params) -> Result<u32, Problem> {
+    let size = params.number("size")?.unwrap_or(256);
+    let px = SIZES.into_iter().find(|known| u64::from(*known) == size);
+    px.ok_or_else(|| Problem::parameter("size", "256, 512 or 1440"))
+}
+
+/// Sends a picture of a file.
+pub(super) async fn picture(
+    api: &Api,
+    file: &catalogue::File,
+    px: u32,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let of = file.preview.as_deref().and_then(|id| id.parse().ok());
     let of: BlobId = of.unwrap_or(file.id);
     let etag = format!("\"{of}-{px}\"");
     let tag = HeaderValue::try_from(&etag).expect("hexadecimal digits are visible ASCII");
-    if conditional::client_has(&headers, &etag) {
+    if conditional::client_has(headers, &etag) {
         return Ok(reply::not_modified(tag));
     }
     let hopeless = file.kind == Kind::Other || file.undecodable && file.needs.is_none();
@@ -128,7 +155,7 @@ async fn thumbnail(
         true => None,
         false => api.holdings.thumbnail(of, px).await?,
     };
-    let picture = picture.ok_or_else(|| no_thumbnail(&file))?;
+    let picture = picture.ok_or_else(|| no_thumbnail(file))?;
     let mut response = Response::new(Body::from(picture));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));

@@ -79,7 +79,7 @@ pub(super) fn frame() -> OpenApi {
         .build()
 }
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("files", "Files, their bytes and what is known about them"),
     ("fields", "Fields that people define"),
     ("albums", "Files side by side"),
@@ -87,7 +87,11 @@ const TAGS: [(&str, &str); 9] = [
     ("blobs", "Raw bytes by their SHA-256"),
     ("records", "The raw ledger, for other programs"),
     ("ledger", "The chain: head, blocks, verification"),
-    ("access", "Who may do what: users, sessions, tokens"),
+    (
+        "access",
+        "Who may do what: users, sessions, tokens, libraries, shares",
+    ),
+    ("shares", "What links open, without a token"),
     ("node", "The node and its cluster"),
 ];
 

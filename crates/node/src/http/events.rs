@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
+use catalogue::Rights;
 use catalogue::time::format_timestamp;
 use futures::stream;
 use model::{Height, TokenId};
@@ -27,7 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::call::MayRead;
+use super::call::MaySee;
 use super::ledger::block;
 use super::problem::{Problem, ReadProblems};
 use super::schema::Octets;
@@ -66,7 +67,7 @@ pub(crate) struct Damage {
     node: String,
     /// segment, log, heights, blob, catalogue or vote.
     kind: &'static str,
-    /// Where, for people.
+    /// Where, for people. Blobs are named to administrators alone, here and below.
     place: String,
     /// The first height concerned, if it is about heights.
     height: Option<u64>,
@@ -82,8 +83,23 @@ pub(crate) struct Damage {
     detail: Option<String>,
 }
 
-impl From<&Finding> for Damage {
-    fn from(finding: &Finding) -> Self {
+impl Damage {
+    /// A finding as somebody with these rights may see it: which blobs there are is the administrators' to know.
+    pub(crate) fn seen(finding: &Finding, rights: &Rights) -> Self {
+        let shown = Self::of(finding);
+        if rights.holder().administers() || shown.blob.is_none() {
+            return shown;
+        }
+        Self {
+            place: shown.kind.to_owned(),
+            what: "it differs from its name".to_owned(),
+            blob: None,
+            detail: None,
+            ..shown
+        }
+    }
+
+    fn of(finding: &Finding) -> Self {
         Self {
             id: finding.id,
             time: format_timestamp(finding.time),
@@ -121,7 +137,7 @@ impl From<&Finding> for Damage {
     ),
 )]
 async fn events(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     State(api): State<Arc<Api>>,
     leaving: Option<Extension<Leaving>>,
     headers: HeaderMap,
@@ -139,6 +155,7 @@ async fn events(
         leaving: leaving.map(|Extension(leaving)| leaving),
         until: Instant::now() + LENGTH,
         token: call.token,
+        rights: Arc::clone(&call.rights),
         api,
         ended: false,
     };
@@ -165,6 +182,7 @@ struct Follower {
     api: Arc<Api>,
     /// By whose right it reads.
     token: TokenId,
+    rights: Arc<Rights>,
     /// The next height to tell.
     next: u64,
     heights: watch::Receiver<Height>,
@@ -182,7 +200,7 @@ impl Follower {
         }
         loop {
             match self.damage.try_recv() {
-                Ok(finding) => return Some(damage(&finding)),
+                Ok(finding) => return Some(damage(&finding, &self.rights)),
                 Err(TryRecvError::Lagged(_)) => return Some(self.end("slow")),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => {}
             }
@@ -198,7 +216,7 @@ impl Follower {
             let woken = tokio::select! {
                 changed = self.heights.changed() => changed.map_err(|_| "the node stops"),
                 finding = self.damage.recv() => match finding {
-                    Ok(finding) => return Some(damage(&finding)),
+                    Ok(finding) => return Some(damage(&finding, &self.rights)),
                     Err(RecvError::Lagged(_)) => Err("slow"),
                     Err(RecvError::Closed) => Err("the node stops"),
                 },
@@ -247,8 +265,8 @@ async fn begun(leaving: Option<&Leaving>) {
     }
 }
 
-fn damage(finding: &Finding) -> Event {
-    json("damage", &Damage::from(finding))
+fn damage(finding: &Finding, rights: &Rights) -> Event {
+    json("damage", &Damage::seen(finding, rights))
 }
 
 fn json(name: &str, data: &impl Serialize) -> Event {

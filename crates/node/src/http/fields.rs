@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::{Call, MayAdmin, MayRead};
+use super::call::{Call, MayOwn, MayRead};
 use super::json::{Faults, Members, Node};
 use super::limits::JSON_BYTES_MAX;
 use super::problem::{ItemProblems, JsonProblems, Problem, ReadProblems, WriteProblems};
@@ -154,7 +154,7 @@ async fn read(MayRead(mut call): MayRead, Path(name): Path<String>) -> Result<Re
     ),
 )]
 async fn define(
-    MayAdmin(mut call): MayAdmin,
+    MayOwn(mut call): MayOwn,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -191,10 +191,7 @@ async fn define(
     ),
     responses((status = 204, description = "Retired"), WriteProblems, ItemProblems),
 )]
-async fn retire(
-    MayAdmin(mut call): MayAdmin,
-    Path(name): Path<String>,
-) -> Result<Response, Problem> {
+async fn retire(MayOwn(mut call): MayOwn, Path(name): Path<String>) -> Result<Response, Problem> {
     call.no_more_params()?;
     let payload = Payload::Field(FieldStep::Retire { name });
     match call.apply(payload, Digest::of(&[])).await? {

@@ -270,6 +270,8 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
         Outcome::Refused { code, detail } => match code {
             Refusal::FileNotFound => Problem::not_found("file"),
             Refusal::LibraryNotFound => Problem::not_found("library"),
+            Refusal::NotAllowed => Problem::new(Code::Forbidden, detail),
+            Refusal::MemberNotFound => Problem::not_found("member"),
             Refusal::TokenNotFound => Problem::not_found("token"),
             Refusal::UserNotFound => Problem::not_found("user"),
             Refusal::UploadNotFound => Problem::not_found("upload"),
@@ -280,12 +282,14 @@ pub(super) fn declined(outcome: Outcome) -> Problem {
                 Problem::at(Code::InvalidBody, vec![Fault::new("", detail)])
             }
             Refusal::TokenExists
-            | Refusal::UserExists
             | Refusal::LastAdmin
             | Refusal::MisplacedGenesis
             | Refusal::FieldExists
             | Refusal::InvalidAlbum
             | Refusal::InvalidStore
+            | Refusal::LibraryExists
+            | Refusal::LastOwner
+            | Refusal::UserExists
             | Refusal::TooManyUploads => Problem::new(Code::Refused, detail),
             Refusal::StalePurge | Refusal::InvalidPurge => Problem::new(Code::Refused, detail),
         },

@@ -21,7 +21,7 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::{Call, MayAdmin, MayWrite};
+use super::call::{Call, MayOwn, MayWrite};
 use super::export::ExportedFile;
 use super::json::{Faults, Members, Node};
 use super::limits::JSON_BYTES_MAX;
@@ -161,7 +161,7 @@ async fn album(
     responses((status = 200, description = "The field as it is now", body = fields::Field), JsonProblems, ItemProblems),
 )]
 async fn field(
-    MayAdmin(mut call): MayAdmin,
+    MayOwn(mut call): MayOwn,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {

@@ -7,9 +7,13 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use catalogue::Rights;
 use catalogue::time::format_timestamp;
 use model::codec::Encode as _;
-use model::{Ballot, Certificate, Decided, Ed25519, Entry, Height, NodeId, Payload, Roster, Turn};
+use model::{
+    Ballot, Certificate, Decided, Ed25519, Entry, Height, NodeId, Payload, Roster, SealedCommand,
+    Turn,
+};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +21,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::MayRead;
+use super::call::MaySee;
 use super::json::{Faults, Node};
 use super::problem::{ItemProblems, JsonProblems, Problem, ReadProblems};
 use super::reply::{self, Page};
@@ -112,7 +116,7 @@ pub(crate) struct Attempt {
 pub(crate) struct Command {
     /// Its place, from 0.
     index: u32,
-    /// What kind of change; null if it was erased or pruned or is not one.
+    /// What kind of change; null if it was erased or pruned, is not one, or is of a library that one may not see.
     #[schema(example = "addFile")]
     kind: Option<&'static str>,
     /// Its leaf of the Merkle tree: SHA-256 of 0x00, salt and bytes.
@@ -190,10 +194,7 @@ pub(crate) struct VerifyRange {
     get, path = "/api/v1/ledger/head", operation_id = "getHead", tag = "ledger",
     responses((status = 200, description = "The last decided block", body = Head), ReadProblems),
 )]
-async fn head(
-    MayRead(mut call): MayRead,
-    State(api): State<Arc<Api>>,
-) -> Result<Response, Problem> {
+async fn head(MaySee(mut call): MaySee, State(api): State<Arc<Api>>) -> Result<Response, Problem> {
     call.no_more_params()?;
     let (tip, _) = api.app.replica.reader().tip();
     let decided = block(&api, tip)
@@ -226,7 +227,7 @@ async fn head(
     responses((status = 200, description = "A page", body = Page<Block>), ReadProblems),
 )]
 async fn blocks(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     State(api): State<Arc<Api>>,
 ) -> Result<Response, Problem> {
     let limit = call.params.limit()? as usize;
@@ -237,9 +238,9 @@ async fn blocks(
         .as_deref()
         .map_or(Ok((from, 0)), reply::read_cursor)?;
     let reader = api.app.replica.reader().clone();
-    let names = Names::of(&api);
+    let (names, rights) = (Names::of(&api), Arc::clone(&call.rights));
     let page = api
-        .blocking(move || collect(&reader, &names, from, limit))
+        .blocking(move || collect(&reader, &names, &rights, (from, limit)))
         .await??;
     call.reflects(Height(page.as_of));
     Ok(reply::json(StatusCode::OK, &page))
@@ -248,8 +249,8 @@ async fn blocks(
 fn collect(
     reader: &Reader,
     names: &Names,
-    from: u64,
-    limit: usize,
+    rights: &Rights,
+    (from, limit): (u64, usize),
 ) -> Result<Page<Block>, Problem> {
     let (tip, _) = reader.tip();
     let mut page = Page {
@@ -267,7 +268,7 @@ fn collect(
             break;
         };
         commands += decided.block.entries().len();
-        page.items.push(names.block(&decided)?);
+        page.items.push(names.block(&decided, rights)?);
     }
     Ok(page)
 }
@@ -275,8 +276,9 @@ fn collect(
 /// Read a block
 ///
 /// As JSON, or with `Accept: application/octet-stream` in its canonical encoding: the block as it was hashed, then one
-/// byte 0 (genesis) or 1, and after 1 its certificate. `docs/ledger-format.md` describes every byte. Commands that set a
-/// password are left out of it as if they were erased.
+/// byte 0 (genesis) or 1, and after 1 its certificate. `docs/ledger-format.md` describes every byte. Of commands that set a
+/// password, and of those of libraries that one may not see, there is the leaf hash alone, as if they were erased: the
+/// block's hash can be checked all the same.
 #[utoipa::path(
     get, path = "/api/v1/ledger/blocks/{height}", operation_id = "getBlock", tag = "ledger",
     params(("height" = u64, Path, description = "The height; 0 is genesis")),
@@ -289,7 +291,7 @@ fn collect(
     ),
 )]
 async fn one_block(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     Path(height): Path<String>,
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
@@ -304,30 +306,20 @@ async fn one_block(
         .ok_or_else(|| Problem::not_found("block"))?;
     call.reflects(height);
     let mut response = if wants_bytes(&headers) {
-        let mut response = Response::new(without_secrets(decided).to_bytes().into());
+        let mut response = Response::new(visible(&decided, &call.rights).to_bytes().into());
         let octets = HeaderValue::from_static("application/octet-stream");
         response.headers_mut().insert(CONTENT_TYPE, octets);
         response
     } else {
-        reply::json(StatusCode::OK, &Names::of(&api).block(&decided)?)
+        reply::json(
+            StatusCode::OK,
+            &Names::of(&api).block(&decided, &call.rights)?,
+        )
     };
     response
         .headers_mut()
         .insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
-}
-
-/// The block as whoever may read it sees it: passwords' hashes could be guessed at leisure, so they are left out as if they
-/// were erased. All hashes still stand.
-fn without_secrets(decided: Decided) -> Decided {
-    let block = decided.block.without(|_, sealed| {
-        let command = sealed.open().ok()?;
-        matches!(command.payload, Payload::Password(_)).then(|| Entry::Erased(sealed.leaf()))
-    });
-    Decided {
-        block: block.into(),
-        ..decided
-    }
 }
 
 /// Whether a client asks for the bytes rather than for JSON.
@@ -358,7 +350,7 @@ fn wants_bytes(headers: &HeaderMap) -> bool {
     responses((status = 200, description = "What was found", body = Verdict), JsonProblems),
 )]
 async fn verify(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     State(api): State<Arc<Api>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -394,7 +386,7 @@ async fn verify(
         from: report.from.0,
         to: report.to.0,
         ok: report.ok() && found.is_empty(),
-        faults: faults(&report, found),
+        faults: faults(&report, found, call.rights.holder().administers()),
     };
     Ok(reply::json(StatusCode::OK, &verdict))
 }
@@ -424,8 +416,12 @@ fn everything(
     Ok(found)
 }
 
-/// By heights first, as the contract has them.
-fn faults(report: &::ledger::VerifyReport, found: Vec<checks::Fault>) -> Vec<Damage> {
+/// By heights first, as the contract has them. Which blobs there are is shown to administrators alone.
+fn faults(
+    report: &::ledger::VerifyReport,
+    found: Vec<checks::Fault>,
+    names_blobs: bool,
+) -> Vec<Damage> {
     let of_heights = report.faults.iter().map(|fault| Damage {
         height: Some(fault.height.0),
         blob: None,
@@ -437,10 +433,13 @@ fn faults(report: &::ledger::VerifyReport, found: Vec<checks::Fault>) -> Vec<Dam
             faults.push(Damage {
                 height: fault.height.map(|height| height.0),
                 blob: match &fault.place {
-                    Place::Blob(id) => Some(id.to_string()),
+                    Place::Blob(id) if names_blobs => Some(id.to_string()),
                     _ => None,
                 },
                 what: match &fault.place {
+                    Place::Blob(_) | Place::Object(_) if !names_blobs => {
+                        "a blob differs from its name".to_owned()
+                    }
                     Place::Blob(_) | Place::Object(_) | Place::Catalogue => {
                         format!("{}: {}", fault.place, fault.what)
                     }
@@ -583,7 +582,7 @@ impl Names {
         })
     }
 
-    fn block(&self, decided: &Decided) -> Result<Block, Problem> {
+    fn block(&self, decided: &Decided, rights: &Rights) -> Result<Block, Problem> {
         let header = decided.block.header();
         let certificate = decided.certificate.as_ref();
         let proof = certificate.map(|certificate| self.proof(certificate));
@@ -595,18 +594,40 @@ impl Names {
             proposer: self.seat(header.proposer),
             ballot: certificate.map(|certificate| self.attempt(certificate.ballot)),
             merkle_root: header.root.to_string(),
-            commands: (0..).zip(decided.block.entries()).map(command).collect(),
+            commands: (0..)
+                .zip(decided.block.entries())
+                .map(|(index, entry)| command(index, entry, rights))
+                .collect(),
             certificate: proof.transpose()?,
         })
     }
 }
 
-fn command((index, entry): (u32, &Entry)) -> Command {
+/// The command in a block, if it is of a library that may be seen.
+fn seen(sealed: &SealedCommand, rights: &Rights) -> Option<model::Command> {
+    let command = sealed.open().ok()?;
+    rights.may_read(&command.library).then_some(command)
+}
+
+/// A block without the commands that may not be seen, and without hashes of passwords. Its hash is the same.
+fn visible(decided: &Decided, rights: &Rights) -> Decided {
+    let hide = |_, sealed: &SealedCommand| {
+        let seen = seen(sealed, rights);
+        let shown = seen.filter(|command| !matches!(command.payload, Payload::Password(_)));
+        shown.is_none().then(|| Entry::Erased(sealed.leaf()))
+    };
+    Decided {
+        block: Arc::new(decided.block.without(hide)),
+        certificate: decided.certificate.clone(),
+    }
+}
+
+fn command(index: u32, entry: &Entry, rights: &Rights) -> Command {
     let sealed = entry.sealed();
     Command {
         index,
         kind: sealed
-            .and_then(|sealed| sealed.open().ok())
+            .and_then(|sealed| seen(sealed, rights))
             .map(|command| command.payload.kind()),
         leaf: entry.leaf().to_string(),
         erased: matches!(entry, Entry::Erased(_) | Entry::Remembered { .. }),

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::call::MayRead;
+use super::call::MaySee;
 use super::problem::{Problem, ReadProblems};
 use crate::metrics;
 
@@ -39,7 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 )]
 async fn show(State(api): State<Arc<Api>>, mut parts: Parts) -> Result<Response, Problem> {
     if !is_local(&parts) {
-        let MayRead(mut call) = MayRead::from_request_parts(&mut parts, &api).await?;
+        let MaySee(mut call) = MaySee::from_request_parts(&mut parts, &api).await?;
         call.no_more_params()?;
     }
     let app = api.app.clone();

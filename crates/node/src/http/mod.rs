@@ -41,6 +41,7 @@ mod import;
 mod invites;
 mod json;
 mod ledger;
+mod libraries;
 mod limits;
 mod map;
 mod members;
@@ -64,6 +65,8 @@ mod schema;
 mod search;
 mod server;
 mod sessions;
+mod shared;
+mod shares;
 mod snapshots;
 mod suggest;
 mod tags;
@@ -91,7 +94,7 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::auth::TokenCache;
-use self::call::{MayRead, Reflected};
+use self::call::{MaySee, Reflected};
 pub(crate) use self::door::Door;
 use self::duplicates::Resembling;
 pub(crate) use self::holdings::Holdings;
@@ -227,6 +230,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .merge(tokens::routes())
         .merge(users::routes())
         .merge(sessions::routes())
+        .merge(libraries::routes())
+        .merge(shares::routes())
+        .merge(shared::routes())
         .merge(operations::routes())
         .merge(fields::routes())
         .merge(tags::routes())
@@ -253,7 +259,7 @@ async fn frame(State(api): State<Arc<Api>>, request: Request, next: Next) -> Res
 }
 
 /// A path that does not exist. Strangers are not told so.
-async fn nowhere(_: MayRead) -> Problem {
+async fn nowhere(_: MaySee) -> Problem {
     Problem::not_found("path")
 }
 

@@ -115,6 +115,7 @@ async fn read(
     }
     let position = parse(PURGE, &id).ok_or_else(missing)?;
     let purge = call.read(move |reader| reader.purge(position)).await?;
+    let purge = purge.filter(|purge| call.rights.may_read(&purge.erasures.library));
     let purge = purge.ok_or_else(missing)?;
     Ok(reply::json(StatusCode::OK, &Operation::of(&api, &purge)))
 }

@@ -65,6 +65,8 @@ codes! {
     Forbidden = FORBIDDEN "forbidden";
     /// A page of another site may have sent it: `Starling-Csrf` is missing or wrong, or the origin is foreign.
     CsrfFailed = FORBIDDEN "csrf_failed";
+    /// The link asks for a password, or the one sent is wrong.
+    ShareLocked = FORBIDDEN "share_locked";
     /// There is no such thing, or the caller may not know of it.
     NotFound = NOT_FOUND "not_found";
     /// The file has no picture to show.
@@ -379,6 +381,10 @@ pub(crate) struct VersionProblems;
 pub(crate) struct SearchProblems;
 /// For the OpenAPI document: the refusals of a search by a tree.
 pub(crate) struct TreeProblems;
+/// For the OpenAPI document: the refusals of a look at what is shared.
+pub(crate) struct SharedProblems;
+/// For the OpenAPI document: the refusals of a share's password.
+pub(crate) struct UnlockProblems;
 
 const READ: &[Code] = &[
     Code::InvalidParameter,
@@ -419,11 +425,26 @@ const WRITE: &[Code] = &[
     Code::DiskFailed,
 ];
 
+const SHARED: &[Code] = &[
+    Code::InvalidParameter,
+    Code::InvalidCursor,
+    Code::Forbidden,
+    Code::ShareLocked,
+    Code::NotFound,
+    Code::NoThumbnail,
+    Code::RangeNotSatisfiable,
+    Code::Internal,
+    Code::Behind,
+    Code::BytesUnavailable,
+    Code::Removed,
+    Code::Forked,
+];
+
 macro_rules! documented {
     ($($type:ty: $($codes:expr),+;)*) => {$(
         impl IntoResponses for $type {
             fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-                document(&[$($codes),+].concat())
+                document(&<[&[Code]]>::concat(&[$($codes),+]))
             }
         }
     )*};
@@ -454,6 +475,11 @@ documented! {
     VersionProblems: WRITE, &[
         Code::InvalidJson, Code::InvalidBody, Code::NotFound, Code::StaleVersion,
         Code::PreconditionRequired,
+    ];
+    SharedProblems: SHARED;
+    UnlockProblems: SHARED, &[
+        Code::InvalidJson, Code::InvalidBody, Code::RequestTimeout, Code::TooLarge,
+        Code::UnsupportedMediaType, Code::Busy, Code::RateLimited,
     ];
     SearchProblems: READ, &[Code::InvalidQuery, Code::NotFound];
     TreeProblems: READ, &[

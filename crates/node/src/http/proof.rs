@@ -12,16 +12,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use model::codec::Encode;
 use model::receipt::{BuildError, Source};
-use model::{
-    Checkpoint, Consistency, Decided, Entry, Height, Membership, Payload, Position, Receipt,
-};
+use model::{Checkpoint, Consistency, Decided, Height, Membership, Position, Receipt};
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::document::{CheckpointDocument, ConsistencyDocument, ReceiptDocument};
-use super::call::{Call, MayRead};
+use super::call::{Call, MayRead, MaySee};
 use super::problem::{Code, ItemProblems, Problem, ProofProblems};
+use super::records::record_bytes;
 use super::schema::Octets;
 use super::{Api, files, ledger, reply};
 
@@ -113,7 +112,7 @@ async fn of_file(
     ),
 )]
 async fn of_record(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     Path((height, index)): Path<(String, String)>,
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
@@ -124,15 +123,9 @@ async fn of_record(
     let index: u32 = index.parse().map_err(|_| missing())?;
     let decided = ledger::block(&api, height).await?.ok_or_else(missing)?;
     let entry = decided.block.entries().get(index as usize);
-    if !entry.is_some_and(is_record) {
-        return Err(missing());
-    }
+    let shown = entry.and_then(|entry| record_bytes(entry, &call.rights));
+    shown.ok_or_else(missing)?;
     receipt(&call, Position { height, index }, from, &headers).await
-}
-
-fn is_record(entry: &Entry) -> bool {
-    let command = entry.sealed().and_then(|sealed| sealed.open().ok());
-    command.is_some_and(|command| matches!(command.payload, Payload::Record(_)))
 }
 
 fn from(call: &mut Call) -> Result<Height, Problem> {
@@ -187,7 +180,7 @@ async fn receipt(
     ),
 )]
 async fn checkpoint(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -219,7 +212,7 @@ async fn checkpoint(
     ),
 )]
 async fn consistency(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

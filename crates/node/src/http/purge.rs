@@ -6,8 +6,7 @@
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use catalogue::Purge;
-use model::command::Scope;
+use catalogue::{Need, Purge};
 use model::{BlobId, Digest, Erasure, Payload, limits};
 use tokio::time::Instant;
 
@@ -27,7 +26,7 @@ pub(super) async fn file(
     id: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    call.require(Scope::Admin)?;
+    call.require(Need::Own)?;
     call.no_more_params()?;
     let expected = Expected::given(headers)?.unwrap_or(Expected::Any);
     let file = file_id(id)?;
@@ -100,7 +99,7 @@ async fn plan(call: &Call, file: BlobId, expected: Option<u64>) -> Result<Vec<Er
 
 fn answer(call: &Call, purge: &Purge) -> Response {
     let operation = Operation::of(&call.api, purge);
-    let place = format!("/api/v1/operations/{}", operation.id);
+    let place = call.place(&format!("/api/v1/operations/{}", operation.id));
     reply::with(
         reply::json(StatusCode::ACCEPTED, &operation),
         LOCATION,

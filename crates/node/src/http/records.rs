@@ -12,16 +12,17 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use catalogue::Rights;
 use catalogue::time::format_timestamp;
 use model::block::Entry;
-use model::{Command, Digest, Height, Payload, Position, Timestamp, limits};
+use model::{Command, Digest, Height, LibraryId, Payload, Position, Timestamp, limits};
 use replica::Disposition;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::{MayRead, MayWrite};
+use super::call::{MayRead, MaySee, MayWrite};
 use super::once::Taken;
 use super::problem::{ItemProblems, Problem, ReadProblems, WriteProblems};
 use super::reply::{self, Page};
@@ -75,7 +76,10 @@ pub(crate) struct Record {
 /// answer means that the record is on stable storage of a quorum. Records are permanent: they cannot be deleted.
 #[utoipa::path(
     post, path = "/api/v1/records", operation_id = "appendRecord", tag = "records",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries")),
+    params(
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of this request, for retries"),
+    ),
     request_body(content = Octets, content_type = "application/octet-stream"),
     responses(
         (status = 201, description = "Decided", body = Appended, headers(("Location" = String))),
@@ -101,7 +105,7 @@ async fn append(MayWrite(mut call): MayWrite, request: Request) -> Result<Respon
 
 /// Read a record
 ///
-/// The bytes as they were appended.
+/// The bytes as they were appended, to whoever may see the library that the record was appended to.
 #[utoipa::path(
     get, path = "/api/v1/records/{height}/{index}", operation_id = "getRecord", tag = "records",
     params(
@@ -115,7 +119,7 @@ async fn append(MayWrite(mut call): MayWrite, request: Request) -> Result<Respon
     ),
 )]
 async fn read(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     Path((height, index)): Path<(String, String)>,
     State(api): State<Arc<Api>>,
     headers: axum::http::HeaderMap,
@@ -127,7 +131,8 @@ async fn read(
     let decided = ledger::block(&api, height).await?.ok_or_else(missing)?;
     call.reflects(height);
     let entry = decided.block.entries().get(index);
-    let bytes = entry.and_then(record_bytes).ok_or_else(missing)?;
+    let bytes = entry.and_then(|entry| record_bytes(entry, &call.rights));
+    let bytes = bytes.ok_or_else(missing)?;
     let etag = HeaderValue::try_from(format!("\"{}\"", Digest::of(&[&bytes])))
         .expect("hexadecimal digits are visible ASCII");
     if conditional::client_has(&headers, etag.to_str().unwrap_or_default()) {
@@ -145,11 +150,12 @@ async fn read(
 
 /// List records
 ///
-/// In their one order, from a height on; a request that was repeated is listed once. A page may hold fewer items than `limit`, even none, before the end:
+/// Those of a library, in their one order, from a height on; a request that was repeated is listed once. A page may hold fewer items than `limit`, even none, before the end:
 /// follow `nextCursor` until it is null.
 #[utoipa::path(
     get, path = "/api/v1/records", operation_id = "listRecords", tag = "records",
     params(
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
         ("from" = Option<u64>, Query, description = "First height, default 0"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, default 100"),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
@@ -167,15 +173,20 @@ async fn list(
     let start = cursor
         .as_deref()
         .map_or(Ok((from, 0)), reply::read_cursor)?;
-    let listing = Arc::clone(&api);
+    let (listing, library) = (Arc::clone(&api), call.library.clone());
     let page = api
-        .blocking(move || collect(&listing, start, limit))
+        .blocking(move || collect(&listing, &library, start, limit))
         .await??;
     call.reflects(Height(page.as_of));
     Ok(reply::json(StatusCode::OK, &page))
 }
 
-fn collect(api: &Api, (from, skipped): (u64, u32), limit: usize) -> Result<Page<Record>, Problem> {
+fn collect(
+    api: &Api,
+    of: &LibraryId,
+    (from, skipped): (u64, u32),
+    limit: usize,
+) -> Result<Page<Record>, Problem> {
     let reader = api.app.replica.reader();
     let (tip, _) = reader.tip();
     let mut page = Page {
@@ -202,11 +213,15 @@ fn collect(api: &Api, (from, skipped): (u64, u32), limit: usize) -> Result<Page<
         for (index, disposition) in (0..).zip(dispositions).skip(first as usize) {
             let Disposition::Fresh(Command {
                 payload: Payload::Record(body),
+                library,
                 ..
             }) = disposition
             else {
                 continue;
             };
+            if library != of {
+                continue;
+            }
             if page.items.len() == limit || room == 0 {
                 page.next_cursor = Some(reply::write_cursor(height, index));
                 api.places.keep(walk);
@@ -238,10 +253,11 @@ impl Record {
     }
 }
 
-/// The bytes of a command that is a record; nothing of any other, and of one that was erased.
-fn record_bytes(entry: &Entry) -> Option<Vec<u8>> {
-    match entry.sealed()?.open().ok()?.payload {
-        Payload::Record(body) => Some(body),
+/// The bytes of a command that is a record of a library that may be seen; nothing of any other, and of one that was erased.
+pub(super) fn record_bytes(entry: &Entry, rights: &Rights) -> Option<Vec<u8>> {
+    let command = entry.sealed()?.open().ok()?;
+    match command.payload {
+        Payload::Record(body) if rights.may_read(&command.library) => Some(body),
         _ => None,
     }
 }

@@ -140,6 +140,7 @@ async fn search_tree(MayRead(mut call): MayRead, request: Request) -> Result<Res
     call.no_more_params()?;
     let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
     let (query, page) = read_tree(json::parse(&bytes)?)?;
+    call.must_see(&query)?;
     answer(call, query, page).await
 }
 
@@ -193,7 +194,9 @@ async fn answer(call: Call, query: Query, page: catalogue::Page) -> Result<Respo
 /// The query that a call asks, everything that is live if none.
 pub(super) fn query(call: &mut Call) -> Result<Query, Problem> {
     let text = call.params.take("q").unwrap_or_default();
-    text.parse().map_err(|error| misread(&error))
+    let query: Query = text.parse().map_err(|error| misread(&error))?;
+    call.must_see(&query)?;
+    Ok(query)
 }
 
 /// How many items at most.

@@ -12,7 +12,7 @@ use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use catalogue::file::Word as _;
-use catalogue::{Outcome, Token, User};
+use catalogue::{Need, Outcome, Token, User};
 use model::access::TokenStep;
 use model::command::Scope;
 use model::{Digest, LibraryId, Payload, TokenId, UserId};
@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::{self, Call, MayRead, Reflected};
+use super::call::{self, Call, MaySee, Reflected};
 use super::json::{Faults, Node};
 use super::limits::{SESSION_IDLE, SESSION_LIFE};
 use super::metrics::Remote;
@@ -192,7 +192,7 @@ async fn open(
         WriteProblems,
     ),
 )]
-async fn sign_out(MayRead(mut call): MayRead) -> Result<Response, Problem> {
+async fn sign_out(MaySee(mut call): MaySee) -> Result<Response, Problem> {
     call.no_more_params()?;
     if !call.known.session {
         let detail = "a token is no session: revoke it with DELETE /api/v1/tokens/{id}";
@@ -210,7 +210,7 @@ async fn sign_out(MayRead(mut call): MayRead) -> Result<Response, Problem> {
     get, path = "/api/v1/me", operation_id = "getMe", tag = "access",
     responses((status = 200, description = "Who calls", body = Me), ReadProblems),
 )]
-async fn me(MayRead(mut call): MayRead) -> Result<Response, Problem> {
+async fn me(MaySee(mut call): MaySee) -> Result<Response, Problem> {
     call.no_more_params()?;
     let user = match call.known.owner.clone() {
         Some(owner) => call.read(move |reader| reader.user(&owner)).await?,
@@ -238,11 +238,11 @@ async fn me(MayRead(mut call): MayRead) -> Result<Response, Problem> {
     params(("all" = Option<bool>, Query, description = "Everybody's; needs scope admin")),
     responses((status = 200, description = "Sessions, oldest first", body = Page<TokenDocument>), ReadProblems),
 )]
-async fn list(MayRead(mut call): MayRead) -> Result<Response, Problem> {
+async fn list(MaySee(mut call): MaySee) -> Result<Response, Problem> {
     let all = call.params.flag("all")?;
     call.no_more_params()?;
     if all {
-        call.require(Scope::Admin)?;
+        call.require(Need::Administer)?;
     }
     let (now, own) = (call.api.now(), call.known.owner.clone());
     let tokens = call.read(|reader| reader.tokens()).await?;
@@ -268,14 +268,14 @@ async fn list(MayRead(mut call): MayRead) -> Result<Response, Problem> {
     ),
     responses((status = 204, description = "Over"), WriteProblems, ItemProblems),
 )]
-async fn end(MayRead(mut call): MayRead, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn end(MaySee(mut call): MaySee, Path(id): Path<String>) -> Result<Response, Problem> {
     call.no_more_params()?;
     let missing = || Problem::not_found("session");
     let id: TokenId = id.parse().map_err(|_| missing())?;
     let session = call.read(move |reader| reader.token(id)).await?;
     let session = session.filter(|token| token.session).ok_or_else(missing)?;
     let own = session.owner.is_some() && session.owner == call.known.owner;
-    if !own && call.scope < Scope::Admin {
+    if !own && !call.rights.holder().administers() {
         return Err(missing());
     }
     revoke(&call, id).await?;

@@ -15,7 +15,9 @@ mod people;
 mod proof;
 mod prune;
 mod records;
+mod rights;
 mod search;
+mod shares;
 mod stopping;
 
 use std::net::TcpListener;

@@ -100,7 +100,7 @@ async fn add(MayWrite(mut call): MayWrite, request: Request) -> Result<Response,
     Ok(reply::with(
         response,
         LOCATION,
-        &format!("/api/v1/files/{}", file.id),
+        &call.place(&format!("/api/v1/files/{}", file.id)),
     ))
 }
 

@@ -86,6 +86,7 @@ async fn offer(MayWrite(mut call): MayWrite) -> Result<Response, Problem> {
 #[utoipa::path(
     post, path = "/api/v1/uploads", operation_id = "beginUpload", tag = "uploads",
     params(
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
         ("Upload-Length" = u64, Header, description = "How many bytes there will be"),
         ("Upload-Metadata" = Option<String>, Header, description = "Keys, and behind a space values in Base64, parted by commas"),
@@ -128,13 +129,13 @@ async fn create(MayWrite(mut call): MayWrite, request: Request) -> Result<Respon
     };
     let call = Arc::new(call);
     let standing = if with_bytes || size == 0 {
-        receive(call, upload, 0, request).await?
+        receive(Arc::clone(&call), upload, 0, request).await?
     } else {
         find(&call, upload).await?
     };
     let mut response = answer(StatusCode::CREATED, &standing);
-    let location = format!("/api/v1/uploads/{upload}");
-    let location = HeaderValue::try_from(location).expect("hexadecimal digits");
+    let location = call.place(&format!("/api/v1/uploads/{upload}"));
+    let location = HeaderValue::try_from(location).expect("made of ids");
     response.headers_mut().insert(LOCATION, location);
     Ok(response)
 }
@@ -146,6 +147,7 @@ async fn create(MayWrite(mut call): MayWrite, request: Request) -> Result<Respon
     head, path = "/api/v1/uploads/{id}", operation_id = "getUpload", tag = "uploads",
     params(
         ("id" = String, Path, description = "The upload"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
     ),
     responses(
@@ -199,6 +201,7 @@ async fn look(mut call: Call, id: &str, headers: &HeaderMap) -> Result<Response,
     patch, path = "/api/v1/uploads/{id}", operation_id = "continueUpload", tag = "uploads",
     params(
         ("id" = String, Path, description = "The upload"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
         ("Upload-Offset" = u64, Header, description = "How many bytes come before; as many as have arrived"),
         ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256` and the checksum of the body in Base64"),
@@ -237,6 +240,7 @@ async fn go_on(mut call: Call, id: &str, request: Request) -> Result<Response, P
     delete, path = "/api/v1/uploads/{id}", operation_id = "endUpload", tag = "uploads",
     params(
         ("id" = String, Path, description = "The upload"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
     ),
     responses((status = 204, description = "There is no such upload any more"), UploadProblems),
@@ -268,6 +272,7 @@ async fn end(mut call: Call, id: &str, headers: &HeaderMap) -> Result<Response, 
     post, path = "/api/v1/uploads/{id}", operation_id = "overrideUpload", tag = "uploads",
     params(
         ("id" = String, Path, description = "The upload"),
+        ("library" = Option<String>, Query, description = "The library, default the token's own"),
         ("X-HTTP-Method-Override" = String, Header, description = "`HEAD`, `PATCH` or `DELETE`"),
     ),
     request_body(content = Octets, content_type = "application/offset+octet-stream"),
@@ -317,7 +322,8 @@ impl Standing {
 async fn find(call: &Call, id: UploadId) -> Result<Standing, Problem> {
     let token = call.token;
     let found = call.read(move |reader| reader.upload(id, token)).await?;
-    let upload = found.ok_or_else(|| Problem::not_found("upload"))?;
+    let upload = found.filter(|upload| upload.library == call.library);
+    let upload = upload.ok_or_else(|| Problem::not_found("upload"))?;
     Ok(Standing { upload })
 }
 

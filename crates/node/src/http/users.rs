@@ -11,16 +11,15 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use catalogue::file::Word as _;
-use catalogue::{Outcome, User};
+use catalogue::{Need, Outcome, User};
 use model::access::{PasswordStep, Role, UserStep};
-use model::command::Scope;
 use model::{Digest, Payload, SecretId, UserId};
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::call::{Call, IDEMPOTENCY_KEY, MayAdmin, MayRead};
+use super::call::{Call, IDEMPOTENCY_KEY, MayAdmin, MaySee};
 use super::json::{Faults, Node};
 use super::limits::{JSON_BYTES_MAX, PASSWORD_BYTES};
 use super::problem::{Code, ItemProblems, JsonProblems, Problem, ReadProblems, WriteProblems};
@@ -188,9 +187,10 @@ async fn create(
     params(("id" = String, Path, description = "The name they sign in with")),
     responses((status = 200, description = "The user", body = UserDocument), ItemProblems),
 )]
-async fn read(MayRead(mut call): MayRead, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn read(MaySee(mut call): MaySee, Path(id): Path<String>) -> Result<Response, Problem> {
+    let user = named(&call, &id)?;
     call.no_more_params()?;
-    let user = find(&call, named(&call, &id)?).await?;
+    let user = find(&call, user).await?;
     Ok(reply::json(StatusCode::OK, &user))
 }
 
@@ -209,16 +209,16 @@ async fn read(MayRead(mut call): MayRead, Path(id): Path<String>) -> Result<Resp
     responses((status = 200, description = "The user now", body = UserDocument), JsonProblems, ItemProblems),
 )]
 async fn change(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    call.no_more_params()?;
     let user = named(&call, &id)?;
+    call.no_more_params()?;
     let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
     let (name, role, disabled) = parse_change(&json::parse(&bytes)?)?;
     if role.is_some() || disabled.is_some() {
-        call.require(Scope::Admin)?;
+        call.require(Need::Administer)?;
     }
     let step = UserStep::Change {
         user: user.clone(),
@@ -245,8 +245,8 @@ async fn change(
     responses((status = 204, description = "They are gone"), WriteProblems, ItemProblems),
 )]
 async fn remove(MayAdmin(mut call): MayAdmin, Path(id): Path<String>) -> Result<Response, Problem> {
-    call.no_more_params()?;
     let user = named(&call, &id)?;
+    call.no_more_params()?;
     let step = Payload::User(UserStep::Remove { user });
     expect_changed(call.apply(step, Digest::of(&[])).await?)?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -270,13 +270,13 @@ async fn remove(MayAdmin(mut call): MayAdmin, Path(id): Path<String>) -> Result<
     ),
 )]
 async fn set_password(
-    MayRead(mut call): MayRead,
+    MaySee(mut call): MaySee,
     Path(id): Path<String>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    call.no_more_params()?;
     let user = named(&call, &id)?;
+    call.no_more_params()?;
     let bytes = body::json(request, &["application/json"], JSON_BYTES_MAX).await?;
     let (password, current) = parse_password(&json::parse(&bytes)?)?;
     find(&call, user.clone()).await?;
@@ -369,7 +369,7 @@ pub(super) fn unhashed(error: PasswordError) -> Problem {
 fn named(call: &Call, id: &str) -> Result<UserId, Problem> {
     let user: Option<UserId> = id.parse().ok();
     if user.is_none() || user != call.known.owner {
-        call.require(Scope::Admin)?;
+        call.require(Need::Administer)?;
     }
     user.ok_or_else(|| Problem::not_found("user"))
 }

@@ -9,7 +9,7 @@ use utoipa::PartialSchema as _;
 use crate::http::problem::Code;
 use crate::http::{routes, schema};
 
-fn document() -> String {
+pub(super) fn document() -> String {
     let mut text = routes().to_openapi().to_pretty_json().unwrap();
     text.push('\n');
     text
