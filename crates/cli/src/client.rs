@@ -54,6 +54,7 @@ pub(crate) struct Client {
     preferred: Arc<AtomicUsize>,
     headers: HeaderMap,
     patience: Patience,
+    /// What every call is about, if it is not the token's own library.
     library: Option<String>,
 }
 
@@ -346,18 +347,13 @@ impl Client {
             preferred: Arc::default(),
             headers,
             patience: Patience::OneRound,
-            library: None,
+            library: connection.library.clone(),
         })
     }
 
     /// The same, with more or less patience.
     pub(crate) fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
-    }
-
-    /// The same, speaking of another library than the token's own.
-    pub(crate) fn in_library(self, library: Option<String>) -> Self {
-        Self { library, ..self }
     }
 
     /// The same, turning first to the node at `place`: with many of them the load is spread.

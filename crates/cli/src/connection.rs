@@ -47,6 +47,15 @@ pub(crate) struct Connection {
     )]
     pub(crate) token_file: Option<PathBuf>,
 
+    /// The library to speak about, instead of the token's own
+    #[arg(
+        long,
+        env = "STARLING_LIBRARY",
+        value_name = "ID",
+        help_heading = "Connection"
+    )]
+    pub(crate) library: Option<String>,
+
     /// The certificate authority to trust instead of the system's, in PEM
     #[arg(
         long,

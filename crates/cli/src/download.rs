@@ -34,10 +34,6 @@ pub(crate) struct Download {
     #[arg(long, env = "STARLING_DOWNLOAD_QUERY", allow_hyphen_values = true)]
     query: Option<String>,
 
-    /// The library; the token's own if left out
-    #[arg(long, env = "STARLING_LIBRARY")]
-    library: Option<String>,
-
     /// How many files are fetched at a time
     #[arg(
         long,
@@ -67,7 +63,7 @@ struct Wanted {
 
 impl Download {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let client = Client::new(&self.connection)?.in_library(self.library.clone());
+        let client = Client::new(&self.connection)?;
         client.learn_nodes().await?;
         let client = client.with_patience(PATIENCE);
         std::fs::create_dir_all(&self.folder).map_err(writing(&self.folder))?;

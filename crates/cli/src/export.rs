@@ -46,10 +46,6 @@ pub(crate) struct Export {
     #[arg(long, env = "STARLING_EXPORT_QUERY", allow_hyphen_values = true)]
     query: Option<String>,
 
-    /// The library; the token's own if left out
-    #[arg(long, env = "STARLING_LIBRARY")]
-    library: Option<String>,
-
     /// How many files are fetched at a time
     #[arg(
         long,
@@ -98,12 +94,12 @@ struct Summary {
 impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let started = Instant::now();
-        let client = Client::new(&self.connection)?.in_library(self.library.clone());
+        let client = Client::new(&self.connection)?;
         client.learn_nodes().await?;
         let client = client.with_patience(PATIENCE);
         let folder = Folder::prepare(&self.folder)?;
         let listing = Listing::new(&client, &folder.listed, self.query.as_deref());
-        let listed = listing.run(self.library.clone()).await?;
+        let listed = listing.run(self.connection.library.clone()).await?;
         let bar = output::progress();
         bar.inc_length(listed.header.bytes);
         let summary = self.bring_all(&client, &folder, &listed, &bar).await;

@@ -40,10 +40,6 @@ pub(crate) struct Import {
     /// The folder of an export
     folder: PathBuf,
 
-    /// The library; the token's own if left out
-    #[arg(long, env = "STARLING_LIBRARY")]
-    library: Option<String>,
-
     /// How many files are read and sent at a time
     #[arg(
         long,
@@ -112,7 +108,7 @@ impl Import {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let started = Instant::now();
         let header = self.manifest()?.check()?;
-        let client = Client::new(&self.connection)?.in_library(self.library.clone());
+        let client = Client::new(&self.connection)?;
         client.learn_nodes().await?;
         let target = Target {
             client: client.with_patience(PATIENCE),

@@ -19,6 +19,7 @@ mod field;
 mod get;
 mod import;
 mod ledger;
+mod library;
 mod life;
 mod operation;
 mod output;
@@ -26,6 +27,7 @@ mod paint;
 mod purge;
 mod search;
 mod serve;
+mod share;
 mod status;
 mod token;
 mod upload;
@@ -98,6 +100,12 @@ enum Command {
     /// Look at the ledger, or verify it
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Make libraries, and say who is in them
+    #[command(subcommand)]
+    Library(library::Library),
+    /// Make, list and revoke links for people without an account
+    #[command(subcommand)]
+    Share(share::Share),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(token::Token),
@@ -129,6 +137,8 @@ impl Command {
             Self::Blobs(blobs) => blobs.run().await,
             Self::Status(status) => status.run().await,
             Self::Ledger(ledger) => ledger.run().await,
+            Self::Library(library) => library.run().await,
+            Self::Share(share) => share.run().await,
             Self::Token(token) => token.run().await,
             Self::Completions(completions) => completions.run(),
             Self::User(user) => user.run().await,

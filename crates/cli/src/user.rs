@@ -151,7 +151,7 @@ impl Add {
         let client = Client::new(&self.connection)?;
         let password = match self.no_password {
             true => None,
-            false => Some(new_password(&self.id)?),
+            false => Some(new_password(self.id.as_str())?),
         };
         let body = json!({
             "id": self.id.as_str(),
@@ -202,7 +202,7 @@ impl One {
             true => Some(secret("Your password until now: ")?),
             false => None,
         };
-        let body = json!({ "current": current, "password": new_password(&self.id)? });
+        let body = json!({ "current": current, "password": new_password(self.id.as_str())? });
         let call = Call::put(format!("{}/password", self.path()), body);
         client.call(&call).await?;
         output::note(&format!(
@@ -220,9 +220,9 @@ impl One {
     }
 }
 
-/// A password for somebody, typed twice, or the next line of stdin.
-fn new_password(user: &UserId) -> Result<String, Failure> {
-    let password = secret(&format!("New password of {user}: "))?;
+/// A password of somebody or something, typed twice, or the next line of stdin.
+pub(crate) fn new_password(of: &str) -> Result<String, Failure> {
+    let password = secret(&format!("New password of {of}: "))?;
     if io::stdin().is_terminal() && secret("The same again: ")? != password {
         return Err(Failure::Usage(
             "the two passwords are not the same".to_owned(),

@@ -37,7 +37,8 @@ impl Client {
         let begun = self.call(&begin(upload)).await?;
         let location = begun.header(&LOCATION).unwrap_or_default();
         let place = location.rsplit_once("/uploads/").map(|(_, id)| id);
-        let item = format!("/uploads/{}", place.unwrap_or_default());
+        let id = place.and_then(|place| place.split('?').next());
+        let item = format!("/uploads/{}", id.unwrap_or_default());
         let mut best = 0;
         let mut quiet = Quiet::new(self.patience);
         loop {

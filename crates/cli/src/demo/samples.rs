@@ -64,6 +64,7 @@ fn connect(cluster: &DemoCluster) -> anyhow::Result<Client> {
         urls: urls.collect::<Result<_, _>>().map_err(anyhow::Error::msg)?,
         token: Some(cluster.token.clone()),
         token_file: None,
+        library: None,
         ca: None,
     };
     Ok(Client::new(&connection)?.with_patience(PATIENCE))
