@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
 TOUR_SECONDS = 180
 STOP_SECONDS = 20
-PAGES = ["README.md", "docs/access.md"]
+PAGES = ["README.md", "docs/access.md", "docs/libraries.md"]
 
 
 def blocks(markdown):
