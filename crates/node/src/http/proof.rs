@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use model::codec::Encode;
 use model::receipt::{BuildError, Source};
-use model::{Checkpoint, Consistency, Decided, Height, Membership, Position, Receipt};
+use model::{Checkpoint, Consistency, Decided, Entry, Height, Membership, Position, Receipt};
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
