@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{NodeId, Roster};
+use tracing::warn;
 
+use crate::address_book;
 use crate::config::{MemberConfig, NodeConfig};
 use crate::peer::{Acquaintance, Peers, Standing};
 use crate::replica_thread::ReplicaHandle;
@@ -30,14 +32,22 @@ pub(crate) fn of(roster: &Roster, book: &[MemberConfig]) -> Vec<Acquaintance> {
 
 /// Everybody in the address book: for a node that cannot read its ledger.
 pub(crate) fn in_book(book: &[MemberConfig]) -> Vec<Acquaintance> {
-    let contact = |entry: &MemberConfig| Acquaintance {
-        id: entry.id,
-        name: entry.name.clone(),
-        address: Some(entry.peer_address.clone()),
+    let known = |entry: &MemberConfig| Acquaintance {
         pinned: entry.pinned,
-        standing: Standing::Contact,
+        ..contact(entry.id, &entry.name, &entry.peer_address)
     };
-    book.iter().map(contact).collect()
+    book.iter().map(known).collect()
+}
+
+/// Who may know more of the ledger.
+pub(crate) fn contact(id: NodeId, name: &str, address: &str) -> Acquaintance {
+    Acquaintance {
+        id,
+        name: name.to_owned(),
+        address: Some(address.to_owned()),
+        pinned: false,
+        standing: Standing::Contact,
+    }
 }
 
 fn know(
@@ -68,7 +78,10 @@ pub(crate) async fn follow(config: Arc<NodeConfig>, replica: ReplicaHandle, peer
     let mut rosters = replica.rosters();
     loop {
         let roster = Arc::clone(&rosters.borrow_and_update());
-        peers.follow(of(&roster, &config.members));
+        let whom = of(&roster, &config.members);
+        let noted = address_book::note(&config.folder, &whom);
+        noted.unwrap_or_else(|error| warn!(%error, "where the members are could not be noted"));
+        peers.follow(whom);
         loop {
             peers.hear_strangers(replica.status().replica.lonely);
             match tokio::time::timeout(LOOK_EVERY, rosters.changed()).await {

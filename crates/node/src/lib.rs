@@ -10,6 +10,7 @@
 
 pub mod accusations;
 mod acquaintances;
+mod address_book;
 mod admission;
 pub mod archiver;
 pub mod bases;

@@ -34,7 +34,7 @@ use crate::identity::Identity;
 use crate::peer::chain_of_causes;
 use crate::replica_thread::ReplicaHandle;
 use crate::stamp::ledger::Segments;
-use crate::{acquaintances, disk};
+use crate::{acquaintances, address_book, disk};
 
 /// How long a start asks for blocks that nobody has, before it gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ pub(crate) fn at_start(
 ) -> Result<(), MendError> {
     let storage = disk::storage(&config.ledger_folder());
     let signatures = identity.key().signatures();
-    let whom = acquaintances::in_book(&config.members);
+    let whom = address_book::whom(&config.folder, &config.members);
     let mut others = Sources::new(config, identity, whom, runtime.clone(), closing.clone());
     let nonce = nonce()?;
     let began = Instant::now();

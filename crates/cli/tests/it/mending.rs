@@ -165,6 +165,32 @@ async fn a_node_that_is_mended_before_it_serves_lives_and_says_what_it_waits_for
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_node_asks_a_member_that_its_configuration_does_not_name() {
+    let mut cluster = Cluster::start(3).await;
+    let joined = cluster.join("n4");
+    cluster.until_role(2, "n4", "voter").await;
+    write(&cluster, 10).await;
+    cluster.until_heads_equal().await;
+    let noted = cluster.node(2).folder().join("members.stamp");
+    until("n3 has noted where n4 is", async || {
+        let noted = std::fs::read_to_string(&noted).unwrap_or_default();
+        noted.contains(" n4\n").then_some(())
+    })
+    .await;
+    for node in 0..4 {
+        cluster.stop(node).await;
+    }
+    let log = files(&cluster.node(2).ledger(), ".log").pop();
+    spoil(&log.expect("a log"), 0.4, 9_000);
+    cluster.spawn(2);
+    cluster.restart(joined).await;
+    cluster.until_ready(2).await;
+    assert_whole(&cluster, 2).await;
+    let said = std::fs::read_to_string(cluster.node(2).log()).expect("a log");
+    assert!(said.contains("the ledger is whole again"), "it says so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_others_a_damaged_ledger_is_left_as_it_is() {
     let mut cluster = Cluster::start(1).await;
     cluster.api(0).append("alone", None).await.expect("written");
