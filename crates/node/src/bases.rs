@@ -92,24 +92,33 @@ impl Bases {
         let reader = self.replica.reader().clone();
         let known = tokio::task::spawn_blocking(move || known_above(&reader, height)).await;
         let known = known.map_err(io::Error::other)?.map_err(FetchError::from)?;
-        let folder = self.shelf.folder()?;
         for snapshot in known.iter().rev().take(TRIED) {
             let name = snapshots::name_of(snapshot);
-            if let Some(archive) = &self.archive {
-                match archive.fetch_snapshot(name, folder).await {
-                    Ok(_) => return Ok(told(name)),
-                    Err(error) => debug!(%error, "the archive has no snapshot to begin with"),
-                }
-            }
-            let roster = self.replica.roster();
-            for member in roster.everybody().filter(|member| member.id != self.me) {
-                match self.fetch(member.id, name).await {
-                    Ok(()) => return Ok(told(name)),
-                    Err(error) => debug!(from = member.name, %error, "no snapshot to begin with"),
-                }
+            if self.fetch_from_anybody(name).await? {
+                info!(height = %name.height, "took a snapshot that reaches over what is pruned");
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Asks the archive, and then every member; whether one of them gave it.
+    async fn fetch_from_anybody(&self, name: SnapshotName) -> Result<bool, BringError> {
+        let folder = self.shelf.folder()?;
+        if let Some(archive) = &self.archive {
+            match archive.fetch_snapshot(name, folder).await {
+                Ok(_) => return Ok(true),
+                Err(error) => debug!(%error, "the archive has no snapshot to begin with"),
+            }
+        }
+        let roster = self.replica.roster();
+        for member in roster.everybody().filter(|member| member.id != self.me) {
+            match self.fetch(member.id, name).await {
+                Ok(()) => return Ok(true),
+                Err(error) => debug!(from = member.name, %error, "no snapshot to begin with"),
+            }
+        }
+        Ok(false)
     }
 
     async fn fetch(&self, from: NodeId, name: SnapshotName) -> Result<(), BringError> {
@@ -188,10 +197,6 @@ pub fn kept_beside(reader: &Reader, ledger: &Path) -> io::Result<Option<(PathBuf
     Ok(index
         .zip(shelf.folder().ok())
         .map(|(index, folder)| (folder.to_owned(), index)))
-}
-
-fn told(name: SnapshotName) {
-    info!(height = %name.height, "took a snapshot that reaches over what is pruned");
 }
 
 /// The snapshots of this height or above for which enough voters have vouched, lowest first.
