@@ -335,7 +335,6 @@ fn media_steps(file: BlobId) -> Vec<Payload> {
 pub(crate) fn commands() -> Vec<Command> {
     let file = BlobId([0xf1; 32]);
     let token = TokenId([2; 8]);
-    let upload = UploadId([9; 16]);
     let founding = genesis();
     let founding = founding.entries().first().and_then(Entry::sealed);
     let founding = founding.and_then(|sealed| sealed.open().ok());
@@ -370,26 +369,12 @@ pub(crate) fn commands() -> Vec<Command> {
             scope: Scope::Write,
         },
         Payload::RevokeToken { token },
-        Payload::Upload(UploadStep::Begin {
-            upload,
-            size: 9,
-            described: "filename YQ==".to_owned(),
-        }),
-        Payload::Upload(UploadStep::Part {
-            upload,
-            offset: 0,
-            size: 9,
-            blob: file,
-        }),
-        Payload::Upload(UploadStep::End {
-            upload,
-            file: Some(file),
-        }),
         succession(),
     ];
     let payloads = payloads
         .into_iter()
         .chain(media_steps(file))
+        .chain(upload_steps(file).map(Payload::Upload))
         .chain(own_payloads(file))
         .chain(people(token))
         .chain(libraries(AlbumId([4; 8])))
@@ -404,6 +389,28 @@ pub(crate) fn commands() -> Vec<Command> {
         ..command(payload)
     });
     founding.into_iter().chain(commands).collect()
+}
+
+fn upload_steps(file: BlobId) -> impl Iterator<Item = UploadStep> {
+    let upload = UploadId([9; 16]);
+    [
+        UploadStep::Begin {
+            upload,
+            size: 9,
+            described: "filename YQ==".to_owned(),
+        },
+        UploadStep::Part {
+            upload,
+            offset: 0,
+            size: 9,
+            blob: file,
+        },
+        UploadStep::End {
+            upload,
+            file: Some(file),
+        },
+    ]
+    .into_iter()
 }
 
 fn snapshot_steps() -> impl Iterator<Item = SnapshotStep> {
