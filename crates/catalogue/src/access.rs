@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
 use crate::file::{Word, text, words};
+use crate::reader::{ReadError, Reader};
 use crate::row;
 use crate::time;
 
@@ -69,6 +70,24 @@ pub struct BlobRecord {
     pub put_by: Vec<TokenId>,
     /// The libraries with a file that names it.
     pub libraries: Vec<LibraryId>,
+}
+
+impl Reader {
+    /// A token, revoked or not.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn token(&self, token: TokenId) -> Result<Option<Token>, ReadError> {
+        Ok(self::token(self.connection(), token)?)
+    }
+
+    /// All tokens, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn tokens(&self) -> Result<Vec<Token>, ReadError> {
+        Ok(tokens(self.connection())?)
+    }
 }
 
 /// Roles and scopes are numbered alike.

@@ -419,11 +419,7 @@ impl Applier<'_> {
         {
             return self.found(library, *admin, admin_secret);
         }
-        let founds = matches!(command.payload, Payload::Library(LibraryStep::Create(_)));
-        if !founds && let Some(refused) = self.refused_library()? {
-            return Ok(refused);
-        }
-        if let Some(refused) = self.refused_actor()? {
+        if let Some(refused) = self.refused_here()? {
             return Ok(refused);
         }
         match &command.payload {
@@ -479,16 +475,6 @@ impl Applier<'_> {
             Payload::Erased { purge, node } => self.erased(*purge, *node),
             Payload::Carry { file, carried } => self.carry(file, carried),
         }
-    }
-
-    /// The refusal of a command to a library that there is not.
-    fn refused_library(&self) -> rusqlite::Result<Option<Verdict>> {
-        let library = &self.command.library;
-        let sql = "SELECT 1 FROM libraries WHERE library = ?1";
-        if row::exists(self.db, sql, [library.as_str()])? {
-            return Ok(None);
-        }
-        Ok(Some(libraries::no_library(library)))
     }
 
     /// Keeps the outcome for as long as the client may retry.

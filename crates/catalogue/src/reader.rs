@@ -12,7 +12,7 @@ use model::{
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::access::{self, BlobRecord, Token};
+use crate::access::{self, BlobRecord};
 use crate::albums::{self, KnownAlbum};
 use crate::bulk::{self, Operation, TakenFile};
 use crate::fields::{self, OwnField};
@@ -272,7 +272,7 @@ impl Reader {
     }
 
     /// Asks rows and index at the same height.
-    fn indexed<T>(
+    pub(crate) fn indexed<T>(
         &self,
         library: &LibraryId,
         ask: impl FnOnce(Scene<'_>) -> Result<T, SearchError>,
@@ -525,22 +525,6 @@ impl Reader {
         })
     }
 
-    /// A token, revoked or not.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn token(&self, token: TokenId) -> Result<Option<Token>, ReadError> {
-        Ok(access::token(&self.db, token)?)
-    }
-
-    /// All tokens, oldest first.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn tokens(&self) -> Result<Vec<Token>, ReadError> {
-        Ok(access::tokens(&self.db)?)
-    }
-
     /// What became of a command that carried a request key, for 24 hours of block time.
     ///
     /// # Errors
@@ -642,14 +626,6 @@ impl Reader {
     /// [`ReadError::Database`].
     pub fn named_first(&self, blob: &BlobId) -> Result<Option<Height>, ReadError> {
         Ok(originals::named_since(&self.db, blob)?)
-    }
-
-    /// Whether a token has put a blob or may read a file that consists of it.
-    ///
-    /// # Errors
-    /// [`ReadError::Database`].
-    pub fn may_read_blob(&self, token: TokenId, blob: &BlobId) -> Result<bool, ReadError> {
-        Ok(rights::may_read_blob(&self.db, token, blob)?)
     }
 
     /// An upload of a token's that is not over, or was over lately.

@@ -288,6 +288,14 @@ impl Reader {
     pub fn rights(&self, token: TokenId) -> Result<Option<Rights>, ReadError> {
         self.at_one_height(|reader| Ok(of(reader.connection(), token)?))
     }
+
+    /// Whether a token has put a blob or may read a file that consists of it.
+    ///
+    /// # Errors
+    /// [`ReadError::Database`].
+    pub fn may_read_blob(&self, token: TokenId, blob: &model::BlobId) -> Result<bool, ReadError> {
+        Ok(may_read_blob(self.connection(), token, blob)?)
+    }
 }
 
 /// The role in a library of whom it admits, with all that is theirs.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::file::File;
 use crate::query::{Query, Within};
 use crate::reader::{ReadError, Reader};
-use crate::search::{Page, SearchError, SearchPage};
+use crate::search::{self, Page, SearchError, SearchPage};
 use crate::{rights, row};
 
 /// A share that was made.
@@ -110,6 +110,16 @@ impl Reader {
         };
         let shown = opened.then(|| self.shown(share, file)).transpose()?;
         Ok(shown.flatten())
+    }
+
+    /// Whether a file is among those that meet a query.
+    fn finds(
+        &self,
+        library: &LibraryId,
+        query: &Query,
+        file: &BlobId,
+    ) -> Result<bool, SearchError> {
+        self.indexed(library, |scene| search::finds(scene, query, file))
     }
 
     /// A file of a share's library that is not in the trash.

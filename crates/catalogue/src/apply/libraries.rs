@@ -3,7 +3,8 @@
 
 use model::codec::Encode as _;
 use model::{
-    LibraryDefinition, LibraryId, LibraryRole, LibraryStep, Principal, Scope, TokenId, UserId,
+    LibraryDefinition, LibraryId, LibraryRole, LibraryStep, Payload, Principal, Scope, TokenId,
+    UserId,
 };
 use rusqlite::{OptionalExtension as _, params};
 
@@ -21,9 +22,23 @@ const LIBRARIES_MAX: u64 = 10_000;
 const MEMBERS_MAX: u64 = 1000;
 
 impl Applier<'_> {
+    /// The refusal of a command about a library that is not there, or whose actor may not give it.
+    pub(super) fn refused_here(&self) -> rusqlite::Result<Option<Verdict>> {
+        let library = &self.command.library;
+        let known = "SELECT 1 FROM libraries WHERE library = ?1";
+        let founds = matches!(
+            self.command.payload,
+            Payload::Library(LibraryStep::Create(_))
+        );
+        if !founds && !row::exists(self.db, known, [library.as_str()])? {
+            return Ok(Some(no_library(library)));
+        }
+        self.refused_actor()
+    }
+
     /// The refusal of a command whose actor may not give it, at this place of the chain. What nodes do by themselves is
     /// refused nobody; that a token's name is not theirs is asked where tokens are made.
-    pub(super) fn refused_actor(&self) -> rusqlite::Result<Option<Verdict>> {
+    fn refused_actor(&self) -> rusqlite::Result<Option<Verdict>> {
         let need = Need::of(&self.command.payload);
         let actor = self.command.actor;
         if actor == TokenId::NODE || need == Need::Nothing {
@@ -299,7 +314,7 @@ impl Applier<'_> {
 }
 
 /// What is said of a library that does not exist, and of one that is not the actor's to know of.
-pub(super) fn no_library(library: &LibraryId) -> Verdict {
+fn no_library(library: &LibraryId) -> Verdict {
     let detail = format!("there is no library {library}");
     Verdict::refused(Refusal::LibraryNotFound, detail)
 }
