@@ -349,15 +349,11 @@ async fn bytes_that_come_again_during_their_purge_are_there_or_purged_and_never_
             other => panic!("{other}: {}", read.text().await.unwrap()),
         }
     }
-    // Whatever came last: in the end the bytes are in the store, and there alone.
+    // Whatever came last: in the end the bytes are in the store. Copies stay for as long as a purge may be under way.
     let last = nodes[0].upload(form(bytes, "a.txt", None)).send().await;
     assert!(last.unwrap().status().is_success());
     for node in &nodes {
         until_stored(node, &store.url(), 1).await;
-        until("the copy has left the disk", async || {
-            (!node.blob_path(&id).exists()).then_some(())
-        })
-        .await;
     }
     for node in &nodes {
         assert_eq!(content(node, &id).await, bytes);
