@@ -29,8 +29,7 @@ use std::sync::Arc;
 use model::codec::Encode;
 use model::file::Source;
 use model::{
-    BlockHash, Command, Height, LibraryStep, NodeId, OperationId, Payload, Position, Timestamp,
-    limits,
+    BlockHash, Command, Height, NodeId, OperationId, Payload, Position, Timestamp, limits,
 };
 use rusqlite::{Connection, TransactionBehavior, params};
 

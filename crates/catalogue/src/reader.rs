@@ -26,7 +26,6 @@ use crate::outcome::{Outcome, Verdict};
 use crate::pictures::{self, Hashed, Waiting};
 use crate::purge::{self, Purge};
 use crate::query::Query;
-use crate::rights;
 use crate::search::facets::{self, FacetBy, Facets};
 use crate::search::map::{self, Map, View};
 use crate::search::suggest::{self, Suggestions};
@@ -418,16 +417,6 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<(u64, File)>, ReadError> {
         self.at_one_height(|reader| Ok(albums::files(&reader.db, library, album, after, limit)?))
-    }
-
-    /// Whether a file is among those that meet a query.
-    pub(crate) fn finds(
-        &self,
-        library: &LibraryId,
-        query: &Query,
-        file: &BlobId,
-    ) -> Result<bool, SearchError> {
-        self.indexed(library, |scene| search::finds(scene, query, file))
     }
 
     /// All files that meet a query, and the height at which they do.

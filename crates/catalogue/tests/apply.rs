@@ -225,7 +225,7 @@ fn history_says_when_who_what_and_whose_word() {
         second,
         json!({
             "height": 2, "index": 0, "time": "2023-11-14T22:13:22.000000Z",
-            "actor": "0101010101010101", "kind": "edited", "operation": null, "version": 2,
+            "actor": "0101010101010101", "user": null, "kind": "edited", "operation": null, "version": 2,
             "changes": [{
                 "field": "takenAt",
                 "from": {"local": "2019-01-01T00:00:00", "offset": null, "source": "exif"},

@@ -67,8 +67,14 @@ fn filled() -> Fixture {
         take(1, "p5"),
         take(1, "p6"),
     ]);
+    fixture.apply(of_the_cluster());
+    fixture
+}
+
+/// What changes no file.
+fn of_the_cluster() -> Vec<Payload> {
     let upload = UploadId([5; 16]);
-    fixture.apply(vec![
+    vec![
         Payload::PutBlob {
             blob: id("put"),
             size: 3,
@@ -100,8 +106,7 @@ fn filled() -> Fixture {
                 digest: Digest([8; 32]),
             },
         }),
-    ]);
-    fixture
+    ]
 }
 
 fn continued(fixture: &mut Fixture) {

@@ -239,7 +239,7 @@ impl Folder {
     }
 
     fn lines(&self) -> Result<impl Iterator<Item = Result<Line, Failure>> + use<>, Failure> {
-        Ok(listing::read(&self.listed)?)
+        listing::read(&self.listed)
     }
 
     /// Brings one file and writes its sidecar. An error is one that every other file would meet as well.

@@ -19,6 +19,7 @@ use model::{
 };
 use replica::{AppliedBlock, Disposition, Input, Output, Replica, Status};
 use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug_span, error, info, warn};
 
 use crate::accusations::Accusations;
@@ -339,9 +340,10 @@ pub(crate) fn start(
 }
 
 impl Running {
-    /// Gives the turn away; the node goes on until [`Running::stop`].
-    pub(crate) fn give_turn_away(&self) {
+    /// Gives the turn away and ends all waits; the node goes on until [`Running::stop`].
+    pub(crate) fn drain(&self, closing: &CancellationToken) {
         self.handle.events.send(Event::Yield);
+        closing.cancel();
     }
 
     /// Ends the thread and waits for it; what is queued for the disk is written.

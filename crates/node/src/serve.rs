@@ -256,11 +256,8 @@ async fn run(base: Base, shutdown: impl Future<Output = ()>) -> Result<(), Serve
     // Goes before the threads, which wait for nothing then.
     let _ending = closing.clone().drop_guard();
     let server = serve_from(tip, app, entrance, &progress, &closing);
-    let drain = || {
-        running.give_turn_away();
-        closing.cancel();
-    };
-    serve_until(first_of(shutdown, goodbye), server, drain).await;
+    let stop = first_of(shutdown, goodbye);
+    serve_until(stop, server, || running.drain(&closing)).await;
     let threads = Threads {
         scrubber,
         sealer,

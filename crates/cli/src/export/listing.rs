@@ -125,7 +125,7 @@ impl<'a> Listing<'a> {
 
     /// Two rounds: which fields and albums are needed is known when all files are.
     async fn some(&self, query: &str) -> Result<Written, Failure> {
-        let ids = found(self.client, query, |file| id_of(file)).await?;
+        let ids = found(self.client, query, id_of).await?;
         let mut ids: Vec<BlobId> = ids.into_iter().flatten().collect();
         ids.sort_unstable();
         ids.dedup();

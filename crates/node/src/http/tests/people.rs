@@ -195,6 +195,14 @@ async fn who_is_unknown_and_who_is_wrong_get_one_answer_and_not_too_many() {
     until_limited(&node, "flood").await;
 }
 
+/// One that may administer, if its owner may.
+async fn token_of_bob(node: &Node, ann: &Session) -> String {
+    let token = json!({"name": "bobs", "scope": "admin", "owner": "bob"});
+    let made = ann.call(node, Method::POST, "/api/v1/tokens").json(&token);
+    let made: Value = made.send().await.unwrap().json().await.unwrap();
+    made["token"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn nobody_does_more_than_their_role_and_nothing_once_disabled() {
     let node = cluster(1).await.pop().unwrap();
@@ -221,17 +229,8 @@ async fn nobody_does_more_than_their_role_and_nothing_once_disabled() {
     let rename = as_bob(Method::PATCH, "/api/v1/users/bob").json(&json!({"name": "Bob"}));
     assert_eq!(status(rename).await, StatusCode::OK);
 
-    let token = json!({"name": "bobs", "scope": "admin", "owner": "bob"});
-    let token: Value = as_ann(Method::POST, "/api/v1/tokens")
-        .json(&token)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    let token = token["token"].as_str().unwrap();
-    let by_token = |method, path: &str| node.stranger(method, path).bearer_auth(token);
+    let token = token_of_bob(&node, &ann).await;
+    let by_token = |method, path: &str| node.stranger(method, path).bearer_auth(&token);
     assert_eq!(
         refused(by_token(Method::POST, "/api/v1/records").body("x")).await,
         is(403, "forbidden")
@@ -266,7 +265,21 @@ async fn nobody_does_more_than_their_role_and_nothing_once_disabled() {
         status(by_token(Method::GET, "/api/v1/me")).await,
         StatusCode::OK
     );
+}
 
+#[tokio::test]
+async fn the_last_administrator_stays_and_who_is_removed_is_gone_with_their_tokens() {
+    let node = cluster(1).await.pop().unwrap();
+    create(&node, "ann", "admin").await;
+    create(&node, "bob", "viewer").await;
+    let ann = sign_in(&node, "ann", PASSWORD).await;
+    let as_ann = |method, path: &str| ann.call(&node, method, path);
+    let token = token_of_bob(&node, &ann).await;
+    let by_token = |method, path: &str| node.stranger(method, path).bearer_auth(&token);
+    assert_eq!(
+        status(by_token(Method::GET, "/api/v1/me")).await,
+        StatusCode::OK
+    );
     for last in [json!({"role": "editor"}), json!({"disabled": true})] {
         let last = as_ann(Method::PATCH, "/api/v1/users/ann").json(&last);
         assert_eq!(refused(last).await, is(422, "refused"));
