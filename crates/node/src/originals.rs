@@ -3,7 +3,7 @@
 //! Where they belong is one setting of the whole cluster, decided in the ledger. Every node follows it by itself:
 //!
 //! * While a store is **home**, an upload is answered when its bytes were read back from there and hash to their name
-//!   ([`Shelves::put`]). What lies on a disk is a cache: `cache` lets go of what was not read for long, `moving` brings up
+//!   (`Shelves::put`). What lies on a disk is a cache: `cache` lets go of what was not read for long, `moving` brings up
 //!   what is not there yet. Reads come from the disk, else from the store, and are checked in the same way: nothing is
 //!   given out that was not hashed.
 //! * While a store is **being left**, bytes belong on the disks as if there were none, and the replicator brings them
@@ -16,7 +16,7 @@
 //! **Why a named blob is never lost.** A copy leaves a disk only while the gate is held that also a change of home takes,
 //! and only after this very node has read the object whole, and its tag is still the same. A purge deletes objects at once,
 //! as it must: so while one is under way that was decided after a blob was stored, or is not finished everywhere, the blob
-//! is kept on f + 1 disks too before its upload is answered ([`Originals::may_be_gone`]), and such copies do not leave.
+//! is kept on f + 1 disks too before its upload is answered (`Originals::may_be_gone`), and such copies do not leave.
 //! Everything else is deleted in two steps, see `collecting`.
 
 mod cache;
