@@ -96,7 +96,7 @@ mod tests {
         ids.sort();
         assert_eq!(listed, ids);
         store
-            .put_derived(BlobId([7; 32]), "px256.jpg", b"small")
+            .put_derived(BlobId([7; 32]), "px256", b"small")
             .unwrap();
         ids.push(BlobId([7; 32]));
         let traces = store.traces().unwrap();

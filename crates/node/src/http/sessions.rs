@@ -246,13 +246,12 @@ async fn list(MaySee(mut call): MaySee) -> Result<Response, Problem> {
     }
     let (now, own) = (call.api.now(), call.known.owner.clone());
     let tokens = call.read(|reader| reader.tokens()).await?;
-    let mut sessions: Vec<Token> = tokens
+    let sessions: Vec<Token> = tokens
         .into_iter()
         .filter(|token| token.session && !token.revoked)
         .filter(|token| token.expires.is_none_or(|expires| now < expires))
         .filter(|token| all || (own.is_some() && token.owner == own))
         .collect();
-    call.api.uses.add_to(&mut sessions);
     let page = Page::whole(sessions, call.height());
     Ok(reply::json(StatusCode::OK, &page))
 }

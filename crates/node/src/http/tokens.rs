@@ -80,8 +80,8 @@ struct CreatedToken {
 
 /// List tokens
 ///
-/// All of them, revoked ones too, without their secrets; sessions have a list of their own. When one was used last is
-/// known at once to the node that was asked, to the others within the hour.
+/// All of them, revoked ones too, without their secrets; sessions have a list of their own. When one was used last
+/// is told through the ledger, once an hour at most.
 #[utoipa::path(
     get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "access",
     responses((status = 200, description = "All tokens, oldest first", body = Page<TokenDocument>), ReadProblems),
@@ -90,7 +90,6 @@ async fn list(MayAdmin(mut call): MayAdmin) -> Result<Response, Problem> {
     call.no_more_params()?;
     let mut tokens = call.read(|reader| reader.tokens()).await?;
     tokens.retain(|token| !token.session);
-    call.api.uses.add_to(&mut tokens);
     Ok(reply::json(
         StatusCode::OK,
         &Page::whole(tokens, call.height()),

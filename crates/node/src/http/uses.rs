@@ -1,15 +1,13 @@
 //! When tokens were used last.
 //!
 //! A node notes it in memory at every request, and tells the others through the ledger once an hour at most of each token,
-//! of many at once. So the node that was asked knows at once, the others within the hour, and the ledger does not grow with
-//! what is read. What a node has not told when it stops is forgotten.
+//! of many at once. So the ledger does not grow with what is read, and what anybody is told of it is in the ledger: the same
+//! on every node. What a node has not told when it stops is forgotten.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use catalogue::Token;
-use catalogue::time::format_timestamp;
 use model::access::{TokenStep, TokenUse};
 use model::{LibraryId, Payload, Timestamp, TokenId, limits};
 use replica::NODE_ITSELF;
@@ -50,17 +48,6 @@ impl Uses {
         let seen = uses.entry(token).or_insert(Use { seen: at, told });
         seen.seen = seen.seen.max(at);
         seen.told = seen.told.max(told);
-    }
-
-    /// Adds what this node knows of when they were used.
-    pub(crate) fn add_to(&self, tokens: &mut [Token]) {
-        let uses = self.0.lock().expect("no holder panics");
-        for token in tokens {
-            let seen = uses.get(&token.id).map(|seen| seen.seen);
-            if seen > token.last_used {
-                token.last_used_at = seen.map(format_timestamp);
-            }
-        }
     }
 
     /// What the others do not know.
