@@ -75,6 +75,7 @@ pub(super) const TABLE: &[(&str, Rule)] = &[
     ("GET /api/v1/ledger/consistency", Rule::See),
     ("GET /api/v1/ledger/events", Rule::See),
     ("GET /api/v1/ledger/head", Rule::See),
+    ("POST /api/v1/ledger/prune", Rule::Admin),
     ("POST /api/v1/ledger/verify", Rule::See),
     ("GET /api/v1/libraries", Rule::See),
     ("POST /api/v1/libraries", Rule::Found),
