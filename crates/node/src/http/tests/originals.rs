@@ -112,8 +112,10 @@ async fn until_stored(node: &Node, url: &str, blobs: u64) {
     .await;
 }
 
+/// What a node gives that has heard of all that was answered before.
 async fn content(node: &Node, id: &str) -> Vec<u8> {
-    let content = node.get(&format!("/api/v1/files/{id}/content")).await;
+    let path = format!("/api/v1/files/{id}/content?consistency=linearizable");
+    let content = node.get(&path).await;
     assert_eq!(content.status(), StatusCode::OK);
     content.bytes().await.unwrap().to_vec()
 }
@@ -144,6 +146,7 @@ async fn files_move_into_a_store_and_back_while_they_are_served() {
         .await;
     }
     assert_eq!(content(&nodes[1], &before).await, b"before the move");
+    assert_eq!(content(&nodes[2], &during).await, b"after the move");
     let range = nodes[2].call(Method::GET, &format!("/api/v1/files/{during}/content"));
     let part = range.header("range", "bytes=6-8").send().await.unwrap();
     assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
@@ -300,7 +303,7 @@ async fn a_purged_file_is_taken_out_of_the_store_before_that_is_said() {
         upload(&nodes[0], b"to be kept", "b.txt").await,
     );
     let path = format!("/api/v1/files/{gone}?purge=true");
-    let purged = nodes[1].call(Method::DELETE, &path).send().await.unwrap();
+    let purged = nodes[0].call(Method::DELETE, &path).send().await.unwrap();
     assert!(purged.status().is_success(), "{}", purged.status());
     let operation: Value = purged.json().await.unwrap();
     let operation = operation["id"].as_str().unwrap().to_owned();
