@@ -20,7 +20,7 @@ async fn keeps_the_contract_but_for_races(place: Option<Place>) {
     let Some(place) = place else { return };
     place.store.probe().await.unwrap();
     place.store.probe().await.unwrap();
-    let create = |byte: u8| place.store.create("first", Bytes::from(vec![byte; 9]));
+    let create = |byte: u8| place.store.create("race/first", Bytes::from(vec![byte; 9]));
     assert_eq!(create(1).await.unwrap(), Created::New);
     assert_ne!(create(2).await.unwrap(), Created::New);
     what_is_missing_is_nothing(&place).await;
